@@ -1,0 +1,72 @@
+# make            set up .venv, then the whole chain on embedded data (minutes, no network)
+# make test       all tests
+# make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
+# make figures    the paper's figures;  make report NAME=paper: the report of a finished run
+# make lint       style checks;  make format: apply them;  make clean: remove results (not downloads)
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := quick
+.PHONY: quick setup test paper figures report lint format clean distclean
+
+PYTHON ?= python3.11
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+NAME ?= paper
+# How to get torch. For a CPU-only or a particular CUDA build, give pip's arguments for it:
+#   make setup TORCH="torch==2.13.0 ..."
+TORCH ?= $(shell grep '^torch==' requirements.lock)
+
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)")
+WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
+
+quick: setup
+	$(SNAKEMAKE) quick $(WITH_CONFIG)
+	@$(BIN)/python -m bcnmf show results/quick
+
+setup: .venv/.installed
+
+# The stamp is written last, so an interrupted installation is taken up again.
+.venv/.installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11, for which versions are locked: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
+	touch $@
+
+paper: setup
+	$(SNAKEMAKE) paper $(WITH_CONFIG)
+	@$(BIN)/python -m bcnmf show results/paper
+
+figures: setup
+	$(SNAKEMAKE) figures $(WITH_CONFIG)
+
+report: setup
+	$(SNAKEMAKE) results/$(NAME)/report.html $(WITH_CONFIG)
+	@$(BIN)/python -m bcnmf show results/$(NAME)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+clean:
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf logs
+
+distclean: clean
+	rm -rf .venv .snakemake
+	find resources -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -1,0 +1,88 @@
+"""Background-contrastive NMF: from downloads and own data to scores, figures and a report.
+
+snakemake quick --cores 2     the whole chain on embedded data, no network
+snakemake paper --cores N     the paper
+snakemake --cores N           the active configuration (config/config.yaml, or --configfile)
+"""
+
+import snakemake.utils
+
+snakemake.utils.min_version("9.0")
+
+
+configfile: "config/config.yaml" if os.path.exists("config/config.yaml") else os.path.join(
+    workflow.basedir, "config/config.yaml"
+)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
+include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/pair.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/baselines.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    quick,
+    paper,
+    simulations,
+    mouse,
+    figures,
+    figure_beta,
+    figure_digits,
+    figure_mouse,
+
+
+rule all:
+    default_target: True
+    input:
+        run_outputs(ACTIVE.name),
+
+
+rule quick:
+    input:
+        run_outputs("quick"),
+
+
+rule paper:
+    input:
+        run_outputs("paper"),
+
+
+rule simulations:
+    input:
+        group_outputs(ACTIVE.name, "simulation"),
+
+
+rule mouse:
+    input:
+        group_outputs(ACTIVE.name, "mouse"),
+
+
+rule figures:
+    input:
+        all_figures(ACTIVE.name),
+
+
+rule figure_beta:
+    input:
+        figure_files(ACTIVE.name, "simulation", "beta"),
+
+
+rule figure_digits:
+    input:
+        [
+            path
+            for study in group_studies(ACTIVE.name, "digits_texture")
+            for path in study_figures(ACTIVE.name, study)
+        ],
+
+
+rule figure_mouse:
+    input:
+        figure_files(ACTIVE.name, "mouse", "mouse"),

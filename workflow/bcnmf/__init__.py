@@ -1,0 +1,30 @@
+"""Background-contrastive non-negative matrix factorisation (bcNMF).
+
+``import bcnmf`` is cheap: the estimators, and torch with them, are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+__all__ = ["BCNMF", "NMF", "ConvergenceWarning", "InputError", "__version__"]
+
+if TYPE_CHECKING:
+    from bcnmf.errors import InputError
+    from bcnmf.model import BCNMF, NMF, ConvergenceWarning
+
+_HOME = {
+    "BCNMF": "bcnmf.model",
+    "NMF": "bcnmf.model",
+    "ConvergenceWarning": "bcnmf.model",
+    "InputError": "bcnmf.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'bcnmf' has no attribute {name!r}")

@@ -1,0 +1,7 @@
+"""``python -m bcnmf``."""
+
+import sys
+
+from bcnmf.cli import main
+
+sys.exit(main())

@@ -1,0 +1,137 @@
+"""Command line: ``python -m bcnmf fit|project|simulate|show``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bcnmf import __version__
+from bcnmf.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status (2 for input that cannot be used)."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bcnmf", description="Background-contrastive non-negative matrix factorisation."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="fit a target against a background")
+    fit.add_argument("--target", required=True, type=Path, help=".h5ad, samples x features")
+    fit.add_argument("--background", type=Path, help=".h5ad with the same features")
+    fit.add_argument("-k", "--n-components", required=True, type=int, help="number of topics")
+    fit.add_argument("--alpha", type=float, default=1.0, help="contrast (default: %(default)s)")
+    fit.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
+    fit.add_argument("--loss", choices=("squared_error", "poisson"), default="squared_error")
+    fit.add_argument("--solver", choices=("safeguarded", "mu"), default="safeguarded")
+    fit.add_argument("--max-iter", type=int, default=500)
+    fit.add_argument("--tol", type=float, default=1e-5)
+    fit.add_argument("--n-init", type=int, default=1, help="random starts; the best is kept")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    fit.add_argument("--layer", help="layer to fit instead of X, for instance counts")
+    fit.add_argument("--out", required=True, type=Path, help=".h5ad: the target with its topics")
+    fit.add_argument("--model", type=Path, help="also save the model here (.npz), for `project`")
+    fit.add_argument("-v", "--verbose", action="count", default=0)
+    fit.set_defaults(command=_fit)
+
+    project = commands.add_parser("project", help="usages of new samples under a saved model")
+    project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
+    project.add_argument("--data", required=True, type=Path, help=".h5ad with the same features")
+    project.add_argument("--layer", help="layer to project instead of X")
+    project.add_argument("--out", required=True, type=Path, help=".h5ad: the data with usages")
+    project.set_defaults(command=_project)
+
+    simulate = commands.add_parser("simulate", help="draw the paper's count simulation")
+    simulate.add_argument("--beta", type=float, required=True, help="strength of shared programs")
+    simulate.add_argument("--genes", type=int, default=3000)
+    simulate.add_argument("--cells", type=int, default=1000, help="cells in each of the two sides")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--out", required=True, type=Path, help=".h5ad, column `side` in obs")
+    simulate.set_defaults(command=_simulate)
+
+    show = commands.add_parser("show", help="print the scores of a finished run")
+    show.add_argument("folder", type=Path, help="for instance results/quick")
+    show.set_defaults(command=_show)
+    return parser
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from bcnmf.anndata import fit, read, write
+
+    target = read(options.target)
+    background = None if options.background is None else read(options.background)
+    model = fit(
+        target,
+        background,
+        layer=options.layer,
+        n_components=options.n_components,
+        alpha=options.alpha,
+        contrast=options.contrast,
+        loss=options.loss,
+        solver=options.solver,
+        max_iter=options.max_iter,
+        tol=options.tol,
+        n_init=options.n_init,
+        random_state=options.seed,
+        device=options.device,
+        verbose=options.verbose,
+    )
+    write(target, options.out)
+    if options.model is not None:
+        stored = model.to_fit()
+        stored.feature_names = target.var_names.to_numpy(dtype=str)
+        stored.sample_names = target.obs_names.to_numpy(dtype=str)
+        stored.write(options.model)
+    print(
+        f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
+        f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
+    )
+
+
+def _project(options: argparse.Namespace) -> None:
+    from bcnmf.anndata import project, read, write
+
+    data = read(options.data)
+    project(data, options.model, layer=options.layer)
+    write(data, options.out)
+    print(f"{options.out}: usages of {data.n_obs} samples in obsm['X_bcnmf']")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from bcnmf.anndata import write
+    from bcnmf.simulate import simulate_counts
+
+    drawn = simulate_counts(
+        beta=options.beta,
+        n_genes=options.genes,
+        n_target=options.cells,
+        n_background=options.cells,
+        random_state=options.seed,
+    )
+    write(drawn, options.out)
+    print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from bcnmf.io import read_table
+    from bcnmf.report import scores_text_table
+
+    summary = options.folder / "tables" / "summary.tsv"
+    if not summary.exists():
+        raise InputError(f"{summary}: no such file; run `snakemake {options.folder.name}` first")
+    print(scores_text_table(read_table(summary)))
+    print(f"Report: {options.folder / 'report.html'}")

@@ -1,0 +1,63 @@
+"""Where the arithmetic runs: CPU, CUDA or Apple's MPS, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from bcnmf.errors import InputError
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def resolve_device(device: str) -> torch.device:
+    """Choose the torch device.
+
+    Parameters
+    ----------
+    device : str
+        "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:0", "mps".
+
+    Raises
+    ------
+    InputError
+        The device is unknown, or torch cannot use it here. There is no silent fallback: only "auto"
+        chooses, and the fit states what it chose.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    kind = device.split(":")[0]
+    if kind not in {"cpu", "cuda", "mps"}:
+        raise InputError(f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N, mps")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"device={device!r}, but torch {torch.__version__} finds no CUDA device; "
+            "install a CUDA build of torch, or use device='auto' or 'cpu'"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError(
+            f"device={device!r}, but torch finds no MPS device; use device='auto' or 'cpu'"
+        )
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(
+            f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N, mps"
+        ) from error
+    if kind == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device={device!r}, but there are {torch.cuda.device_count()} CUDA devices"
+        )
+    return chosen
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Choose the floating-point type of the factors; MPS has no float64."""
+    if dtype not in _DTYPES:
+        raise InputError(f"dtype={dtype!r} is not known; allowed: {', '.join(_DTYPES)}")
+    if dtype == "float64" and device.type == "mps":
+        raise InputError("dtype='float64' does not exist on MPS; use float32, or device='cpu'")
+    return _DTYPES[dtype]

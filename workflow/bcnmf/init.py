@@ -1,0 +1,64 @@
+"""Starting factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from bcnmf.errors import InputError
+
+Factors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def random_factors(
+    n: int, m: int, features: int, k: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> Factors:
+    """Draw components (K, features), usage (n, K), background usage (m, K) from uniform(0, 1).
+
+    Drawn in float64 on the CPU, in this order, so that a seed gives the same start in every
+    precision and on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((k, features), (n, k), (m, k))
+    components, usage, background_usage = (
+        torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype).to(device)
+        for shape in shapes
+    )
+    return components, usage, background_usage
+
+
+def given_factors(
+    init: Sequence[Any],
+    n: int,
+    m: int,
+    features: int,
+    k: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Factors:
+    """Check and copy user-supplied (components, usage, background_usage).
+
+    Raises
+    ------
+    InputError
+        Wrong number of arrays, wrong shapes, or negative or non-finite entries.
+    """
+    shapes = {"components": (k, features), "usage": (n, k), "background_usage": (m, k)}
+    if len(init) != len(shapes):
+        raise InputError(
+            f"init: {len(init)} arrays given; expected three: components {shapes['components']}, "
+            f"usage {shapes['usage']}, background_usage {shapes['background_usage']}"
+        )
+    factors = []
+    for (name, shape), given in zip(shapes.items(), init, strict=True):
+        host = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
+        array = np.array(host, dtype=np.float64)
+        if array.shape != shape:
+            raise InputError(f"init: {name} has shape {array.shape}; expected {shape}")
+        if not np.isfinite(array).all() or (array < 0).any():
+            raise InputError(f"init: {name} has negative, NaN or infinite entries")
+        factors.append(torch.as_tensor(array, dtype=dtype).to(device))
+    return factors[0], factors[1], factors[2]

@@ -1,0 +1,64 @@
+"""What every script of the workflow does around its one call: log, and errors people can read."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, TextIO
+
+from bcnmf.errors import InputError
+
+
+class _Tee:
+    """Write to the log, and to the terminal so that a failing job shows why."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self._streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self._streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self._streams:
+            stream.flush()
+
+
+@contextmanager
+def logged(snakemake: Any) -> Iterator[None]:
+    """Send output and warnings of a script to the rule's log.
+
+    An `InputError` ends the job with its message alone, on the terminal too; any other error keeps
+    its traceback.
+    """
+    path = Path(snakemake.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = sys.stderr
+    with path.open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        warnings.simplefilter("default", UserWarning)
+        try:
+            yield
+        except InputError as error:
+            _Tee(log, terminal).write(f"\nERROR in rule {snakemake.rule}: {error}\n\n")
+            sys.exit(1)
+        except Exception:
+            _Tee(log, terminal).write(
+                f"\nERROR in rule {snakemake.rule} (a fault of the program, please report it):\n"
+                f"{traceback.format_exc()}\n"
+            )
+            sys.exit(1)
+
+
+def limit_threads(threads: int) -> None:
+    """Keep torch, BLAS and OpenMP to the threads that the rule was given."""
+    import threadpoolctl
+    import torch
+
+    torch.set_num_threads(threads)
+    threadpoolctl.threadpool_limits(threads)

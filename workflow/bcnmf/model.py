@@ -1,0 +1,504 @@
+"""Estimators: background-contrastive NMF, and plain NMF as its special case."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from bcnmf.device import resolve_device, resolve_dtype
+from bcnmf.divergence import poisson_divergence, squared_error, wide
+from bcnmf.errors import InputError
+from bcnmf.fitfile import Fit
+from bcnmf.init import Factors, given_factors, random_factors
+from bcnmf.matrix import Matrix, as_matrix
+from bcnmf.solvers import mu, safeguarded
+from bcnmf.solvers.result import SolverResult
+from bcnmf.solvers.usage import nonnegative_least_squares, poisson_usage
+
+
+class ConvergenceWarning(UserWarning):
+    """The iterations ran out before the stopping rule was met."""
+
+
+_CHOICES = {
+    "contrast": ("relative", "absolute"),
+    "loss": ("squared_error", "poisson"),
+    "solver": ("safeguarded", "mu"),
+    "dtype": ("float32", "float64"),
+}
+
+
+class BCNMF(TransformerMixin, BaseEstimator):
+    """Background-contrastive non-negative matrix factorisation.
+
+    Finds K topics C >= 0 that explain the target X and do not explain the background Y::
+
+        minimise over C, H_X >= 0    D(X | H_X C) - alpha D(Y | H_Y C)
+        where H_Y >= 0 itself minimises D(Y | H_Y C)
+
+    Parameters
+    ----------
+    n_components : int
+        Number of topics K.
+    alpha : float
+        Contrast, at least 0; 0 is plain NMF.
+    contrast : {"relative", "absolute"}
+        "absolute" takes alpha as the paper writes it. "relative" multiplies it by
+        ||X||^2 / ||Y||^2 (squared error) or sum(X) / sum(Y) (Poisson), so that alpha means the
+        same whatever the units and the numbers of samples.
+    loss : {"squared_error", "poisson"}
+        D: squared error, or generalised Kullback-Leibler divergence for counts.
+    solver : {"safeguarded", "mu"}
+        "mu" is the published algorithm to the letter: factors are returned as the iterations leave
+        them, neither normalised nor re-solved. "safeguarded" minimises the same objective with
+        every accepted step a descent, unit-norm components and exact usages; it refuses the
+        Poisson loss with alpha > 0, which is unbounded below.
+    init : "random" or tuple of arrays
+        "random" draws uniform(0, 1). Given: (components (K, features), usage (n, K),
+        background_usage (m, K)).
+    max_iter : int
+        Iterations at most.
+    tol : float
+        Stopping tolerance; 0 runs all `max_iter` iterations.
+    n_init : int
+        Random starts; the one with the best true objective is kept.
+    batch_size : None
+        Reserved for out-of-core fits.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps"; `device_` says what was used.
+    dtype : {"float32", "float64"}
+        Precision of the factors; objectives are always accumulated in float64.
+    random_state : int
+        Seed. The same seed gives the same start in every precision and on every device.
+    damping : float
+        Exponent of the multiplicative ratios, Poisson with solver="mu" only.
+    verbose : int
+        1 prints the objective every ten iterations.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (K, features)
+        Loadings; rows have unit L2 norm (solver="safeguarded").
+    usage_ : ndarray of shape (n, K)
+        Usages of the target, as returned by `fit_transform`.
+    background_usage_ : ndarray of shape (m, K)
+        Usages of the background; (0, K) without one.
+    objective_ : ndarray of shape (n_iter_ + 1,)
+        The true objective before the first and after every iteration. The safeguarded solver's
+        usages are optimal at every entry.
+    n_iter_, converged_, kkt_residual_
+        Iterations done, whether the stopping rule was met, and the relative size of the projected
+        gradient at the end (NaN for solver="mu").
+    alpha_ : float
+        The contrast in absolute terms.
+    explained_target_, explained_background_ : float
+        Fraction of the data's energy that the factors explain, 1 - ||X - HC||^2 / ||X||^2; for
+        Poisson the fraction of the deviance from the best rank-one model (sample total x feature
+        share).
+    device_ : str
+        Where the fit ran.
+
+    References
+    ----------
+    Li, Yang & Li, Disentangling Shared and Target-Enriched Topics via Background-Contrastive
+    Non-negative Matrix Factorization, arXiv 2602.22387.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bcnmf import BCNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X, Y = rng.random((40, 12)), rng.random((30, 12))
+    >>> BCNMF(n_components=3, alpha=0.5, random_state=0).fit_transform(X, background=Y).shape
+    (40, 3)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        alpha: float = 1.0,
+        contrast: str = "relative",
+        loss: str = "squared_error",
+        solver: str = "safeguarded",
+        init: str | Sequence[Any] = "random",
+        max_iter: int = 500,
+        tol: float = 1e-5,
+        n_init: int = 1,
+        batch_size: int | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        random_state: int = 0,
+        damping: float = 0.5,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.alpha = alpha
+        self.contrast = contrast
+        self.loss = loss
+        self.solver = solver
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.damping = damping
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: None = None, *, background: Any = None) -> BCNMF:
+        """Fit to target `X` (n, features) and `background` (m, features); return self."""
+        self.fit_transform(X, background=background)
+        return self
+
+    def fit_transform(self, X: Any, y: None = None, *, background: Any = None) -> np.ndarray:
+        """Fit and return the usages of the target.
+
+        Parameters
+        ----------
+        X : ndarray, scipy sparse, torch.Tensor or AnnData of shape (n, features)
+            Target, non-negative.
+        y : None
+            Ignored, for scikit-learn.
+        background : as X, of shape (m, features)
+            Background; may be omitted when alpha is 0.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+
+        Raises
+        ------
+        InputError
+            Parameters out of range, data that are empty, negative or not finite, or target and
+            background with different features.
+        """
+        self._check_parameters()
+        device = resolve_device(self.device)
+        dtype = resolve_dtype(self.dtype, device)
+        target = as_matrix(X, "target", dtype, device)
+        other = None if background is None else as_matrix(background, "background", dtype, device)
+        self._check_shapes(target, other)
+        self.alpha_ = self._absolute_alpha(target, other)
+        best = min(
+            (self._run(target, other, start) for start in self._starts(target, other)),
+            key=lambda result: result.objective[-1],
+        )
+        self._store(best, target, other, device)
+        return self.usage_
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the usages (samples, K) of new samples that best explain them by `components_`."""
+        self._check_fitted()
+        device = resolve_device(self.device)
+        dtype = resolve_dtype(self.dtype, device)
+        data = as_matrix(X, "X", dtype, device)
+        if data.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
+            )
+        components = torch.as_tensor(self.components_, dtype=dtype).to(device)
+        if self.loss == "squared_error":
+            usage = torch.zeros((data.shape[0], len(components)), dtype=dtype, device=device)
+            usage = nonnegative_least_squares(
+                data.times(components), components @ components.T, usage
+            )
+        else:
+            # A flat start in which each sample's expected total is its own total.
+            weights = components.sum()
+            totals = data.times(torch.ones_like(components[:1]))
+            usage = (totals / weights.clamp(min=1e-30)).repeat(1, len(components))
+            usage = poisson_usage(data, components, usage)
+        return usage.cpu().numpy()
+
+    def inverse_transform(self, H: Any) -> np.ndarray:
+        """Return the reconstruction H C (samples, features), dense."""
+        self._check_fitted()
+        usage = np.asarray(H)
+        if usage.ndim != 2 or usage.shape[1] != len(self.components_):
+            raise InputError(
+                f"H: has shape {usage.shape}; expected (samples, {len(self.components_)})"
+            )
+        return usage @ self.components_
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Save the fitted model as .npz (no pickles); see `load`."""
+        self.to_fit().write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> BCNMF:
+        """Load a model written by `save`, or the fit file of a pipeline job.
+
+        Raises
+        ------
+        InputError
+            The file is missing, damaged, or holds another class of model.
+        """
+        fit = Fit.read(path)
+        stored = fit.info.get("estimator", {})
+        if stored.get("class") != cls.__name__:
+            raise InputError(
+                f"{path}: holds {stored.get('class', 'no bcnmf model')}; expected {cls.__name__}"
+            )
+        model = cls(**stored["parameters"])
+        model.components_ = fit.components
+        model.usage_ = fit.usage
+        model.background_usage_ = fit.background_usage
+        model.objective_ = fit.objective
+        model.n_features_in_ = fit.components.shape[1]
+        for name, value in stored["fitted"].items():
+            setattr(model, name, float("nan") if value is None else value)
+        return model
+
+    def to_fit(self) -> Fit:
+        """Return the fitted model as a `Fit`, ready for names to be added."""
+        self._check_fitted()
+        parameters = self.get_params()
+        if not isinstance(self.init, str):
+            parameters["init"] = "random"  # given factors are data, not a setting to store
+        fitted = {name: getattr(self, name) for name in self._fitted_scalars}
+        fitted = {
+            name: None if isinstance(value, float) and np.isnan(value) else value
+            for name, value in fitted.items()
+        }
+        return Fit(
+            usage=self.usage_,
+            background_usage=self.background_usage_,
+            components=self.components_,
+            objective=self.objective_,
+            objective_name=self._objective_name(),
+            info={
+                "estimator": {
+                    "class": type(self).__name__,
+                    "parameters": parameters,
+                    "fitted": fitted,
+                }
+            },
+        )
+
+    _fitted_scalars = (
+        "n_iter_",
+        "converged_",
+        "kkt_residual_",
+        "alpha_",
+        "explained_target_",
+        "explained_background_",
+        "device_",
+    )
+
+    def _objective_name(self) -> str:
+        loss = "squared error" if self.loss == "squared_error" else "KL divergence"
+        return loss if self.alpha == 0 else f"{loss}, target - alpha x background"
+
+    def _check_parameters(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name, allowed[0])
+            if value not in allowed:
+                raise InputError(f"{name}={value!r} is not known; allowed: {', '.join(allowed)}")
+        _check_integer("n_components", self.n_components, 1)
+        _check_integer("max_iter", self.max_iter, 1)
+        _check_integer("n_init", self.n_init, 1)
+        _check_integer("random_state", self.random_state, 0)
+        _check_number("tol", self.tol, 0.0, np.inf)
+        _check_number("alpha", self.alpha, 0.0, np.inf)
+        _check_number("damping", self.damping, 1e-6, 1.0)
+        if isinstance(self.init, str) and self.init != "random":
+            raise InputError(
+                f"init={self.init!r} is not known; allowed: 'random', or three arrays "
+                "(components, usage, background_usage)"
+            )
+        if self.batch_size is not None:
+            raise InputError(
+                f"batch_size={self.batch_size!r}: out-of-core fits are not available in this "
+                "version; leave batch_size=None"
+            )
+        if self.solver == "safeguarded" and self.loss == "poisson" and self.alpha > 0:
+            raise InputError(
+                "loss='poisson' with alpha > 0 is unbounded below, so solver='safeguarded' cannot "
+                "minimise it; use loss='squared_error' on log values, alpha=0, or "
+                "solver='mu' for the published damped updates"
+            )
+
+    def _check_shapes(self, target: Matrix, background: Matrix | None) -> None:
+        n, features = target.shape
+        if background is None and self.alpha > 0:
+            raise InputError(
+                f"background is missing: alpha={self.alpha} needs one; "
+                "pass background=..., or set alpha=0 for plain NMF"
+            )
+        if background is not None and background.shape[1] != features:
+            raise InputError(
+                f"background has {background.shape[1]} features, target has {features}; "
+                "both need the same features in the same order"
+            )
+        if self.n_components > min(n, features):
+            raise InputError(
+                f"n_components={self.n_components} is larger than the data: the target has {n} "
+                f"samples and {features} features; choose at most {min(n, features)}"
+            )
+        for name, side in (("target", target), ("background", background)):
+            if side is not None and side.total == 0:
+                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
+
+    def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
+        alpha = float(self.alpha)
+        if alpha == 0 or self.contrast == "absolute":
+            return alpha
+        if self.loss == "squared_error":
+            return alpha * target.squared_norm / background.squared_norm
+        return alpha * target.total / background.total
+
+    def _starts(self, target: Matrix, background: Matrix | None) -> list[Factors]:
+        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+        m = 0 if background is None else background.shape[0]
+        sizes = (target.shape[0], m, target.shape[1], self.n_components)
+        if not isinstance(self.init, str):
+            return [given_factors(self.init, *sizes, dtype, device)]
+        return [
+            random_factors(*sizes, self.random_state + i, dtype, device) for i in range(self.n_init)
+        ]
+
+    def _run(self, target: Matrix, background: Matrix | None, start: Factors) -> SolverResult:
+        report = _print_objective if self.verbose else None
+        common = (target, background, start, self.alpha_, self.max_iter, self.tol)
+        if self.loss == "squared_error":
+            if self.solver == "mu":
+                return mu.fit_squared_error(*common, report=report)
+            return safeguarded.fit_squared_error(*common, report=report)
+        damping = self.damping if self.solver == "mu" else 1.0
+        result = mu.fit_poisson(*common, damping=damping, report=report)
+        return result if self.solver == "mu" else safeguarded.unit_norm(result)
+
+    def _store(
+        self,
+        result: SolverResult,
+        target: Matrix,
+        background: Matrix | None,
+        device: torch.device,
+    ) -> None:
+        for name in ("components", "usage", "background_usage"):
+            values = getattr(result, name)
+            if not bool(torch.isfinite(values).all()):
+                raise InputError(
+                    f"the fit diverged: {name} holds NaN or infinite values after "
+                    f"{result.n_iter} iterations at alpha={self.alpha_:g} (absolute); lower alpha, "
+                    "use dtype='float64', or solver='safeguarded'"
+                )
+            setattr(self, f"{name}_", values.cpu().numpy())
+        self.objective_ = np.asarray(result.objective)
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.converged
+        self.kkt_residual_ = result.kkt_residual
+        self.n_features_in_ = target.shape[1]
+        self.device_ = str(device)
+        self.explained_target_ = self._explained(target, result.components, result.usage)
+        self.explained_background_ = (
+            float("nan")
+            if background is None
+            else self._explained(background, result.components, result.background_usage)
+        )
+        if self.tol > 0 and not self.converged_:
+            warnings.warn(
+                f"the objective still moved after max_iter={self.max_iter} iterations "
+                f"(tol={self.tol:g}); raise max_iter or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _explained(self, data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> float:
+        if self.loss == "squared_error":
+            gram = components @ components.T
+            cross = data.transposed_times(usage)
+            residual = squared_error(data, components, gram, cross, usage)
+            return 1.0 - float(residual) / data.squared_norm
+        null = _null_deviance(data)
+        if null <= 1e-12 * data.total:  # the data are of rank one: nothing is left to explain
+            return float("nan")
+        return 1.0 - _deviance(data, usage, components) / null
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "components_"):
+            raise InputError(f"this {type(self).__name__} is not fitted; call fit first")
+
+
+class NMF(BCNMF):
+    """Non-negative matrix factorisation of the target alone: `BCNMF` with alpha = 0.
+
+    Parameters and attributes are those of `BCNMF` without `alpha` and `contrast`. A background, if
+    given, does not touch the components; its usages are reported.
+    """
+
+    alpha = 0.0
+    contrast = "absolute"
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        loss: str = "squared_error",
+        solver: str = "safeguarded",
+        init: str | Sequence[Any] = "random",
+        max_iter: int = 500,
+        tol: float = 1e-5,
+        n_init: int = 1,
+        batch_size: int | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        random_state: int = 0,
+        damping: float = 0.5,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.loss = loss
+        self.solver = solver
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.damping = damping
+        self.verbose = verbose
+
+
+def _print_objective(iteration: int, objective: float) -> None:
+    print(f"iteration {iteration}: objective {objective:.8g}", flush=True)
+
+
+def _check_integer(name: str, value: object, low: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+        raise InputError(f"{name}={value!r} is not allowed; expected an integer of at least {low}")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{name}={value!r} is not allowed; expected a number in [{low}, {high}]")
+    if not np.isfinite(value):
+        raise InputError(f"{name}={value!r} is not allowed; expected a finite number")
+
+
+def _deviance(data: Matrix, usage: torch.Tensor, components: torch.Tensor) -> float:
+    loss = wide(usage.sum(0)) @ wide(components.sum(1))
+    for block in data.blocks():
+        model = block.at_stored(usage[block.rows] @ components)
+        loss = loss + poisson_divergence(block.values, model, mu.EPS_POISSON)
+    return float(loss)
+
+
+def _null_deviance(data: Matrix) -> float:
+    """Return the divergence from sample total x feature share, the best rank-one model."""
+    some = next(iter(data.blocks())).values
+    ones = torch.ones((1, data.shape[1]), dtype=some.dtype, device=some.device)
+    totals = data.times(ones)
+    column = torch.ones_like(totals)
+    share = data.transposed_times(column) / data.total
+    return _deviance(data, totals, share)

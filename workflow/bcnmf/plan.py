@@ -1,0 +1,209 @@
+"""What a configuration asks for: studies, replicates, methods and seeds, as a list of runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcnmf.errors import InputError
+from bcnmf.sheets import check_settings, load_sheet, load_yaml, nearest
+
+# Their results do not depend on a seed, so one run is enough.
+DETERMINISTIC = frozenset({"pca", "cpca"})
+# What the rules of workflow/rules/preprocess.smk can make.
+DATASETS = re.compile(
+    r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein"
+)
+AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit: one (study, replicate, method, K, alpha, seed)."""
+
+    study: str
+    replicate: int
+    method: str
+    k: int
+    alpha: str
+    seed: int
+
+
+class Plan:
+    """A checked configuration and its sheets.
+
+    Parameters
+    ----------
+    settings : mapping
+        The merged configuration.
+    find : callable
+        Turns a path as written in the configuration into one that exists.
+    schemas : Path
+        Folder of the JSON schemas.
+    where : str
+        Name of the configuration for error messages.
+
+    Raises
+    ------
+    InputError
+        Anything in the configuration or a sheet that cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        find: Callable[[str], Path],
+        schemas: Path,
+        where: str = "config",
+    ) -> None:
+        check_settings(settings, load_yaml(schemas / "config.schema.yaml"), where)
+        self.settings = dict(settings)
+        self.name: str = settings["name"]
+        self.where = where
+        self.sheet_paths = {name: find(path) for name, path in settings["sheets"].items()}
+        self.all_studies = self._load("studies", schemas).set_index("study", drop=False)
+        self.all_methods = self._load("methods", schemas)
+        self.all_methods["order"] = range(len(self.all_methods))
+        self.reported = self._load("reported", schemas)
+        self._check_unique()
+        self._check_datasets()
+        self.studies = self._chosen_studies()
+        self.method_ids = self._chosen_methods()
+        for study in self.studies.index:
+            self.method_rows(study)
+
+    def _load(self, sheet: str, schemas: Path) -> pd.DataFrame:
+        return load_sheet(self.sheet_paths[sheet], load_yaml(schemas / f"{sheet}.schema.yaml"))
+
+    def _check_unique(self) -> None:
+        repeated = self.all_studies.index[self.all_studies.index.duplicated()]
+        if len(repeated):
+            raise InputError(
+                f"{self.sheet_paths['studies']}, column study: {repeated[0]!r} stands twice; "
+                "every study needs a name of its own"
+            )
+        keys = self.all_methods[["method", "studies"]]
+        if keys.duplicated().any():
+            method, studies = keys[keys.duplicated()].iloc[0]
+            raise InputError(
+                f"{self.sheet_paths['methods']}: two rows for method {method!r}, "
+                f"studies {studies!r}; give one of them another method name"
+            )
+
+    def _check_datasets(self) -> None:
+        for study, dataset in self.all_studies["dataset"].items():
+            if not (dataset.endswith(".h5ad") or DATASETS.fullmatch(dataset)):
+                raise InputError(
+                    f"{self.sheet_paths['studies']}, study {study!r}, column dataset: {dataset!r} "
+                    "is not a data set of the pipeline; allowed: simulation_beta<number>, "
+                    "digits_texture, pbmc68k_reduced, mice_protein, or the path of an .h5ad file"
+                )
+
+    def _chosen_studies(self) -> pd.DataFrame:
+        wanted = as_list(self.settings["studies"])
+        known = self.all_studies
+        chosen: list[str] = []
+        for name in wanted:
+            rows = known.index[(known.index == name) | (known["group"] == name)]
+            if rows.empty:
+                names = sorted({*known.index, *known["group"]})
+                raise InputError(
+                    f"{self.where}, key studies: {name!r} is neither a study nor a group of "
+                    f"{self.sheet_paths['studies']}{nearest(name, names)}; "
+                    f"known: {', '.join(names)}"
+                )
+            chosen += [row for row in rows if row not in chosen]
+        return known.loc[chosen]
+
+    def _chosen_methods(self) -> list[str]:
+        known = list(dict.fromkeys(self.all_methods["method"]))
+        wanted = as_list(self.settings["methods"])
+        for name in wanted:
+            if name not in known:
+                raise InputError(
+                    f"{self.where}, key methods: {name!r} is not in {self.sheet_paths['methods']}"
+                    f"{nearest(name, known)}; known: {', '.join(known)}"
+                )
+        return wanted
+
+    def study(self, name: str) -> dict[str, str]:
+        """Return the sheet's row of a study."""
+        return dict(self.all_studies.loc[name])
+
+    def replicates(self, study: str) -> list[int]:
+        """Return the data replicates of a study: simulated data sets, or splits of the images."""
+        counts = self.settings["replicates"]
+        group = self.all_studies.loc[study, "group"]
+        return list(range(counts.get(study, counts.get(group, counts["default"]))))
+
+    def seeds(self, study: str, algorithm: str) -> list[int]:
+        """Return the fit seeds of a study; methods without randomness have one."""
+        by_study = self.settings["seeds"]
+        group = self.all_studies.loc[study, "group"]
+        seeds = by_study.get(study, by_study.get(group, by_study["default"]))
+        return seeds[:1] if algorithm in DETERMINISTIC else seeds
+
+    def method_row(self, study: str, method: str) -> dict[str, str] | None:
+        """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
+        rows = self.all_methods[self.all_methods["method"] == method].to_dict("records")
+        for scope in (study, self.all_studies.loc[study, "group"], "*"):
+            for row in rows:
+                if scope in as_list(row["studies"]):
+                    return row
+        return None
+
+    def method_rows(self, study: str) -> list[dict[str, str]]:
+        """Return the rows of all chosen methods that apply to a study, in the order chosen.
+
+        A method without a row for the study is left out (a Poisson method on protein levels, say).
+
+        Raises
+        ------
+        InputError
+            No method is left.
+        """
+        rows = [self.method_row(study, method) for method in self.method_ids]
+        chosen = [row for row in rows if row is not None]
+        if not chosen:
+            raise InputError(
+                f"{self.sheet_paths['methods']}: none of the methods "
+                f"{', '.join(self.method_ids)} has a row for study {study!r}"
+            )
+        return chosen
+
+    def runs(self, study: str, replicate: int) -> list[Run]:
+        """Return all fits of one replicate of a study."""
+        return [
+            Run(study, replicate, row["method"], int(k), alpha, seed)
+            for row in self.method_rows(study)
+            for k in as_list(row["k"])
+            for alpha in alphas(row)
+            for seed in self.seeds(study, row["algorithm"])
+        ]
+
+    def study_ids(self, group: str | None = None) -> list[str]:
+        """Return the chosen studies, or those of one group."""
+        if group is None:
+            return list(self.studies.index)
+        return list(self.studies.index[self.studies["group"] == group])
+
+    def panels(self, study: str) -> list[str]:
+        """Return which figures the sheet asks for."""
+        return as_list(self.all_studies.loc[study, "panels"])
+
+
+def alphas(row: Mapping[str, str]) -> list[str]:
+    """Return the alphas of a methods row as they appear in paths; "none" where there is none."""
+    if row["alpha"] == "auto":
+        return list(AUTOMATIC_ALPHAS)
+    return as_list(row["alpha"]) or ["none"]
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Return a list from a list, or from a string of words (as --config hands them over)."""
+    return value.replace(",", " ").split() if isinstance(value, str) else list(value)

@@ -1,0 +1,189 @@
+"""Settings and sheets, checked against strict schemas with errors that say what to do."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import yaml
+
+from bcnmf.errors import InputError
+
+
+def load_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not YAML, or does not hold a mapping.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds {type(content).__name__}; expected `key: value` lines")
+    return content
+
+
+def merge(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key, later ones first in rank; lists are replaced whole."""
+    merged = dict(base)
+    for override in overrides:
+        for key, value in override.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], where: str) -> None:
+    """Check settings against a JSON schema.
+
+    Parameters
+    ----------
+    settings : mapping
+        The merged configuration.
+    schema : mapping
+        JSON schema.
+    where : str
+        File name(s) for the message.
+
+    Raises
+    ------
+    InputError
+        Lists every fault: the key, what was found, what is allowed.
+    """
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(settings),
+        key=lambda error: [str(part) for part in error.absolute_path],
+    )
+    if errors:
+        faults = "\n".join(f"  - {line}" for error in errors for line in _explain(error))
+        raise InputError(
+            f"{where}: the configuration cannot be used:\n{faults}\n"
+            "  config/README.md explains every key."
+        )
+
+
+def load_sheet(path: str | os.PathLike, schema: Mapping[str, Any]) -> pd.DataFrame:
+    """Read a tab-separated sheet of strings and check every cell.
+
+    Parameters
+    ----------
+    path : path
+        Sheet with a header line; lines starting with # are comments; empty cells are "".
+    schema : mapping
+        JSON schema of one row: `properties` are the allowed columns, `required` the needed ones.
+
+    Raises
+    ------
+    InputError
+        Missing file, wrong columns, or a cell that the schema does not allow; names the line.
+    """
+    table, numbers = read_sheet(path)
+    allowed = list(schema["properties"])
+    _check_columns(Path(path), list(table.columns), allowed, schema["required"])
+    for column in allowed:
+        if column not in table:
+            table[column] = ""
+    validator = jsonschema.Draft202012Validator(schema)
+    faults = []
+    records = table[allowed].to_dict("records")
+    for number, cells in zip(numbers, records, strict=True):
+        for error in validator.iter_errors({k: v for k, v in cells.items() if v != ""}):
+            faults += [
+                f"  - line {number} ({cells[allowed[0]]!r}): {line}" for line in _explain(error)
+            ]
+    if faults:
+        raise InputError(f"{path}: cannot be used:\n" + "\n".join(faults))
+    return table[allowed]
+
+
+def read_sheet(path: str | os.PathLike) -> tuple[pd.DataFrame, list[int]]:
+    """Read a tab-separated sheet of strings, without comment lines.
+
+    Returns
+    -------
+    table : DataFrame of str
+        Empty cells are "".
+    numbers : list of int
+        Line of the file in which each row stands.
+
+    Raises
+    ------
+    InputError
+        Missing file, not a table, or a line with too many or too few cells.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; set its path under `sheets` in the config"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from error
+    # Only whole lines are comments: a cell may hold a #.
+    lines = [
+        (number, line.split("\t"))
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not lines:
+        raise InputError(f"{path}: holds no header line; expected a tab-separated table")
+    header = lines[0][1]
+    for number, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}, line {number}: {len(cells)} cells under {len(header)} columns; "
+                "cells are separated by one tab each, empty cells included"
+            )
+    rows = [[cell.strip() for cell in cells] for _, cells in lines[1:]]
+    return pd.DataFrame(rows, columns=header, dtype=str), [number for number, _ in lines[1:]]
+
+
+def nearest(name: str, allowed: list[str]) -> str:
+    """Return ' (did you mean ...?)' for a name that is close to an allowed one, else ''."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _check_columns(path: Path, found: list[str], allowed: list[str], required: list[str]) -> None:
+    unknown = [column for column in found if column not in allowed]
+    missing = [column for column in required if column not in found]
+    if unknown or missing:
+        parts = [f"unknown column {name!r}{nearest(name, allowed)}" for name in unknown]
+        parts += [f"missing column {name!r}" for name in missing]
+        raise InputError(
+            f"{path}: {'; '.join(parts)}. Found: {', '.join(found)}. "
+            f"Allowed: {', '.join(allowed)} (tab-separated)"
+        )
+
+
+def _explain(error: jsonschema.ValidationError) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    name = f"`{where}`" if where else "the top level"
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in allowed]
+        prefix = f"{where}." if where else ""
+        return [
+            f"unknown key `{prefix}{key}`{nearest(str(key), allowed)}; "
+            f"allowed: {', '.join(sorted(allowed))}"
+            for key in unknown
+        ]
+    if error.validator == "required":
+        return [f"{name}: {error.message}"]
+    hint = error.schema.get("description", "")
+    return [f"{name}: {error.message}" + (f" — {hint}" if hint else "")]

@@ -1,0 +1,1 @@
+"""How the factors are found: the published multiplicative updates, and a safeguarded descent."""

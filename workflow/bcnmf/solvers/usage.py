@@ -1,0 +1,91 @@
+"""Usages of fixed components: two convex problems."""
+
+from __future__ import annotations
+
+import torch
+
+from bcnmf.divergence import poisson_divergence, wide
+from bcnmf.matrix import Matrix
+from bcnmf.solvers.mu import EPS_POISSON
+
+
+def nonnegative_least_squares(
+    product: torch.Tensor,
+    gram: torch.Tensor,
+    usage: torch.Tensor,
+    max_sweeps: int = 1000,
+    tol: float = 1e-6,
+) -> torch.Tensor:
+    """Minimise ||X - H C||^2 over H >= 0 by cyclic coordinate descent on the Gram matrix.
+
+    Parameters
+    ----------
+    product : torch.Tensor of shape (samples, K)
+        X C'.
+    gram : torch.Tensor of shape (K, K)
+        C C'.
+    usage : torch.Tensor of shape (samples, K)
+        Where to start; updated in place.
+    max_sweeps : int
+        Sweeps over the K topics at most.
+    tol : float
+        Stop when a sweep changes no usage by more than `tol` times the largest usage.
+
+    Returns
+    -------
+    torch.Tensor
+        `usage`, each row the solution for one sample (unique if C has full row rank).
+    """
+    diagonal = gram.diagonal().tolist()
+    for sweep in range(max_sweeps):
+        largest_change = usage.new_zeros(())
+        for topic, curvature in enumerate(diagonal):
+            if curvature <= 0:  # an empty topic explains nothing
+                usage[:, topic] = 0
+                continue
+            column = usage[:, topic]
+            step = (product[:, topic] - usage @ gram[:, topic]) / curvature
+            updated = (column + step).clamp_(min=0)
+            largest_change = torch.maximum(largest_change, (updated - column).abs().max())
+            usage[:, topic] = updated
+        # Every look at the change waits for the device, hence not after each sweep.
+        if sweep % 5 == 4 and float(largest_change) <= tol * max(float(usage.max()), 1e-30):
+            break
+    return usage
+
+
+def poisson_usage(
+    data: Matrix,
+    components: torch.Tensor,
+    usage: torch.Tensor,
+    max_iter: int = 500,
+    tol: float = 1e-6,
+) -> torch.Tensor:
+    """Minimise KL(X | H C) over H >= 0 by undamped multiplicative updates, which never ascend.
+
+    Parameters
+    ----------
+    data : Matrix
+        X (samples, features).
+    components, usage : torch.Tensor
+        C (K, features) and a positive start (samples, K).
+    max_iter, tol : int, float
+        Stop when the divergence of a block falls by less than `tol` of itself in ten iterations.
+    """
+    weights = components.sum(1)
+    solved = torch.empty_like(usage)
+    for block in data.blocks():
+        part = usage[block.rows]
+        before = float("inf")
+        for iteration in range(max_iter):
+            model = block.at_stored(part @ components)
+            if iteration % 10 == 0:
+                loss = poisson_divergence(block.values, model, EPS_POISSON)
+                now = float(loss + wide(part.sum(0)) @ wide(weights))
+                if before - now <= tol * abs(now):
+                    break
+                before = now
+            ratio = block.times(block.values / (model + EPS_POISSON), components)
+            part = part * ratio / (weights + EPS_POISSON)
+        solved[block.rows] = part
+    return solved

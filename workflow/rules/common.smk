@@ -1,0 +1,127 @@
+"""Configuration, sheets and the functions by which rules look things up in them."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+WORKFLOW = ROOT / "workflow"
+SCRIPTS = WORKFLOW / "scripts"
+# Scripts get the search path of this process, inside conda environments too.
+sys.path.insert(0, str(WORKFLOW))
+
+from bcnmf.errors import InputError
+from bcnmf.plan import Plan, Run, as_list
+from bcnmf.provenance import code_digest
+from bcnmf.registry import load_registry
+from bcnmf.sheets import load_yaml, merge
+from snakemake.exceptions import WorkflowError
+
+
+def find(path: str) -> Path:
+    """Return the path in the working directory, else in the repository."""
+    return Path(path) if Path(path).exists() else ROOT / path
+
+
+def load_plans() -> dict[str, Plan]:
+    """Return the plan of the active configuration, and those of `paper` and `quick` beside it.
+
+    All of them are known at once because `snakemake quick` and `snakemake paper` are targets like
+    any other, whatever configuration is active.
+    """
+    given = dict(workflow.config_settings.config)
+    base = load_yaml(find("config/config.yaml"))
+    quick = merge(base, load_yaml(find("config/quick.yaml")), given)
+    settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
+    return {
+        name: Plan(one, find, WORKFLOW / "schemas", where=f"configuration {name!r}")
+        for name, one in settings.items()
+    }
+
+
+try:
+    PLANS = load_plans()
+    REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+ACTIVE = PLANS[config["name"]]
+MIRROR = ACTIVE.settings["mirror"]
+
+
+def plan_of(wildcards) -> Plan:
+    return PLANS[wildcards.config]
+
+
+def setting(*keys: str):
+    """Return a function of the wildcards that looks up a key of the configuration."""
+
+    def look_up(wildcards):
+        value = plan_of(wildcards).settings
+        for key in keys:
+            value = value[key]
+        return value
+
+    return look_up
+
+
+def study_row(wildcards) -> dict:
+    return plan_of(wildcards).study(wildcards.study)
+
+
+def method_row(wildcards) -> dict:
+    return plan_of(wildcards).method_row(wildcards.study, wildcards.method)
+
+
+def code(script: str) -> str:
+    """Return the digest of all that a script imports from the package."""
+    return code_digest(SCRIPTS / script)
+
+
+def pair_files(wildcards) -> dict:
+    folder = f"results/{wildcards.config}/pairs/{wildcards.study}/{wildcards.replicate}"
+    return {"target": f"{folder}/target.h5ad", "background": f"{folder}/background.h5ad"}
+
+
+def fit_path(config_name: str, run: Run) -> str:
+    return (
+        f"results/{config_name}/fits/{run.study}/{run.replicate}/{run.method}/"
+        f"k{run.k}_alpha{run.alpha}_seed{run.seed}.npz"
+    )
+
+
+def fit_files(wildcards) -> list[str]:
+    """Return the fits of one replicate of a study, in the order of the plan."""
+    runs = plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))
+    return [fit_path(wildcards.config, run) for run in runs]
+
+
+def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
+    plan = PLANS[config_name]
+    return [
+        f"results/{config_name}/evaluation/{study}/{replicate}"
+        for study in studies
+        for replicate in plan.replicates(study)
+    ]
+
+
+def methods_with(*algorithms: str) -> str:
+    """Return a wildcard pattern of the methods that run these algorithms."""
+    names = {
+        row["method"]
+        for plan in PLANS.values()
+        for row in plan.all_methods.to_dict("records")
+        if row["algorithm"] in algorithms
+    }
+    return "|".join(sorted(names)) or "$^"
+
+
+wildcard_constraints:
+    config="|".join(PLANS),
+    study="[A-Za-z][A-Za-z0-9_-]*",
+    dataset="[A-Za-z][A-Za-z0-9_.-]*",
+    method="[a-z][a-z0-9_]*",
+    replicate="[0-9]+",
+    k="[0-9]+",
+    alpha="none|auto[0-9]+|[0-9.]+",
+    seed="[0-9]+",

@@ -1,0 +1,82 @@
+"""Scores against the held-out labels, and the tables that figures are drawn from."""
+
+EVALUATION = "results/{config}/evaluation/{study}/{replicate}/"
+
+
+def tables_of_replicates(wildcards, table: str) -> list[str]:
+    folders = evaluation_folders(wildcards.config, [wildcards.study])
+    return [f"{folder}/{table}" for folder in folders]
+
+
+rule evaluate:
+    input:
+        unpack(pair_files),
+        fits=fit_files,
+    output:
+        scores=EVALUATION + "scores.tsv",
+        samples=EVALUATION + "samples.parquet",
+        topics=EVALUATION + "topics.tsv",
+        loadings=EVALUATION + "loadings.parquet",
+        features=EVALUATION + "features.tsv",
+        traces=EVALUATION + "traces.tsv",
+    log:
+        "results/{config}/logs/evaluation/{study}/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/evaluation/{study}/{replicate}.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        code=code("evaluate.py"),
+        evaluation=setting("evaluation"),
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    script:
+        "../scripts/evaluate.py"
+
+
+rule study_scores:
+    input:
+        scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),
+        reported=lambda wildcards: plan_of(wildcards).sheet_paths["reported"],
+    output:
+        scores="results/{config}/tables/studies/{study}.scores.tsv",
+        summary="results/{config}/tables/studies/{study}.summary.tsv",
+    log:
+        "results/{config}/logs/tables/{study}.log",
+    benchmark:
+        "results/{config}/benchmarks/tables/{study}.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        code=code("study_scores.py"),
+        title=lambda wildcards: study_row(wildcards)["title"],
+        labels=lambda wildcards: {
+            row["method"]: row["label"] for row in plan_of(wildcards).method_rows(wildcards.study)
+        },
+    script:
+        "../scripts/study_scores.py"
+
+
+rule tables:
+    input:
+        scores=lambda wildcards: [
+            f"results/{wildcards.config}/tables/studies/{study}.scores.tsv"
+            for study in plan_of(wildcards).study_ids()
+        ],
+        summaries=lambda wildcards: [
+            f"results/{wildcards.config}/tables/studies/{study}.summary.tsv"
+            for study in plan_of(wildcards).study_ids()
+        ],
+    output:
+        scores="results/{config}/tables/scores.tsv",
+        summary="results/{config}/tables/summary.tsv",
+    log:
+        "results/{config}/logs/tables/all.log",
+    benchmark:
+        "results/{config}/benchmarks/tables/all.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        code=code("tables.py"),
+    script:
+        "../scripts/tables.py"

@@ -1,0 +1,80 @@
+"""Data sets as AnnData, samples x features: one rule a source."""
+
+
+def part_of(dataset: str, part: str):
+    """Return an input function: the file of a registered part that can be had here."""
+
+    def choose(wildcards):
+        try:
+            entry = REGISTRY.choose(dataset, part, Path("resources/downloads"), MIRROR)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        return f"resources/downloads/{dataset}/{entry.file}"
+
+    return choose
+
+
+rule simulate:
+    output:
+        "results/{config}/datasets/simulation_beta{beta}/{replicate}.h5ad",
+    log:
+        "results/{config}/logs/datasets/simulation_beta{beta}/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/simulation_beta{beta}/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    wildcard_constraints:
+        beta="[0-9]+([.][0-9]+)?",
+    params:
+        code=code("simulate.py"),
+        sizes=setting("simulation"),
+    script:
+        "../scripts/simulate.py"
+
+
+rule digits_texture:
+    output:
+        "results/{config}/datasets/digits_texture/{replicate}.h5ad",
+    log:
+        "results/{config}/logs/datasets/digits_texture/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/digits_texture/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code=code("digits_texture.py"),
+        sizes=setting("digits"),
+    script:
+        "../scripts/digits_texture.py"
+
+
+rule pbmc68k_reduced:
+    output:
+        "results/{config}/datasets/pbmc68k_reduced/{replicate}.h5ad",
+    log:
+        "results/{config}/logs/datasets/pbmc68k_reduced/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/pbmc68k_reduced/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code=code("pbmc68k_reduced.py"),
+    script:
+        "../scripts/pbmc68k_reduced.py"
+
+
+rule mice_protein:
+    input:
+        part_of("mice_protein", "table"),
+    output:
+        "results/{config}/datasets/mice_protein/{replicate}.h5ad",
+    log:
+        "results/{config}/logs/datasets/mice_protein/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/mice_protein/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code=code("mice_protein.py"),
+    script:
+        "../scripts/mice_protein.py"

@@ -1,0 +1,10 @@
+"""Lay the embedded digits over photographs of texture."""
+
+from bcnmf.data.digits import digits_on_texture
+from bcnmf.io import atomic_path
+from bcnmf.job import logged
+from bcnmf.seeds import derive_seed
+
+with logged(snakemake), atomic_path(snakemake.output[0]) as path:
+    seed = derive_seed("digits_texture", snakemake.wildcards.replicate)
+    digits_on_texture(random_state=seed, **snakemake.params.sizes).write_h5ad(path)

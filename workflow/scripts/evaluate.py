@@ -1,0 +1,23 @@
+"""Score all fits of one replicate of a study."""
+
+from pathlib import Path
+
+import anndata as ad
+
+from bcnmf.evaluation import evaluate
+from bcnmf.fitfile import Fit
+from bcnmf.job import limit_threads, logged
+
+with logged(snakemake):
+    limit_threads(snakemake.threads)
+    target = ad.read_h5ad(snakemake.input.target)
+    background = ad.read_h5ad(snakemake.input.background)
+    tables = evaluate(
+        [Fit.read(path) for path in snakemake.input.fits],
+        target,
+        background,
+        target.uns["study"],
+        int(snakemake.wildcards.replicate),
+        **snakemake.params.evaluation,
+    )
+    tables.write(Path(snakemake.output.scores).parent)
