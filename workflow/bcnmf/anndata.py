@@ -48,7 +48,7 @@ def fit(
         Different features, a missing layer, or anything `BCNMF` refuses.
     """
     if background is not None:
-        _check_same_features(target.var_names, background.var_names, "background", "target")
+        _check_same_features(background.var_names, target.var_names, "background", "target")
     model = BCNMF(**parameters)
     usage = model.fit_transform(
         _values(target, layer, "target"),

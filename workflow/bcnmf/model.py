@@ -405,12 +405,26 @@ class BCNMF(TransformerMixin, BaseEstimator):
             if background is None
             else self._explained(background, result.components, result.background_usage)
         )
+        self._warn()
+
+    def _warn(self) -> None:
         if self.tol > 0 and not self.converged_:
-            warnings.warn(
+            reason = (
                 f"the objective still moved after max_iter={self.max_iter} iterations "
-                f"(tol={self.tol:g}); raise max_iter or tol",
+                f"(tol={self.tol:g}); raise max_iter or tol"
+                if self.n_iter_ == self.max_iter
+                else f"no step lowered the objective any more after {self.n_iter_} iterations, "
+                f"with a projected gradient of {self.kkt_residual_:.2g}; try dtype='float64' "
+                "or n_init > 1"
+            )
+            warnings.warn(reason, ConvergenceWarning, stacklevel=4)
+        unused = [str(topic + 1) for topic in np.flatnonzero(self.usage_.max(0) == 0)]
+        if unused:
+            warnings.warn(
+                f"the target uses topics {', '.join(unused)} of {self.n_components} nowhere; "
+                "lower alpha or n_components",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _explained(self, data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> float:

@@ -31,9 +31,7 @@ with logged(snakemake):
         snakemake.params.compute,
         json.loads(Path(alphas).read_text()) if alphas else None,
     )
-    inputs = {
-        name: file_digest(snakemake.input[name]) for name in ("target", "background")
-    }
+    inputs = {name: file_digest(snakemake.input[name]) for name in ("target", "background")}
     fit.write(snakemake.output.fit)
     write_json(
         fit.info | {"input_sha256": inputs, "versions": versions(), "code": snakemake.params.code},

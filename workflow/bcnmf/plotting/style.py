@@ -82,7 +82,7 @@ _STYLE: dict[str, Any] = {
 class Mark:
     """Colour and marker of a method or of a class of the label."""
 
-    colour: str
+    colour: str | tuple[float, ...]
     marker: str
 
 

@@ -2,8 +2,8 @@
 
 With usages solved out, f(C) = min_H ||X - H C||^2 - alpha min_H ||Y - H C||^2 depends only on the
 directions of the rows of C, so they are kept on the unit sphere, where f is bounded below by
--alpha ||Y||^2. C moves along the multiplicative ratio raised to an exponent; by the envelope theorem
-that is a descent direction of f, and the exponent is shortened until f really falls.
+-alpha ||Y||^2. C moves along the multiplicative ratio raised to an exponent; by the envelope
+theorem that is a descent direction of f, and the exponent is shortened until f really falls.
 """
 
 from __future__ import annotations
@@ -70,8 +70,7 @@ def fit_squared_error(
                 accepted = candidate
                 break
             exponent /= 2
-        if accepted is None:  # no shorter step lowers the objective: stationary to rounding
-            converged = True
+        if accepted is None:  # no step lowers the objective beyond rounding
             break
         point = accepted
         exponent = min(exponent * 1.5, _LONGEST_STEP)
@@ -86,7 +85,7 @@ def fit_squared_error(
 
 
 def unit_norm(result: SolverResult) -> SolverResult:
-    """Give components unit-norm rows and move their scale into the usages; the model is the same."""
+    """Give components unit-norm rows and move their scale into the usages."""
     norms = result.components.norm(dim=1).clamp(min=torch.finfo(result.components.dtype).tiny)
     result.components = result.components / norms[:, None]
     result.usage = result.usage * norms
@@ -95,7 +94,9 @@ def unit_norm(result: SolverResult) -> SolverResult:
 
 
 def _normalise(components: torch.Tensor) -> torch.Tensor:
-    components = components.clamp(min=_FLOOR)
+    # By the largest entry first: a long step may leave a row too small to square.
+    largest = components.amax(dim=1, keepdim=True).clamp(min=torch.finfo(components.dtype).tiny)
+    components = (components / largest).clamp(min=_FLOOR)
     return components / components.norm(dim=1, keepdim=True)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from bcnmf.divergence import poisson_divergence, wide
+from bcnmf.kernels.nnls import nnls_rows
 from bcnmf.matrix import Matrix
 from bcnmf.solvers.mu import EPS_POISSON
 
@@ -13,8 +15,8 @@ def nonnegative_least_squares(
     product: torch.Tensor,
     gram: torch.Tensor,
     usage: torch.Tensor,
-    max_sweeps: int = 1000,
-    tol: float = 1e-6,
+    max_sweeps: int = 5000,
+    tol: float = 1e-8,
 ) -> torch.Tensor:
     """Minimise ||X - H C||^2 over H >= 0 by cyclic coordinate descent on the Gram matrix.
 
@@ -29,14 +31,21 @@ def nonnegative_least_squares(
     max_sweeps : int
         Sweeps over the K topics at most.
     tol : float
-        Stop when a sweep changes no usage by more than `tol` times the largest usage.
+        Stop when a sweep changes no usage of a sample by more than `tol` times its largest (on a
+        GPU: of all samples, and not below the precision of the factors).
 
     Returns
     -------
     torch.Tensor
         `usage`, each row the solution for one sample (unique if C has full row rank).
     """
+    if usage.device.type == "cpu":
+        wide_gram = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
+        nnls_rows(product.numpy(), wide_gram, usage.numpy(), max_sweeps, tol)
+        return usage
+    # All samples at once: more sweeps than each needs, but few launches.
     diagonal = gram.diagonal().tolist()
+    tol = max(tol, 4 * torch.finfo(usage.dtype).eps)
     for sweep in range(max_sweeps):
         largest_change = usage.new_zeros(())
         for topic, curvature in enumerate(diagonal):

@@ -1,0 +1,112 @@
+"""From a configuration to a list of runs."""
+
+from pathlib import Path
+
+import pytest
+
+from bcnmf.errors import InputError
+from bcnmf.plan import Plan, Run
+from bcnmf.sheets import load_yaml, merge
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = load_yaml(ROOT / "config" / "config.yaml")
+
+
+def plan(changes=None, sheets=None):
+    settings = merge(BASE, changes or {}, {"sheets": sheets or {}})
+    return Plan(settings, lambda path: ROOT / path, ROOT / "workflow" / "schemas", "my.yaml")
+
+
+def test_mouse_runs_the_published_setting_for_five_seeds():
+    runs = [run for run in plan().runs("mouse", 0) if run.method == "bcnmf"]
+    assert runs == [Run("mouse", 0, "bcnmf", 15, "1", seed) for seed in range(5)]
+    row = plan().method_row("mouse", "bcnmf")
+    assert (row["contrast"], row["solver"], row["max_iter"], row["tol"]) == (
+        "absolute", "mu", "100", "0",
+    )  # fmt: skip
+
+
+def test_methods_without_randomness_run_once_and_auto_makes_three():
+    runs = plan().runs("mouse", 0)
+    assert [run.seed for run in runs if run.method == "pca"] == [0]
+    assert [run.alpha for run in runs if run.method == "cpca_auto"] == ["auto1", "auto2", "auto3"]
+    assert {run.alpha for run in runs if run.method == "nmf"} == {"none"}
+
+
+def test_groups_and_words_choose_studies():
+    by_group = plan({"studies": ["simulation"]})
+    assert by_group.study_ids() == [f"simulation_beta{beta}" for beta in (0, 1, 2, 4, 8, 16)]
+    assert plan({"studies": "mouse simulation_beta8"}).study_ids() == ["mouse", "simulation_beta8"]
+    assert by_group.replicates("simulation_beta8") == [0, 1, 2, 3, 4]
+    assert by_group.replicates("mouse") == [0]
+
+
+def test_adding_a_study_or_method_changes_no_other_run():
+    few = plan({"studies": ["mouse"], "methods": ["bcnmf"]}).runs("mouse", 0)
+    many = plan({"studies": ["simulation", "mouse"]}).runs("mouse", 0)
+    assert set(few) <= set(many)
+
+
+def test_own_study_row_beats_group_beats_star(tmp_path):
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text(
+        "method\tlabel\talgorithm\tstudies\tvalues\tk\n"
+        "pca\tPCA\tpca\t*\tdefault\t3\n"
+        "pca\tPCA\tpca\tsimulation\tdefault\t4\n"
+        "pca\tPCA\tpca\tsimulation_beta8\tdefault\t5\n"
+    )
+    chosen = plan({"methods": ["pca"]}, {"methods": str(sheet)})
+    found = [
+        chosen.method_row(study, "pca")["k"]
+        for study in ("mouse", "simulation_beta1", "simulation_beta8")
+    ]
+    assert found == ["3", "4", "5"]
+
+
+def studies_sheet(tmp_path, **changes):
+    row = {
+        "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",
+        "target": "a=b", "background": "a=c", "label": "d", "values": "counts",
+    }  # fmt: skip
+    row |= changes
+    path = tmp_path / "studies.tsv"
+    path.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    return {"studies": str(path)}
+
+
+FAULTS = [
+    ({"studies": ["moose"]}, r"key studies: 'moose' is neither .*did you mean 'mouse'"),
+    ({"methods": ["bcnfm"]}, r"key methods: 'bcnfm' is not in .*did you mean 'bcnmf'"),
+    ({"studies": ["mouse"], "methods": ["bcnmf_poisson"]}, "none of the methods bcnmf_poisson has"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), FAULTS)
+def test_unknown_names_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        plan(changes)
+
+
+def test_faulty_study_rows_are_refused(tmp_path):
+    chosen = {"studies": ["mine"]}
+    assert plan(chosen, studies_sheet(tmp_path)).study_ids() == ["mine"]
+    with pytest.raises(
+        InputError, match="column dataset: 'minx' is not a data set of the pipeline"
+    ):
+        plan(chosen, studies_sheet(tmp_path, dataset="minx"))
+    with pytest.raises(InputError, match=r"line 2 \('mine'\): `values`: 'tpm' is not one of"):
+        plan(chosen, studies_sheet(tmp_path, values="tpm"))
+    with pytest.raises(InputError, match="`dataset`: .*does not match"):
+        plan(chosen, studies_sheet(tmp_path, dataset="$(rm -rf x).h5ad"))
+
+
+def test_a_study_or_method_given_twice_is_refused(tmp_path):
+    sheet = Path(studies_sheet(tmp_path)["studies"])
+    sheet.write_text(sheet.read_text() + sheet.read_text().splitlines()[1] + "\n")
+    with pytest.raises(InputError, match="'mine' stands twice"):
+        plan({"studies": ["mine"]}, {"studies": str(sheet)})
+    methods = tmp_path / "methods.tsv"
+    row = "pca\tPCA\tpca\t*\tdefault\t3\n"
+    methods.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\n" + row + row)
+    with pytest.raises(InputError, match="two rows for method 'pca'"):
+        plan({"methods": ["pca"]}, {"methods": str(methods)})

@@ -1,0 +1,201 @@
+"""Top features of the most associated topics, with the significance of both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from bcnmf.plotting.representative import AUTOMATIC, representative_runs
+from bcnmf.plotting.style import (
+    FAINT,
+    INK,
+    OTHER,
+    SINGLE_COLUMN,
+    SMALL,
+    Mark,
+    class_handles,
+    new_figure,
+    styled,
+)
+from bcnmf.plotting.tables import (
+    Classes,
+    component_noun,
+    method_label,
+    minus_log10,
+    order_topics,
+    require_columns,
+    shorten,
+)
+
+LEVEL = 0.05  # the dashed line, in adjusted p
+
+
+@styled
+def plot_loadings(
+    loadings: pd.DataFrame,
+    topics: pd.DataFrame,
+    features: pd.DataFrame,
+    *,
+    method: str,
+    labels: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    n_features: int = 10,
+    n_topics: int = 5,
+    automatic: Collection[str] = AUTOMATIC,
+) -> Figure:
+    """Draw a heatmap of top features x most associated topics of one method.
+
+    Parameters
+    ----------
+    loadings : DataFrame
+        method, k, alpha, replicate, seed, topic, feature, loading, rank.
+    topics : DataFrame
+        method, k, alpha, replicate, seed, topic, p_value, p_adjusted, favours.
+    features : DataFrame
+        feature, p_adjusted, favours; `replicate` if there are several.
+    method : str
+        Which method; its representative fit is shown.
+    labels : mapping, optional
+        Names of methods.
+    classes : sequence of str, optional
+        All classes of the label, so that colours agree with the other figures; by default those
+        that some topic or feature favours.
+    n_features, n_topics : int
+        How many features per topic and how many topics at most.
+    automatic : collection of str
+        Methods with automatic alphas.
+
+    Returns
+    -------
+    Figure
+        Heatmap (each topic divided by its largest absolute loading; white where a feature is not
+        among those stored for the topic), below it -log10 of the topics' adjusted p, beside it that
+        of each feature's own test, both coloured by the class with the higher mean.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or the method has no rows.
+    """
+    require_columns(loadings, ("topic", "feature", "loading", "rank"), "loadings")
+    require_columns(topics, ("topic", "p_value", "p_adjusted", "favours"), "topics")
+    require_columns(features, ("feature", "p_adjusted", "favours"), "features")
+    (one,) = representative_runs(loadings, [method], automatic=automatic)
+    shown = order_topics(one.rows(topics, "topics")).head(n_topics)
+    grid = loading_grid(one.rows(loadings, "loadings"), shown["topic"].astype(int), n_features)
+    own = feature_tests(features, one.replicate).reindex(grid.index)
+    marks = Classes(
+        classes if classes is not None else [*own["favours"].dropna(), *shown["favours"].dropna()]
+    )
+    signed = bool((grid.to_numpy() < 0).any())
+
+    heatmap_height = 0.125 * len(grid)
+    figure = new_figure(SINGLE_COLUMN + 0.2, heatmap_height + 1.9)
+    cells = figure.add_gridspec(
+        2, 2, height_ratios=[heatmap_height, 0.55], width_ratios=[1.0, 0.55], hspace=0.01, wspace=0
+    )
+    heat = figure.add_subplot(cells[0, 0])
+    below = figure.add_subplot(cells[1, 0], sharex=heat)
+    beside = figure.add_subplot(cells[0, 1], sharey=heat)
+    image = _heatmap(heat, grid, signed)
+    _topic_bars(below, shown, marks, signed)
+    _feature_bars(beside, own, marks)
+    heat.set_title(f"{shorten(method_label(one.method, labels), 26)} ({one.setting})", loc="left")
+    bar = figure.colorbar(image, ax=[heat, beside], location="top", aspect=38, shrink=0.8, pad=0.01)
+    bar.set_label("Loading / largest |loading| of the topic", fontsize=SMALL)
+    bar.outline.set_visible(False)
+    entries = marks.entries()
+    figure.legend(
+        handles=class_handles({f"higher in {shorten(k, 20)}": v for k, v in entries.items()}),
+        loc="outside lower center",
+        ncols=2 if len(entries) <= 4 else 3,
+    )
+    return figure
+
+
+def loading_grid(loadings: pd.DataFrame, topics: Sequence[int], n_features: int) -> pd.DataFrame:
+    """Return relative loadings of the top features (rows) on the topics (columns).
+
+    Features stand in blocks, those of the first topic first, each once; a loading that is not
+    stored is missing.
+    """
+    of_topics = loadings[loadings["topic"].isin(list(topics))]
+    wide = of_topics.pivot_table(index="feature", columns="topic", values="loading")
+    wide = wide / wide.abs().max().replace(0, np.nan)
+    order: list[str] = []
+    for topic in topics:
+        of_topic = of_topics[of_topics["topic"] == topic].nsmallest(n_features, "rank")
+        order += [feature for feature in of_topic["feature"] if feature not in order]
+    return wide.reindex(index=order, columns=list(topics))
+
+
+def feature_tests(features: pd.DataFrame, replicate: int) -> pd.DataFrame:
+    """Return the features' own tests of one replicate, by feature name."""
+    if "replicate" in features:
+        features = features[features["replicate"] == replicate]
+    return features.drop_duplicates("feature").set_index("feature")
+
+
+def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> object:
+    image = axes.imshow(
+        np.ma.masked_invalid(grid.to_numpy(dtype=float)),
+        aspect="auto",
+        cmap="PuOr_r" if signed else "Purples",
+        norm=Normalize(-1 if signed else 0, 1),
+        interpolation="nearest",
+    )
+    axes.set_yticks(range(len(grid)), [shorten(str(name), 22) for name in grid.index])
+    axes.tick_params(axis="both", length=0)
+    axes.tick_params(axis="x", labelbottom=False)
+    axes.set_xticks(np.arange(0.5, grid.shape[1] - 1), minor=True)
+    axes.grid(which="minor", axis="x", color="white", linewidth=1.2)
+    axes.tick_params(which="minor", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return image
+
+
+def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) -> None:
+    height = minus_log10(topics["p_adjusted"])
+    axes.bar(
+        range(len(topics)), np.nan_to_num(height), width=0.62,
+        color=[_colour(marks, name) for name in topics["favours"]], gid="topics",
+    )  # fmt: skip
+    axes.axhline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
+    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(component_noun(signed))
+    axes.set_ylabel("Topic's own\n−log₁₀ adj. p" if not signed else "Its own\n−log₁₀ adj. p")
+    axes.set_ylim(0, _head(height))
+    axes.set_xlim(-0.5, len(topics) - 0.5)
+
+
+def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
+    length = minus_log10(own["p_adjusted"])
+    axes.barh(
+        range(len(own)), np.nan_to_num(length), height=0.7,
+        color=[_colour(marks, name) for name in own["favours"]], gid="features",
+    )  # fmt: skip
+    for place in np.flatnonzero(np.isnan(length)):
+        axes.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
+    axes.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
+    axes.tick_params(axis="y", length=0, labelleft=False)
+    axes.set_xlabel("Feature's own\n−log₁₀ adj. p")
+    axes.set_xlim(0, _head(length))
+    axes.spines["left"].set_linewidth(0.4)
+
+
+def _head(values: np.ndarray) -> float:
+    """Return the upper limit of an axis of -log10 p: room for the bars and for the dashed line."""
+    finite = values[np.isfinite(values)]
+    return 1.06 * max(float(finite.max(initial=0.0)), -1.5 * np.log10(LEVEL))
+
+
+def _colour(marks: Classes, name: object) -> str:
+    mark: Mark = marks.mark(name)
+    return mark.colour if isinstance(mark.colour, str) else OTHER
