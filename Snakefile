@@ -5,17 +5,24 @@ snakemake paper --cores N     the paper
 snakemake --cores N           the active configuration (config/config.yaml, or --configfile)
 """
 
+from pathlib import Path
+
 import snakemake.utils
 
 snakemake.utils.min_version("9.0")
 
 
-configfile: "config/config.yaml" if os.path.exists("config/config.yaml") else os.path.join(
-    workflow.basedir, "config/config.yaml"
-)
+# The working directory may hold a configuration of its own (snakemake --directory).
+DEFAULT_CONFIG = Path("config/config.yaml")
+if not DEFAULT_CONFIG.exists():
+    DEFAULT_CONFIG = Path(workflow.basedir) / DEFAULT_CONFIG
+
+
+configfile: DEFAULT_CONFIG
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/outputs.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/pair.smk"

@@ -7,14 +7,17 @@ import pandas as pd
 
 BETAS = (0, 1, 2, 4, 8, 16)
 MOUSE_PROTEINS = (
-    "DYRK1A_N ITSN1_N BDNF_N NR1_N NR2A_N pAKT_N pBRAF_N pCAMKII_N pCREB_N pELK_N pERK_N pJNK_N "
-    "PKCA_N pMEK_N pNR1_N pNR2A_N pNR2B_N pPKCAB_N pRSK_N AKT_N BRAF_N CAMKII_N CREB_N ELK_N "
-    "ERK_N GSK3B_N JNK_N MEK_N TRKA_N RSK_N APP_N Bcatenin_N SOD1_N MTOR_N P38_N pMTOR_N DSCR1_N "
-    "AMPKA_N NR2B_N pNUMB_N RAPTOR_N TIAM1_N pP70S6_N NUMB_N P70S6_N pGSK3B_N pPKCG_N CDK5_N S6_N "
-    "ADARB1_N AcetylH3K9_N RRP1_N BAX_N ARC_N ERBB4_N nNOS_N Tau_N GFAP_N GluR3_N GluR4_N IL1B_N "
-    "P3525_N pCASP9_N PSD95_N SNCA_N Ubiquitin_N pGSK3B_Tyr216_N SHH_N BAD_N BCL2_N pS6_N pCFOS_N "
-    "SYP_N H3AcK18_N EGR1_N H3MeK4_N CaNA_N"
-).split()
+    "DYRK1A_N", "ITSN1_N", "BDNF_N", "NR1_N", "NR2A_N", "pAKT_N", "pBRAF_N", "pCAMKII_N",
+    "pCREB_N", "pELK_N", "pERK_N", "pJNK_N", "PKCA_N", "pMEK_N", "pNR1_N", "pNR2A_N", "pNR2B_N",
+    "pPKCAB_N", "pRSK_N", "AKT_N", "BRAF_N", "CAMKII_N", "CREB_N", "ELK_N", "ERK_N", "GSK3B_N",
+    "JNK_N", "MEK_N", "TRKA_N", "RSK_N", "APP_N", "Bcatenin_N", "SOD1_N", "MTOR_N", "P38_N",
+    "pMTOR_N", "DSCR1_N", "AMPKA_N", "NR2B_N", "pNUMB_N", "RAPTOR_N", "TIAM1_N", "pP70S6_N",
+    "NUMB_N", "P70S6_N", "pGSK3B_N", "pPKCG_N", "CDK5_N", "S6_N", "ADARB1_N", "AcetylH3K9_N",
+    "RRP1_N", "BAX_N", "ARC_N", "ERBB4_N", "nNOS_N", "Tau_N", "GFAP_N", "GluR3_N", "GluR4_N",
+    "IL1B_N", "P3525_N", "pCASP9_N", "PSD95_N", "SNCA_N", "Ubiquitin_N", "pGSK3B_Tyr216_N",
+    "SHH_N", "BAD_N", "BCL2_N", "pS6_N", "pCFOS_N", "SYP_N", "H3AcK18_N", "EGR1_N", "H3MeK4_N",
+    "CaNA_N",
+)  # fmt: skip
 REPORTED = {
     "pca": (1.000, 0.000, 0.000, 0.000, 0.000, 0.000),
     "nmf": (1.000, 0.001, 0.002, 0.001, 0.001, 0.001),
@@ -144,7 +147,7 @@ def study_tables(
     classes: tuple[str, ...] = ("Control", "Ts65Dn"),
     units_per_class: int = 9,
     per_unit: int = 15,
-    features: tuple[str, ...] = tuple(MOUSE_PROTEINS),
+    features: tuple[str, ...] = MOUSE_PROTEINS,
     seeds: int = 2,
     scale: float = 1.0,
     stored: int | None = None,
@@ -184,9 +187,7 @@ def study_tables(
             table = pd.DataFrame(
                 {f"usage_{i + 1}": usage[:, i] if i < k else np.nan for i in range(k_max)}
             )
-            clusters = {
-                name: code for name in ("cluster_usage", "cluster_usage_share", "cluster_umap")
-            }
+            clusters = dict.fromkeys(("cluster_usage", "cluster_usage_share", "cluster_umap"), code)
             samples.append(
                 pd.DataFrame(
                     run

@@ -35,7 +35,7 @@ def test_results_stand_where_scanpy_users_look(pair):
 def test_features_have_to_agree(pair):
     target, background = pair
     with pytest.raises(
-        InputError, match="background has 7 features, target 8: 1 are missing.*gene7"
+        InputError, match=r"background has 7 features, target 8: 1 are missing.*gene7"
     ):
         fit(target, background[:, :7].copy(), n_components=2)
     with pytest.raises(InputError, match="stand in another order"):

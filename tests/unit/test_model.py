@@ -238,7 +238,7 @@ def test_bad_parameters_are_refused_with_what_is_allowed(data, parameters, messa
 
 def test_missing_background_and_bad_starts(data):
     x, y = data
-    with pytest.raises(InputError, match="background is missing: alpha=0.5 needs one"):
+    with pytest.raises(InputError, match=r"background is missing: alpha=0\.5 needs one"):
         quick().fit(x)
     with pytest.raises(InputError, match="init: 2 arrays given; expected three"):
         quick(init=(np.ones((3, 12)), np.ones((30, 3)))).fit(x, background=y)

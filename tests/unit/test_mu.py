@@ -5,14 +5,14 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from bcnmf import BCNMF, NMF
 from naive import (
     poisson_objective,
     poisson_step,
     squared_error_objective,
     squared_error_step,
 )
-
-from bcnmf import BCNMF, NMF
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.model.ConvergenceWarning")
 

@@ -96,7 +96,7 @@ def test_faulty_study_rows_are_refused(tmp_path):
         plan(chosen, studies_sheet(tmp_path, dataset="minx"))
     with pytest.raises(InputError, match=r"line 2 \('mine'\): `values`: 'tpm' is not one of"):
         plan(chosen, studies_sheet(tmp_path, values="tpm"))
-    with pytest.raises(InputError, match="`dataset`: .*does not match"):
+    with pytest.raises(InputError, match=r"`dataset`: .*does not match"):
         plan(chosen, studies_sheet(tmp_path, dataset="$(rm -rf x).h5ad"))
 
 

@@ -192,6 +192,25 @@ class Plan:
             return list(self.studies.index)
         return list(self.studies.index[self.studies["group"] == group])
 
+    def check_sizes(self, study: str, n: int, features: int) -> None:
+        """Refuse more topics than the target has samples or features, before anything is fitted.
+
+        Raises
+        ------
+        InputError
+            A row of the methods sheet asks for too many.
+        """
+        kept = self.all_studies.loc[study, "n_top_features"]
+        features = min(features, int(kept)) if kept else features
+        for row in self.method_rows(study):
+            largest = max(int(k) for k in as_list(row["k"]))
+            if largest > min(n, features):
+                raise InputError(
+                    f"{self.sheet_paths['methods']}, method {row['method']!r}, column k: {largest} "
+                    f"topics are more than study {study!r} can give: its target has {n} samples "
+                    f"and {features} features; choose at most {min(n, features)}"
+                )
+
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""
         return as_list(self.all_studies.loc[study, "panels"])

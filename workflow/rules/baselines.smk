@@ -1,16 +1,6 @@
 """Methods to compare with: PCA, NMF and contrastive PCA, through the same script as bcNMF."""
 
 
-def baseline_input(wildcards) -> dict:
-    files = pair_files(wildcards)
-    if wildcards.alpha.startswith("auto"):
-        files["alphas"] = (
-            f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}/"
-            f"{wildcards.method}/k{wildcards.k}_alphas.json"
-        )
-    return files
-
-
 rule cpca_alphas:
     input:
         unpack(pair_files),
@@ -20,10 +10,10 @@ rule cpca_alphas:
         "results/{config}/logs/fits/{study}/{replicate}/{method}/k{k}_alphas.log",
     benchmark:
         "results/{config}/benchmarks/fits/{study}/{replicate}/{method}/k{k}_alphas.tsv"
-    conda:
-        "../../envs/fit.yaml"
     wildcard_constraints:
         method=methods_with("cpca"),
+    conda:
+        "../../envs/fit.yaml"
     params:
         code=code("cpca_alphas.py"),
         values=lambda wildcards: method_row(wildcards)["values"],

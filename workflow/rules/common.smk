@@ -23,6 +23,18 @@ def find(path: str) -> Path:
     return Path(path) if Path(path).exists() else ROOT / path
 
 
+def check_own_data_of(plan: Plan) -> None:
+    """Look into the files of the user's own studies before any job starts."""
+    for study in plan.study_ids():
+        row = plan.study(study)
+        if row["dataset"].endswith(".h5ad"):
+            from bcnmf.pairing import check_own_data
+
+            where = f"{plan.sheet_paths['studies']}, study {study}"
+            n, _, features = check_own_data(row["dataset"], row, where)
+            plan.check_sizes(study, n, features)
+
+
 def load_plans() -> dict[str, Plan]:
     """Return the plan of the active configuration, and those of `paper` and `quick` beside it.
 
@@ -41,6 +53,7 @@ def load_plans() -> dict[str, Plan]:
 
 try:
     PLANS = load_plans()
+    check_own_data_of(PLANS[config["name"]])
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -80,7 +93,10 @@ def code(script: str) -> str:
 
 def pair_files(wildcards) -> dict:
     folder = f"results/{wildcards.config}/pairs/{wildcards.study}/{wildcards.replicate}"
-    return {"target": f"{folder}/target.h5ad", "background": f"{folder}/background.h5ad"}
+    return {
+        "target": f"{folder}/target.h5ad",
+        "background": f"{folder}/background.h5ad",
+    }
 
 
 def fit_path(config_name: str, run: Run) -> str:
@@ -114,6 +130,47 @@ def methods_with(*algorithms: str) -> str:
         if row["algorithm"] in algorithms
     }
     return "|".join(sorted(names)) or "$^"
+
+
+def part_of(dataset: str, part: str):
+    """Return an input function: the file of a registered part that can be had here."""
+
+    def choose(wildcards):
+        try:
+            entry = REGISTRY.choose(dataset, part, Path("resources/downloads"), MIRROR)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        return f"resources/downloads/{dataset}/{entry.file}"
+
+    return choose
+
+
+def dataset_file(wildcards) -> str:
+    dataset = study_row(wildcards)["dataset"]
+    if dataset.endswith(".h5ad"):
+        return dataset
+    return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
+
+
+def settings_of_fit(wildcards) -> dict:
+    """Return the cells of the methods sheet that a fit depends on."""
+    row = method_row(wildcards)
+    return {k: v for k, v in row.items() if k not in {"label", "studies", "description", "order"}}
+
+
+def baseline_input(wildcards) -> dict:
+    files = pair_files(wildcards)
+    if wildcards.alpha.startswith("auto"):
+        files["alphas"] = (
+            f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}/"
+            f"{wildcards.method}/k{wildcards.k}_alphas.json"
+        )
+    return files
+
+
+def tables_of_replicates(wildcards, table: str) -> list[str]:
+    folders = evaluation_folders(wildcards.config, [wildcards.study])
+    return [f"{folder}/{table}" for folder in folders]
 
 
 wildcard_constraints:

@@ -5,10 +5,6 @@ localrules:
     download,
 
 
-def registered(wildcards):
-    return REGISTRY.entry(wildcards.dataset, wildcards.file)
-
-
 rule download:
     output:
         "resources/downloads/{dataset}/{file}",
@@ -16,10 +12,10 @@ rule download:
         "logs/download/{dataset}/{file}.log",
     benchmark:
         "logs/download/{dataset}/{file}.benchmark.tsv"
-    conda:
-        "../../envs/data.yaml"
     wildcard_constraints:
         file="[A-Za-z0-9][A-Za-z0-9._+-]*[A-Za-z0-9]",
+    conda:
+        "../../envs/data.yaml"
     params:
         registry=str(ACTIVE.sheet_paths["datasets"]),
         mirror=MIRROR,

@@ -3,33 +3,28 @@
 EVALUATION = "results/{config}/evaluation/{study}/{replicate}/"
 
 
-def tables_of_replicates(wildcards, table: str) -> list[str]:
-    folders = evaluation_folders(wildcards.config, [wildcards.study])
-    return [f"{folder}/{table}" for folder in folders]
-
-
 rule evaluate:
     input:
         unpack(pair_files),
         fits=fit_files,
     output:
-        scores=EVALUATION + "scores.tsv",
-        samples=EVALUATION + "samples.parquet",
-        topics=EVALUATION + "topics.tsv",
-        loadings=EVALUATION + "loadings.parquet",
-        features=EVALUATION + "features.tsv",
-        traces=EVALUATION + "traces.tsv",
+        scores=f"{EVALUATION}scores.tsv",
+        samples=f"{EVALUATION}samples.parquet",
+        topics=f"{EVALUATION}topics.tsv",
+        loadings=f"{EVALUATION}loadings.parquet",
+        features=f"{EVALUATION}features.tsv",
+        traces=f"{EVALUATION}traces.tsv",
     log:
         "results/{config}/logs/evaluation/{study}/{replicate}.log",
     benchmark:
         "results/{config}/benchmarks/evaluation/{study}/{replicate}.tsv"
     conda:
         "../../envs/evaluate.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code("evaluate.py"),
         evaluation=setting("evaluation"),
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     script:
         "../scripts/evaluate.py"
 

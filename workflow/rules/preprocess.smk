@@ -1,19 +1,6 @@
 """Data sets as AnnData, samples x features: one rule a source."""
 
 
-def part_of(dataset: str, part: str):
-    """Return an input function: the file of a registered part that can be had here."""
-
-    def choose(wildcards):
-        try:
-            entry = REGISTRY.choose(dataset, part, Path("resources/downloads"), MIRROR)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
-        return f"resources/downloads/{dataset}/{entry.file}"
-
-    return choose
-
-
 rule simulate:
     output:
         "results/{config}/datasets/simulation_beta{beta}/{replicate}.h5ad",
@@ -21,10 +8,10 @@ rule simulate:
         "results/{config}/logs/datasets/simulation_beta{beta}/{replicate}.log",
     benchmark:
         "results/{config}/benchmarks/datasets/simulation_beta{beta}/{replicate}.tsv"
-    conda:
-        "../../envs/data.yaml"
     wildcard_constraints:
         beta="[0-9]+([.][0-9]+)?",
+    conda:
+        "../../envs/data.yaml"
     params:
         code=code("simulate.py"),
         sizes=setting("simulation"),

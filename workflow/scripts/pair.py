@@ -2,9 +2,9 @@
 
 import anndata as ad
 
-from bcnmf.io import atomic_path
+from bcnmf.io import atomic_path, write_json
 from bcnmf.job import logged
-from bcnmf.pairing import make_pair
+from bcnmf.pairing import make_pair, pair_record
 
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"
@@ -12,3 +12,4 @@ with logged(snakemake):
     for side, name in zip(pair, ("target", "background"), strict=True):
         with atomic_path(snakemake.output[name]) as path:
             side.write_h5ad(path)
+    write_json(pair_record(pair[0]), snakemake.output.record)

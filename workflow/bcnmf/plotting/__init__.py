@@ -1,1 +1,1 @@
-"""Figures, one module each: functions from tables to a matplotlib Figure; nothing is imported here."""
+"""Figures, one module each: functions from tables to a matplotlib Figure."""

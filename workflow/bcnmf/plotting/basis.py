@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bcnmf.errors import InputError
 from bcnmf.plotting.representative import AUTOMATIC, representative_runs
-from bcnmf.plotting.style import DOUBLE_COLUMN, OTHER, SINGLE_COLUMN, SMALL, new_figure, styled
+from bcnmf.plotting.style import DOUBLE_COLUMN, OTHER, SMALL, new_figure, styled
 from bcnmf.plotting.tables import method_label, require_columns
 
 PER_LINE = 10
@@ -65,9 +67,10 @@ def plot_basis(
     columns = min(PER_LINE, max(len(images) for images in pictures))
     lines = [-(-len(images) // columns) for images in pictures]
     margin = 1.05
-    cell = min(0.85, (DOUBLE_COLUMN - margin) / columns)
-    width = max(SINGLE_COLUMN, margin + columns * cell)
-    figure = new_figure(width, sum(lines) * (cell * shape[0] / shape[1] + 0.2) + 0.1)
+    gap = 0.08
+    cell = min(0.9, (DOUBLE_COLUMN - margin) / columns - gap)
+    height = sum(lines) * (cell * shape[0] / shape[1] + 0.18) + 0.08
+    figure = new_figure(margin + columns * (cell + gap), height, layout="compressed")
     panels = figure.subplots(sum(lines), columns, squeeze=False)
     line = 0
     for one, images, n_lines in zip(chosen, pictures, lines, strict=True):
@@ -119,7 +122,7 @@ def _pixel_order(features: pd.Series) -> list[str]:
     return sorted(names, key=numbers.__getitem__)
 
 
-def _picture(axes: object, image: np.ndarray, topic: int) -> None:
+def _picture(axes: Axes, image: np.ndarray, topic: int) -> None:
     top = float(np.nanmax(np.abs(image))) or 1.0
     signed = bool((image < 0).any())
     axes.imshow(
@@ -137,6 +140,4 @@ def _picture(axes: object, image: np.ndarray, topic: int) -> None:
 
 
 def _wrap(text: str, width: int = 16) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width)) or text

@@ -20,6 +20,7 @@ from bcnmf.plotting.style import (
     Mark,
     method_marks,
     new_figure,
+    row_major,
     styled,
 )
 from bcnmf.plotting.tables import SCORE_LABELS, method_label, methods_in, require_columns
@@ -85,7 +86,7 @@ def plot_beta(
         _panel(axes, values[values["score"] == score], ticks, marks)
         axes.set_title(SCORE_LABELS[score])
     panels[0].set_ylabel("Adjusted Rand index")
-    _legend(figure, values, marks, labels, columns=6 if len(shown) > 1 else 3)
+    _legend(figure, values, marks, labels, columns=6 if len(shown) > 1 else 2)
     return figure
 
 
@@ -179,15 +180,15 @@ def _legend(
     ]  # fmt: skip
     low, high = int(values["n_replicates"].min()), int(values["n_replicates"].max())
     number = f"{low}" if low == high else f"{low}–{high}"
-    sets = f"mean ± s.d., {number} data sets" if high > 1 else "one data set"
-    handles.append(
-        Line2D([], [], color=FAINT, marker="o", markersize=3.6, label=f"this run ({sets})")
-    )
+    sets = f"{number} data sets" if high > 1 else "one data set"
+    kinds = [Line2D([], [], color=FAINT, marker="o", markersize=3.6, label=f"this run ({sets})")]
     if values["reported"].notna().any():
-        handles.append(
+        kinds.append(
             Line2D(
                 [], [], color=FAINT, marker="o", markersize=5.6, markerfacecolor="none",
                 markeredgewidth=0.6, linewidth=0.7, linestyle=(0, (2.2, 1.6)), label="reported",
             )
         )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    lines = [handles[start : start + columns] for start in range(0, len(handles), columns)]
+    ordered, width = row_major(*lines, kinds)
+    figure.legend(handles=ordered, loc="outside lower center", ncols=width)

@@ -22,6 +22,7 @@ from bcnmf.plotting.style import (
     Mark,
     bare,
     class_handles,
+    grid_columns,
     new_figure,
     scatter,
     styled,
@@ -69,7 +70,7 @@ def plot_embedding(
     """
     require_columns(samples, _COLUMNS, "samples")
     chosen = representative_runs(samples, methods, automatic=automatic)
-    columns = min(len(chosen), 4)
+    columns = grid_columns(len(chosen), 4)
     lines = -(-len(chosen) // columns)
     width = SINGLE_COLUMN if columns <= 2 else DOUBLE_COLUMN
     figure = new_figure(width, lines * (width / columns + 0.12) + 0.35)

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from bcnmf.plotting.representative import AUTOMATIC, representative_runs
 from bcnmf.plotting.style import (
@@ -73,7 +75,7 @@ def plot_loadings(
     Returns
     -------
     Figure
-        Heatmap (each topic divided by its largest absolute loading; white where a feature is not
+        Heatmap (each topic divided by its largest absolute loading; grey where a feature is not
         among those stored for the topic), below it -log10 of the topics' adjusted p, beside it that
         of each feature's own test, both coloured by the class with the higher mean.
 
@@ -95,26 +97,24 @@ def plot_loadings(
     signed = bool((grid.to_numpy() < 0).any())
 
     heatmap_height = 0.125 * len(grid)
-    figure = new_figure(SINGLE_COLUMN + 0.2, heatmap_height + 1.9)
+    entries = {f"higher in {shorten(name, 20)}": mark for name, mark in marks.entries().items()}
+    columns = 2 if len(entries) <= 4 else 3
+    legend_height = 0.13 * -(-len(entries) // columns)
+    figure = new_figure(SINGLE_COLUMN + 0.2, heatmap_height + 1.5 + legend_height)
     cells = figure.add_gridspec(
-        2, 2, height_ratios=[heatmap_height, 0.55], width_ratios=[1.0, 0.55], hspace=0.01, wspace=0
+        2, 2, height_ratios=[heatmap_height, 0.5], width_ratios=[1.0, 0.6], hspace=0.0, wspace=0.0
     )
     heat = figure.add_subplot(cells[0, 0])
-    below = figure.add_subplot(cells[1, 0], sharex=heat)
+    below = figure.add_subplot(cells[1, 0])
     beside = figure.add_subplot(cells[0, 1], sharey=heat)
+    corner = figure.add_subplot(cells[1, 1])
     image = _heatmap(heat, grid, signed)
     _topic_bars(below, shown, marks, signed)
     _feature_bars(beside, own, marks)
-    heat.set_title(f"{shorten(method_label(one.method, labels), 26)} ({one.setting})", loc="left")
-    bar = figure.colorbar(image, ax=[heat, beside], location="top", aspect=38, shrink=0.8, pad=0.01)
-    bar.set_label("Loading / largest |loading| of the topic", fontsize=SMALL)
-    bar.outline.set_visible(False)
-    entries = marks.entries()
-    figure.legend(
-        handles=class_handles({f"higher in {shorten(k, 20)}": v for k, v in entries.items()}),
-        loc="outside lower center",
-        ncols=2 if len(entries) <= 4 else 3,
-    )
+    heat.set_title(f"{shorten(method_label(one.method, labels), 26)}, {one.setting}", loc="left")
+    _scale(corner, image, signed)
+    if entries:
+        figure.legend(handles=class_handles(entries), loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -138,10 +138,11 @@ def feature_tests(features: pd.DataFrame, replicate: int) -> pd.DataFrame:
     """Return the features' own tests of one replicate, by feature name."""
     if "replicate" in features:
         features = features[features["replicate"] == replicate]
+    features = features.assign(feature=features["feature"].astype(str))
     return features.drop_duplicates("feature").set_index("feature")
 
 
-def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> object:
+def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> AxesImage:
     image = axes.imshow(
         np.ma.masked_invalid(grid.to_numpy(dtype=float)),
         aspect="auto",
@@ -155,9 +156,21 @@ def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> object:
     axes.set_xticks(np.arange(0.5, grid.shape[1] - 1), minor=True)
     axes.grid(which="minor", axis="x", color="white", linewidth=1.2)
     axes.tick_params(which="minor", length=0)
+    axes.set_facecolor("#E8E8E8")
     for spine in axes.spines.values():
         spine.set_visible(False)
     return image
+
+
+def _scale(axes: Axes, image: ScalarMappable, signed: bool) -> None:
+    """Put the colour bar into the corner between the two significances."""
+    axes.set_axis_off()
+    inner = axes.inset_axes((0.08, 0.30, 0.84, 0.20))
+    ticks = [-1, 0, 1] if signed else [0, 0.5, 1]
+    bar = axes.figure.colorbar(image, cax=inner, orientation="horizontal", ticks=ticks)
+    bar.ax.set_xticklabels([f"{tick:g}".replace("-", "−") for tick in ticks])
+    bar.ax.set_title("Loading, relative\nto its largest", fontsize=SMALL, pad=3)
+    bar.outline.set(linewidth=0.4, edgecolor=OTHER)
 
 
 def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) -> None:
@@ -169,8 +182,9 @@ def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) 
     axes.axhline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel(component_noun(signed))
-    axes.set_ylabel("Topic's own\n−log₁₀ adj. p" if not signed else "Its own\n−log₁₀ adj. p")
+    noun = component_noun(signed)
+    axes.set_xlabel(noun)
+    axes.set_ylabel(f"{noun}'s own\n−log₁₀ adj. p", rotation=0, ha="right", va="center")
     axes.set_ylim(0, _head(height))
     axes.set_xlim(-0.5, len(topics) - 0.5)
 
@@ -185,6 +199,10 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
         axes.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
     axes.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     axes.tick_params(axis="y", length=0, labelleft=False)
+    axes.xaxis.set_ticks_position("top")
+    axes.xaxis.set_label_position("top")
+    axes.spines["top"].set_visible(True)
+    axes.spines["bottom"].set_visible(False)
     axes.set_xlabel("Feature's own\n−log₁₀ adj. p")
     axes.set_xlim(0, _head(length))
     axes.spines["left"].set_linewidth(0.4)

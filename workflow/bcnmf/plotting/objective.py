@@ -18,6 +18,7 @@ from bcnmf.plotting.style import (
     SINGLE_COLUMN,
     SMALL,
     Mark,
+    grid_columns,
     method_marks,
     new_figure,
     styled,
@@ -28,6 +29,7 @@ from bcnmf.plotting.tables import (
     power_of_ten,
     require_columns,
     shorten,
+    superscript,
     with_unit,
 )
 
@@ -77,7 +79,7 @@ def plot_objective(
     order = {method: place for place, method in enumerate(methods)}
     keys = table[["method", "setting", "setting_text"]].drop_duplicates(["method", "setting"])
     keys = keys.sort_values("method", key=lambda names: names.map(order), kind="stable")
-    columns = min(len(keys), 3)
+    columns = grid_columns(len(keys), 3)
     lines = -(-len(keys) // columns)
     width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN * (0.7 if columns == 2 else 1)
     figure = new_figure(width, lines * 1.85 + 0.1)
@@ -87,7 +89,7 @@ def plot_objective(
         rows = table[(table["method"] == key.method) & (table["setting"] == key.setting)]
         _panel(axes, rows, marks[key.method])
         name = shorten(method_label(key.method, labels), 28)
-        axes.set_title(f"{name} ({key.setting_text})" if key.setting_text else name)
+        axes.set_title(f"{name}, {key.setting_text}" if key.setting_text else name)
     for axes in panels[len(keys) :]:
         axes.remove()
     return figure
@@ -105,7 +107,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, mark: Mark) -> None:
             run["evaluation"] + 1, run["objective"] / unit, color=mark.colour, linewidth=0.6,
             alpha=0.75, gid="run",
         )  # fmt: skip
-    _limits(axes, rows["objective"] / unit, settled / unit)
+    _limits(axes, rows["objective"], settled, unit)
     axes.set_xscale("log")
     axes.set_xlim(1, max(last + 1, 2))
     ticks = [10.0**power for power in range(6) if 10**power <= last + 1]
@@ -114,7 +116,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, mark: Mark) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlabel("Evaluation")
     names = rows["name"].dropna().unique() if "name" in rows else []
-    axes.set_ylabel(with_unit(shorten(str(names[0]), 26) if len(names) else "Objective", exponent))
+    name = str(names[0]) if len(names) and str(names[0]) else "objective"
+    axes.set_ylabel(with_unit(shorten(name[0].upper() + name[1:], 26), exponent))
     n_runs = rows[["replicate", "seed"]].drop_duplicates().shape[0]
     axes.text(
         0.98, 0.97, f"{n_runs} run{'s' if n_runs > 1 else ''}", transform=axes.transAxes,
@@ -122,19 +125,25 @@ def _panel(axes: Axes, rows: pd.DataFrame, mark: Mark) -> None:
     )  # fmt: skip
 
 
-def _limits(axes: Axes, values: pd.Series, settled: pd.Series) -> None:
+def _limits(axes: Axes, values: pd.Series, settled: pd.Series, unit: float) -> None:
     """Show the settled part and a little above it; say where the start lies."""
     if settled.empty:
         axes.text(0.5, 0.5, "not finite", transform=axes.transAxes, ha="center", color=FAINT)
         return
     low, high = float(settled.min()), float(settled.max())
     span = (high - low) or abs(high) or 1.0
-    axes.set_ylim(low - 0.08 * span, high + 0.35 * span)
-    if low < 0 < high + 0.35 * span:
+    top = high + 0.35 * span
+    axes.set_ylim((low - 0.08 * span) / unit, top / unit)
+    if low < 0 < top:
         axes.axhline(0, color=FAINT, linewidth=0.6, linestyle=(0, (3, 2)), zorder=0)
     finite = values[np.isfinite(values)]
-    if finite.max() > high + 0.35 * span:
+    if finite.max() > top:
         axes.text(
-            0.98, 0.86, f"start up to {finite.max():.3g}", transform=axes.transAxes,
+            0.98, 0.86, f"start ≤ {_scientific(finite.max())}", transform=axes.transAxes,
             ha="right", va="top", fontsize=SMALL, color=FAINT,
         )  # fmt: skip
+
+
+def _scientific(value: float) -> str:
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}×10{superscript(int(exponent))}" if abs(int(exponent)) > 3 else f"{value:.3g}"

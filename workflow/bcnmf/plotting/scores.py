@@ -26,8 +26,8 @@ from bcnmf.plotting.tables import (
     method_label,
     methods_in,
     require_columns,
-    shorten,
     short_number,
+    shorten,
 )
 from bcnmf.seeds import derive_seed
 
@@ -78,9 +78,10 @@ def plot_scores(
         A column is missing, several studies are mixed, or no ARI is there.
     """
     require_columns(scores, _COLUMNS, "scores")
-    if "study" in scores and scores["study"].nunique() > 1:
+    studies = scores["study"].unique() if "study" in scores else []
+    if len(studies) > 1:
         raise InputError(
-            f"table scores, column study: found {scores['study'].nunique()} studies; "
+            f"table scores, column study: found {len(studies)} studies; "
             "this figure shows one; select the rows of one study"
         )
     shown = [score for score in REPRESENTATIONS if score in set(scores["score"])]
@@ -164,14 +165,14 @@ def _rows(
 def _row(axes: Axes, place: int, runs: pd.DataFrame, score: str, mark: Mark) -> None:
     values = runs.loc[runs["score"] == score, "value"].dropna().to_numpy(dtype=float)
     if not values.size:
-        axes.text(0.01, place, "not defined", color=FAINT, va="center", fontsize=6)
+        axes.text(0.015, place, "–", color=FAINT, va="center_baseline")
         return
     mean = values.mean()
     sd = values.std(ddof=1) if values.size > 1 else None
     axes.barh(place, mean, height=0.56, color=mark.colour, alpha=0.55, linewidth=0, zorder=1)
     if sd is not None:
         axes.errorbar(
-            mean, place, xerr=sd, color=INK, elinewidth=0.8, capsize=1.8, capthick=0.8, zorder=3,
+            mean, place, xerr=sd, color=INK, elinewidth=0.8, capsize=1.8, capthick=0.8, zorder=4,
             gid="sd",
         )  # fmt: skip
         jitter = np.random.default_rng(derive_seed("jitter", score, place)).uniform(
@@ -179,7 +180,7 @@ def _row(axes: Axes, place: int, runs: pd.DataFrame, score: str, mark: Mark) -> 
         )
         axes.scatter(
             values, place + jitter, s=5, color=mark.colour, edgecolors="white", linewidths=0.25,
-            zorder=4, gid="runs",
+            zorder=3, gid="runs",
         )  # fmt: skip
     _units(axes, place + 0.40, runs, score)
     if "reported" in runs:
@@ -236,10 +237,11 @@ def _legend(figure: Figure, table: pd.DataFrame, unit: str, has_units: bool) -> 
         handles.append(
             Line2D([], [], linestyle="none", marker="o", markersize=2.6, color=FAINT, label="run")
         )
+        # Outside the axes' limits: only its entry in the legend is seen.
         handles.append(
-            Line2D(
-                [], [], linestyle="none", marker="_", markersize=9, color=INK,
-                label="± s.d. over runs",
+            figure.axes[0].errorbar(
+                9.0, 0.0, xerr=1.0, linestyle="none", color=INK, elinewidth=0.8, capsize=1.8,
+                capthick=0.8, label="mean ± s.d. over runs",
             )
         )  # fmt: skip
     if "reported" in table and table["reported"].notna().any():

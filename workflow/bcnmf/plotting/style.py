@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlepad": 4.0,
-    "axes.labelpad": 2.5,
+    "axes.labelpad": 3.0,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
@@ -144,8 +145,14 @@ def method_marks(methods: Sequence[str]) -> dict[str, Mark]:
     return marks
 
 
+def natural(name: str) -> tuple[object, ...]:
+    """Return a sorting key that puts "type 2" before "type 10"."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
 def class_marks(classes: Sequence[str]) -> dict[str, Mark]:
-    """Return marks for the classes of a label, by their place in the sorted list of all classes.
+    """Return marks for the classes of a label, by their place in the naturally sorted list of all.
 
     Parameters
     ----------
@@ -154,9 +161,9 @@ def class_marks(classes: Sequence[str]) -> dict[str, Mark]:
         apart, later ones are grey.
     """
     grey = Mark(OTHER, ".")
-    names = sorted(set(classes))
+    names = sorted(set(classes), key=natural)
     marks = dict(zip(names, _CLASSES, strict=False))
-    return marks | {name: grey for name in names[len(_CLASSES) :]}
+    return marks | dict.fromkeys(names[len(_CLASSES) :], grey)
 
 
 @contextmanager
@@ -177,9 +184,9 @@ def styled(plot: Callable[..., Figure]) -> Callable[..., Figure]:
     return wrapper
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """Return an empty figure (inches) that pyplot does not know of, so that none stays open."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -250,6 +257,22 @@ def class_handles(marks: dict[str, Mark]) -> list[Line2D]:
         )
         for name, mark in marks.items()
     ]  # fmt: skip
+
+
+def grid_columns(n: int, most: int) -> int:
+    """Return how many columns, up to `most`, give the fewest rows, and of these a full grid."""
+    return min(range(1, min(n, most) + 1), key=lambda columns: (-(-n // columns), -n % columns))
+
+
+def row_major(*rows: Sequence[Line2D]) -> tuple[list[Line2D], int]:
+    """Return legend entries ordered so that each given row is one row, and the number of columns.
+
+    A legend fills its columns first; short rows are padded with empty entries.
+    """
+    columns = max(len(row) for row in rows)
+    empty = Line2D([], [], linestyle="none", label=" ")
+    padded = [[*row, *[empty] * (columns - len(row))] for row in rows]
+    return [row[place] for place in range(columns) for row in padded], columns
 
 
 def bare(axes: Axes) -> None:

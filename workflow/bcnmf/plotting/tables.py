@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf.plotting.style import MAX_CLASSES, OTHER, Mark, class_marks
+from bcnmf.plotting.style import MAX_CLASSES, OTHER, Mark, class_marks, natural
 
 METHOD_LABELS = {
     "pca": "PCA",
@@ -154,6 +154,13 @@ def shorten(text: str, length: int = 24) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def _name(value: object) -> str:
+    """Return a class as text; text tables turn the classes 0 and 1 into numbers, even into 0.0."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
 class Classes:
     """The classes of a label, with a mark for each sample and entries for a legend.
 
@@ -167,21 +174,21 @@ class Classes:
     def __init__(self, values: Iterable[object]) -> None:
         names = pd.Series(list(values), dtype=object)
         self.missing = bool(names.isna().any())
-        names = names.where(names.notna(), MISSING).astype(str)
+        names = names.map(lambda value: MISSING if pd.isna(value) else _name(value))
         counts = names[names != MISSING].value_counts()
         kept = list(counts.index)
         if len(kept) > MAX_CLASSES:
             # Ties by name: value_counts leaves their order to the order of the rows.
-            ranked = sorted(kept, key=lambda name: (-counts[name], name))
+            ranked = sorted(kept, key=lambda name: (-counts[name], natural(name)))
             kept = ranked[: MAX_CLASSES - 1]
         self.n_rest = len(counts) - len(kept)
         self.marks = class_marks(kept)
 
     def key(self, value: object) -> str:
         """Return the legend entry that a label value belongs to."""
-        if value is None or value is np.nan or (isinstance(value, float) and np.isnan(value)):
+        if pd.isna(value):
             return MISSING
-        return str(value) if str(value) in self.marks else REST
+        return _name(value) if _name(value) in self.marks else REST
 
     def mark(self, value: object) -> Mark:
         """Return the mark of a label value."""

@@ -17,6 +17,8 @@ from bcnmf.plotting.style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
     Mark,
+    grid_columns,
+    natural,
     new_figure,
     scatter,
     styled,
@@ -85,12 +87,9 @@ def plot_usages(
     if scale not in SCALES:
         raise InputError(f"scale={scale!r} is not known; allowed: {', '.join(SCALES)}")
     chosen = representative_runs(samples, methods, automatic=automatic)
-    columns = min(len(chosen), 3)
+    columns = grid_columns(len(chosen), 3)
     lines = -(-len(chosen) // columns)
-    width = SINGLE_COLUMN if len(chosen) == 1 else DOUBLE_COLUMN
-    columns = 2 if len(chosen) in (2, 4) else columns
-    lines = -(-len(chosen) // columns)
-    width = 4.8 if columns == 2 else width
+    width = {1: SINGLE_COLUMN, 2: 2 / 3 * DOUBLE_COLUMN}.get(columns, DOUBLE_COLUMN)
     figure = new_figure(width, lines * (width / columns + 0.05) + 0.35)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     colouring = Colouring(samples["label"])
@@ -98,7 +97,7 @@ def plot_usages(
         rows = one.rows(samples, "samples")
         top = top_topics(one.rows(topics, "topics"), 2)
         draw_usages(axes, rows, top, colouring, scale)
-        axes.set_title(f"{shorten(method_label(one.method, labels), 28)} ({one.setting})")
+        axes.set_title(f"{shorten(method_label(one.method, labels), 28)}\n{one.setting}")
     for axes in panels[len(chosen) :]:
         axes.remove()
     colouring.legend(figure, label_name, width, list(panels[: len(chosen)]))
@@ -128,19 +127,20 @@ def draw_usages(
     columns = [rows[f"usage_{topic}"].to_numpy(dtype=float) for topic in top]
     exponents = [power_of_ten(values) for values in columns]
     values = [value / 10.0**exponent for value, exponent in zip(columns, exponents, strict=True)]
-    roots = [_takes_root(value, scale, signed) for value in values]
+    # Both axes or none: a plane with two different scales is easily misread.
+    root = any(_takes_root(value, scale, signed) for value in values)
     texts = [
         axis_text(topic, p_value, exponent, signed, root)
-        for (topic, p_value), exponent, root in zip(top.items(), exponents, roots, strict=True)
+        for (topic, p_value), exponent in zip(top.items(), exponents, strict=True)
     ]
     marks = colouring.marks_of(rows["label"])
     if len(values) == 1:
         _strip(axes, values[0], rows["label"], marks)
-        set_scale(axes, "y", values[0], roots[0])
+        set_scale(axes, "y", values[0], root)
         axes.set_ylabel(texts[0])
     else:
         scatter(axes, values[0], values[1], marks)
-        for axis, value, root in zip("xy", values, roots, strict=True):
+        for axis, value in zip("xy", values, strict=True):
             set_scale(axes, axis, value, root)
         axes.set_xlabel(texts[0])
         axes.set_ylabel(texts[1])
@@ -172,10 +172,11 @@ def set_scale(axes: Axes, axis: str, values: np.ndarray, root: bool) -> None:
 def _root_ticks(top: float) -> list[float]:
     """Return 0 and up to three round numbers that are about even on a square-root axis."""
     ticks = [0.0]
-    for share in (0.5, 0.75, 1.0):
+    for share in (1 / 3, 2 / 3, 1.0):
         value = top * share**2
         unit = 10.0 ** np.floor(np.log10(value)) if value > 0 else 1.0
-        rounded = float(np.floor(value / unit) * unit)
+        step = unit / 2 if value < 3 * unit else unit
+        rounded = float(np.floor(value / step) * step)
         if rounded not in ticks:
             ticks.append(rounded)
     return ticks
@@ -193,7 +194,7 @@ def _takes_root(values: np.ndarray, scale: str, signed: bool) -> bool:
 def _strip(axes: Axes, values: np.ndarray, label: pd.Series, marks: Sequence[Mark]) -> None:
     """Draw one topic by class, the samples of a class spread sideways."""
     names = label.astype(object).where(label.notna(), None)
-    classes = sorted({str(name) for name in names if name is not None})
+    classes = sorted({str(name) for name in names if name is not None}, key=natural)
     places = {name: place for place, name in enumerate(classes)}
     centre = np.array([places.get(str(name), len(classes)) for name in names], dtype=float)
     spread = np.random.default_rng(derive_seed("strip")).uniform(-0.3, 0.3, len(values))

@@ -1,0 +1,58 @@
+"""The same numbers on an accelerator as on the CPU. Skipped where torch finds none."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from bcnmf import BCNMF
+
+DEVICES = [
+    name
+    for name, found in {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }.items()
+    if found
+]
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not DEVICES, reason="torch finds no CUDA or MPS device"),
+]
+
+
+def pair():
+    rng = np.random.default_rng(0)
+    return tuple(rng.poisson(0.3, (rows, 300)).astype(np.float32) for rows in (200, 150))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize(
+    ("loss", "solver"),
+    [("squared_error", "mu"), ("poisson", "mu"), ("squared_error", "safeguarded")],
+)
+def test_the_device_does_not_change_the_fit(device, container, loss, solver):
+    if device == "mps" and container is sp.csr_matrix:
+        pytest.skip("torch has no sparse products on MPS, and the fit says so")
+    x, y = (container(side) for side in pair())
+    fits = [
+        BCNMF(
+            5, alpha=0.5, loss=loss, solver=solver, max_iter=20, tol=0, device=where
+        ).fit(x, background=y)
+        for where in ("cpu", device)
+    ]  # fmt: skip
+    assert fits[1].device_ == device
+    np.testing.assert_allclose(fits[1].objective_, fits[0].objective_, rtol=1e-3)
+    # float32 on two devices: updates drift apart slowly, from rounding alone.
+    np.testing.assert_allclose(
+        fits[1].usage_ @ fits[1].components_, fits[0].usage_ @ fits[0].components_, atol=5e-3
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_auto_takes_cuda():
+    x, y = pair()
+    model = BCNMF(3, solver="mu", max_iter=3, tol=0, device="auto").fit(x, background=y)
+    assert model.device_ == "cuda"

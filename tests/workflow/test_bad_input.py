@@ -1,0 +1,103 @@
+"""Bad input stops a run before any job, and says what to do."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, TINY
+
+ROW = {
+    "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",
+    "target": "arm=drug", "background": "arm=vehicle", "label": "kind", "values": "counts",
+    "panels": "scores",
+}  # fmt: skip
+
+
+def own_data(folder, matrix=None):
+    rng = np.random.default_rng(0)
+    matrix = rng.poisson(2.0, (60, 30)).astype(np.float32) if matrix is None else matrix
+    obs = pd.DataFrame(
+        {"arm": ["drug", "vehicle"] * 30, "kind": ["a", "a", "b", "b"] * 15},
+        index=[f"cell{i}" for i in range(60)],
+    )
+    ad.AnnData(matrix, obs=obs).write_h5ad(folder / "mine.h5ad")
+
+
+def own_study(folder, **changes):
+    row = ROW | changes
+    (folder / "mine.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    return TINY | {
+        "name": "mine", "studies": ["mine"], "methods": ["nmf"],
+        "sheets": {"studies": "mine.tsv"},
+    }  # fmt: skip
+
+
+def test_an_unknown_key_is_named(workflow):
+    done = workflow("-n", settings=TINY | {"sedes": [1]})
+    assert done.returncode != 0
+    assert "unknown key `sedes` (did you mean 'seeds'?)" in done.output
+
+
+def test_an_unknown_study_is_named(workflow):
+    done = workflow("-n", "--config", "studies=moose")
+    assert done.returncode != 0
+    assert "'moose' is neither a study nor a group" in done.output
+
+
+def test_own_data_can_be_planned(workflow):
+    own_data(workflow.folder)
+    done = workflow("-n", settings=own_study(workflow.folder))
+    assert done.returncode == 0, done.output
+    assert "results/mine/fits/mine/0/nmf/k10_alphanone_seed0.npz" in done.stdout
+
+
+CASES = [
+    ({"dataset": "none.h5ad"}, "none.h5ad"),
+    ({"target": "arms=drug"}, "arms"),
+    ({"target": "arm=durg"}, "durg"),
+    ({"label": "kinds"}, "kinds"),
+    ({"target": "arm=drug;kind=c"}, "kind"),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), CASES)
+def test_a_faulty_row_stops_before_any_job(workflow, changes, named):
+    own_data(workflow.folder)
+    done = workflow(settings=own_study(workflow.folder, **changes))
+    assert done.returncode != 0
+    assert "mine.tsv" in done.output
+    assert named in done.output
+    assert not (workflow.folder / "results").exists()
+
+
+def test_more_topics_than_samples_stops_before_any_job(workflow):
+    own_data(workflow.folder)
+    (workflow.folder / "methods.tsv").write_text(
+        (ROOT / "config" / "methods.tsv").read_text().replace("\t10\t", "\t400\t")
+    )
+    settings = own_study(workflow.folder)
+    settings["sheets"]["methods"] = "methods.tsv"
+    done = workflow(settings=settings)
+    assert done.returncode != 0
+    assert "400" in done.output
+    assert "30" in done.output
+    assert not (workflow.folder / "results").exists()
+
+
+VALUES = [
+    (lambda x: np.where(x == x.max(), np.nan, x), "NaN"),
+    (lambda x: x - 3, "negative"),
+    (lambda x: np.log1p(x), "log"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), VALUES)
+def test_bad_values_stop_before_any_fit(workflow, change, named):
+    rng = np.random.default_rng(0)
+    own_data(workflow.folder, change(rng.poisson(2.0, (60, 30)).astype(np.float32)))
+    done = workflow(settings=own_study(workflow.folder))
+    assert done.returncode != 0
+    assert "ERROR in rule pair" in done.output
+    assert named in done.output
+    assert "Traceback" not in done.output.split("ERROR in rule pair")[1].split("\n\n")[0]
+    assert not list(workflow.folder.glob("results/mine/fits/**/*.npz"))

@@ -1,0 +1,164 @@
+"""Figures: one script each, reading only tables."""
+
+
+rule draw_beta:
+    input:
+        scores=lambda wildcards: [
+            f"results/{wildcards.config}/tables/studies/{study}.scores.tsv"
+            for study in group_studies(wildcards.config, wildcards.study)
+        ],
+    output:
+        **drawn("beta"),
+    log:
+        "results/{config}/logs/figures/{study}/beta.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/beta.tsv"
+    wildcard_constraints:
+        study="simulation",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/beta.py"),
+        labels=method_labels,
+    script:
+        "../scripts/figures/beta.py"
+
+
+rule draw_scores:
+    input:
+        scores="results/{config}/tables/studies/{study}.scores.tsv",
+    output:
+        **drawn("scores"),
+    log:
+        "results/{config}/logs/figures/{study}/scores.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/scores.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/scores.py"),
+        labels=method_labels,
+        unit=lambda wildcards: study_row(wildcards)["unit"],
+    script:
+        "../scripts/figures/scores.py"
+
+
+rule draw_embedding:
+    input:
+        samples=f"{FIRST}samples.parquet",
+    output:
+        **drawn("embedding"),
+    log:
+        "results/{config}/logs/figures/{study}/embedding.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/embedding.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/embedding.py"),
+        labels=method_labels,
+        label_name=label_name,
+    script:
+        "../scripts/figures/embedding.py"
+
+
+rule draw_usages:
+    input:
+        samples=f"{FIRST}samples.parquet",
+        topics=f"{FIRST}topics.tsv",
+    output:
+        **drawn("usages"),
+    log:
+        "results/{config}/logs/figures/{study}/usages.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/usages.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/usages.py"),
+        labels=method_labels,
+        label_name=label_name,
+    script:
+        "../scripts/figures/usages.py"
+
+
+rule draw_loadings:
+    input:
+        loadings=f"{FIRST}loadings.parquet",
+        topics=f"{FIRST}topics.tsv",
+        features=f"{FIRST}features.tsv",
+    output:
+        **drawn("loadings"),
+    log:
+        "results/{config}/logs/figures/{study}/loadings.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/loadings.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/loadings.py"),
+        labels=method_labels,
+    script:
+        "../scripts/figures/loadings.py"
+
+
+rule draw_basis:
+    input:
+        loadings=f"{FIRST}loadings.parquet",
+        record="results/{config}/pairs/{study}/0/pair.json",
+    output:
+        **drawn("basis"),
+    log:
+        "results/{config}/logs/figures/{study}/basis.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/basis.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/basis.py"),
+        labels=method_labels,
+    script:
+        "../scripts/figures/basis.py"
+
+
+rule draw_objective:
+    input:
+        traces=f"{FIRST}traces.tsv",
+    output:
+        **drawn("objective"),
+    log:
+        "results/{config}/logs/figures/{study}/objective.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/objective.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/objective.py"),
+        labels=method_labels,
+    script:
+        "../scripts/figures/objective.py"
+
+
+rule draw_mouse:
+    input:
+        samples=f"{FIRST}samples.parquet",
+        topics=f"{FIRST}topics.tsv",
+        loadings=f"{FIRST}loadings.parquet",
+        features=f"{FIRST}features.tsv",
+    output:
+        **drawn("mouse"),
+    log:
+        "results/{config}/logs/figures/{study}/mouse.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/mouse.tsv"
+    wildcard_constraints:
+        study="mouse",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/mouse.py"),
+        labels=method_labels,
+        label_name=label_name,
+        unit=lambda wildcards: study_row(wildcards)["unit"],
+    script:
+        "../scripts/figures/mouse.py"

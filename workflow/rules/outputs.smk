@@ -1,0 +1,94 @@
+"""What a run makes: the figures and tables behind every named target."""
+
+FIGURE = "results/{config}/figures/{study}/"
+# Figures show one replicate: the first.
+FIRST = "results/{config}/evaluation/{study}/0/"
+
+
+def drawn(name: str) -> dict:
+    """Return the outputs of a figure; captions are shared with the HTML report."""
+    return {
+        "pdf": f"{FIGURE}{name}.pdf",
+        "png": report(f"{FIGURE}{name}.png", caption=f"../report/{name}.rst", category="{study}"),
+    }
+
+
+def figure_files(config_name: str, study: str, name: str) -> list[str]:
+    return [f"results/{config_name}/figures/{study}/{name}.{kind}" for kind in ("pdf", "png")]
+
+
+def study_figures(config_name: str, study: str) -> list[str]:
+    panels = PLANS[config_name].panels(study)
+    extra = ["mouse"] if study == "mouse" else []
+    return [path for name in panels + extra for path in figure_files(config_name, study, name)]
+
+
+def group_studies(config_name: str, group: str) -> list[str]:
+    """Return the chosen studies of a group, or all of them where the configuration chose none."""
+    plan = PLANS[config_name]
+    known = plan.all_studies
+    return plan.study_ids(group) or list(known.index[known["group"] == group])
+
+
+def all_figures(config_name: str) -> list[str]:
+    plan = PLANS[config_name]
+    files = [path for study in plan.study_ids() for path in study_figures(config_name, study)]
+    if plan.study_ids("simulation"):
+        files += figure_files(config_name, "simulation", "beta")
+    return files
+
+
+def group_outputs(config_name: str, group: str) -> list[str]:
+    """Return tables and figures of one group of studies."""
+    studies = group_studies(config_name, group)
+    files = [f"results/{config_name}/tables/studies/{study}.scores.tsv" for study in studies]
+    files += [path for study in studies for path in study_figures(config_name, study)]
+    if group == "simulation":
+        files += figure_files(config_name, "simulation", "beta")
+    return files
+
+
+def method_labels(wildcards) -> dict:
+    """Return method -> name in figures, in the order of the configuration."""
+    plan = plan_of(wildcards)
+    study = wildcards.study
+    if study not in plan.all_studies.index:
+        study = group_studies(wildcards.config, study)[0]
+    return {row["method"]: row["label"] for row in plan.method_rows(study)}
+
+
+def label_name(wildcards) -> str:
+    return study_row(wildcards)["label"]
+
+
+def run_outputs(config_name: str) -> list[str]:
+    folder = f"results/{config_name}"
+    return [
+        f"{folder}/report.html",
+        f"{folder}/tables/scores.tsv",
+        f"{folder}/tables/summary.tsv",
+        f"{folder}/provenance.json",
+        f"{folder}/config.yaml",
+        *all_figures(config_name),
+    ]
+
+
+def pair_records(wildcards) -> list[str]:
+    return [
+        f"results/{wildcards.config}/pairs/{study}/0/pair.json"
+        for study in plan_of(wildcards).study_ids()
+    ]
+
+
+def report_figures(wildcards) -> list[dict]:
+    """Return where each figure and its caption are, in the order of the report."""
+    return [
+        {
+            "study": Path(path).parent.name,
+            "name": Path(path).stem,
+            "png": path,
+            "pdf": str(Path(path).with_suffix(".pdf")),
+        }
+        for path in all_figures(wildcards.config)
+        if path.endswith(".png")
+    ]

@@ -1,0 +1,57 @@
+"""What was run, and the report."""
+
+
+localrules:
+    provenance,
+
+
+rule provenance:
+    input:
+        sheets=lambda wildcards: list(plan_of(wildcards).sheet_paths.values()),
+        records=pair_records,
+    output:
+        config="results/{config}/config.yaml",
+        provenance="results/{config}/provenance.json",
+    log:
+        "results/{config}/logs/provenance.log",
+    benchmark:
+        "results/{config}/benchmarks/provenance.tsv"
+    conda:
+        "../../envs/fit.yaml"
+    params:
+        code=code("provenance.py"),
+        settings=lambda wildcards: plan_of(wildcards).settings,
+    script:
+        "../scripts/provenance.py"
+
+
+rule report:
+    input:
+        scores="results/{config}/tables/scores.tsv",
+        summary="results/{config}/tables/summary.tsv",
+        provenance="results/{config}/provenance.json",
+        records=pair_records,
+        figures=lambda wildcards: all_figures(wildcards.config),
+        captions=lambda wildcards: sorted(
+            {str(WORKFLOW / "report" / f"{one['name']}.rst") for one in report_figures(wildcards)}
+        ),
+    output:
+        "results/{config}/report.html",
+    log:
+        "results/{config}/logs/report.log",
+    benchmark:
+        "results/{config}/benchmarks/report.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("report.py"),
+        title=setting("title"),
+        figures=report_figures,
+        captions=str(WORKFLOW / "report"),
+        studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
+        labels=lambda wildcards: {
+            study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
+            for study in plan_of(wildcards).study_ids()
+        },
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,19 @@
+"""Top features of the most associated topics of bcNMF."""
+
+from bcnmf.io import read_table
+from bcnmf.job import logged
+from bcnmf.plotting.loadings import plot_loadings
+from bcnmf.plotting.style import save
+
+with logged(snakemake):
+    labels = snakemake.params.labels
+    # The contrast is what the study is about; a run without it shows its last method.
+    method = "bcnmf" if "bcnmf" in labels else list(labels)[-1]
+    figure = plot_loadings(
+        read_table(snakemake.input.loadings),
+        read_table(snakemake.input.topics),
+        read_table(snakemake.input.features),
+        method=method,
+        labels=labels,
+    )
+    save(figure, snakemake.output.pdf, snakemake.output.png)

@@ -1,0 +1,19 @@
+"""The paper's mouse figure."""
+
+from bcnmf.io import read_table
+from bcnmf.job import logged
+from bcnmf.plotting.mouse import plot_mouse
+from bcnmf.plotting.style import save
+
+with logged(snakemake):
+    labels = snakemake.params.labels
+    figure = plot_mouse(
+        read_table(snakemake.input.samples),
+        read_table(snakemake.input.topics),
+        read_table(snakemake.input.loadings),
+        read_table(snakemake.input.features),
+        labels=labels,
+        label_name=snakemake.params.label_name,
+        unit_name=snakemake.params.unit,
+    )
+    save(figure, snakemake.output.pdf, snakemake.output.png)

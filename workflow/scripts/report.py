@@ -1,0 +1,74 @@
+"""Write the report of a run from its tables and figures."""
+
+import json
+from pathlib import Path
+
+from bcnmf.io import read_table
+from bcnmf.job import logged
+from bcnmf.plotting.representative import representative_runs, representative_text
+from bcnmf.report import write_report
+
+# Title, and what a reader who cannot see the figure is told.
+FIGURES = {
+    "beta": ("Scores against beta", "Lines of adjusted Rand index against beta for each method"),
+    "scores": ("Scores", "Bars of adjusted Rand index for each method, with runs as dots"),
+    "embedding": ("UMAP of the usages", "Two-dimensional maps of the samples, one for each method"),
+    "usages": ("Usages", "Scatter of the samples in two topics, one panel for each method"),
+    "loadings": ("Loadings", "Heatmap of the top features of the most associated topics"),
+    "basis": ("Components", "Grid of the components of each method, drawn as images"),
+    "objective": ("Objective", "Lines of the objective against the iteration for each method"),
+    "mouse": ("Mouse figure of the paper", "UMAPs, usages by sample and by mouse, top proteins"),
+}
+
+
+def describe(figure, scores, labels):
+    """Return a figure with its caption, its texts and which fits it shows."""
+    name, study = figure["name"], figure["study"]
+    title, alt = FIGURES[name]
+    runs = scores[scores["study"] == study]
+    chosen = ""
+    if len(runs):
+        chosen = representative_text(representative_runs(runs, list(labels[study])), labels[study])
+    return figure | {
+        "caption_file": Path(snakemake.params.captions) / f"{name}.rst",
+        "alt": f"{alt}; study {study}",
+        "fields": {"title": title, "chosen": chosen},
+    }
+
+
+def study_with_sizes(study, record):
+    """Return a row of the studies sheet with what the pairing found."""
+    sizes = f"{record['n_target']} target and {record['n_background']} background samples, "
+    sizes += f"{record['n_features']} features"
+    return study | {"description": " ".join(filter(None, [study["description"], f"{sizes}."]))}
+
+
+with logged(snakemake):
+    scores = read_table(snakemake.input.scores)
+    records = [json.loads(Path(path).read_text()) for path in snakemake.input.records]
+    studies = snakemake.params.studies
+    tables = Path(snakemake.input.scores).parent
+    write_report(
+        snakemake.output[0],
+        config_name=snakemake.wildcards.config,
+        title=snakemake.params.title,
+        scores=scores,
+        summary=read_table(snakemake.input.summary),
+        figures=[
+            describe(figure, scores, snakemake.params.labels) for figure in snakemake.params.figures
+        ],
+        provenance=json.loads(Path(snakemake.input.provenance).read_text()),
+        studies=[
+            study_with_sizes(study, record) for study, record in zip(studies, records, strict=True)
+        ],
+        warnings=[
+            f"{study['title']}: {warning}"
+            for study, record in zip(studies, records, strict=True)
+            for warning in record["warnings"]
+        ],
+        tables={
+            "All scores (TSV)": tables / "scores.tsv",
+            "Mean and standard deviation (TSV)": tables / "summary.tsv",
+        },
+        front_file=Path(snakemake.params.captions) / "workflow.rst",
+    )
