@@ -7,11 +7,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, TINY
 
 from bcnmf import BCNMF
 from bcnmf.io import read_table
 from bcnmf.sheets import read_sheet
+from conftest import ROOT, TINY
 
 pytestmark = pytest.mark.slow
 

@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from conftest import TINY
 
 from bcnmf.io import read_table
+from conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared]
 

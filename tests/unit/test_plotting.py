@@ -76,6 +76,7 @@ def gids(axes, gid):
 def shown_texts(figure):
     """All texts that end up on the page, with their boxes."""
     with style.style():
+        style.settle(figure)
         figure.canvas.draw()
         renderer = figure.canvas.get_renderer()
         hidden = set()
@@ -179,7 +180,7 @@ def test_style_beats_the_users_settings(mouse):
 
 def test_files_repeat_byte_by_byte_and_text_stays_text(tmp_path, mouse):
     for name in ("one", "two"):
-        figure = plot_mouse(*(mouse[t] for t in ("samples", "topics", "loadings", "features")))
+        figure = plot_usages(mouse["samples"], mouse["topics"], methods=["bcnmf"])
         style.save(figure, tmp_path / name / "figure.pdf", tmp_path / name / "figure.png")
     for kind in ("pdf", "png"):
         first = (tmp_path / "one" / f"figure.{kind}").read_bytes()
@@ -203,7 +204,8 @@ def test_files_do_not_depend_on_hash_seeds(tmp_path):
         "from plot_tables import beta_scores\n"
         "from bcnmf.plotting.beta import plot_beta\n"
         "from bcnmf.plotting.style import save\n"
-        "save(plot_beta(beta_scores(2, 1)), sys.argv[1] + '.pdf', sys.argv[1] + '.png')\n"
+        "figure = plot_beta(beta_scores(1, 1, (0, 1))[::3])\n"
+        "save(figure, sys.argv[1] + '.pdf', sys.argv[1] + '.png')\n"
     )
     for seed in ("1", "2"):
         subprocess.run(
@@ -311,6 +313,16 @@ def test_first_k_and_alpha_lowest_replicate_smallest_seed():
     assert "Principal components with K = 2, seed 0" in text
     assert "bcNMF with K = 7, α = 2, seed 3" in text
     assert "without labels" in text
+    assert text.endswith("replicate 0, smallest seed.")
+
+
+def test_text_for_figures_of_every_run():
+    table = runs_table([("cpca_auto", 2, 3.0, 0, 0), ("bcnmf", 2, 1.5, 0, 0)])
+    text = representative_text(representative_runs(table), every_run=True)
+    assert "with K = 2, the middle automatic α of each data set;" in text
+    assert "bcNMF with K = 2, α = 1.5." in text
+    assert "seed 0" not in text
+    assert text.endswith("all replicates and seeds.")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +379,7 @@ def test_beta_means_and_error_bars_by_hand(beta):
         c for c in figure.axes[0].containers
         if isinstance(c, ErrorbarContainer) and c.lines[0].get_gid() == "mean bcnmf"
     )  # fmt: skip
-    np.testing.assert_allclose(container.lines[0].get_ydata(), mean)
+    np.testing.assert_allclose(np.array(container.lines[0].get_ydata(), dtype=float), mean)
     segments = np.array(container.lines[2][0].get_segments())
     np.testing.assert_allclose(segments[:, 1, 1] - segments[:, 0, 1], 2 * np.array(sd))
     (reported,) = gids(figure.axes[0], "reported bcnmf")
@@ -467,7 +479,7 @@ def test_scores_with_units_and_a_grid():
     table = mouse_scores()
     figure = plot_scores(table, unit="mouse")
     axes = figure.axes[2]
-    labels = [t.get_text() for t in axes.get_yticklabels()]
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert "cPCA (grid)\nα = 0.5" in labels
     assert "cPCA (automatic alpha)\nα = 4.8 (2 of 3)" in labels
     place = labels.index("bcNMF\nα = 1")
@@ -906,7 +918,7 @@ CALLS = {
 def test_missing_column_is_named(mouse, beta, figure, table, column):
     tables = mouse | {"beta": beta, "scores": mouse_scores(1)}
     tables[table] = tables[table].drop(columns=column)
-    with pytest.raises(InputError, match=rf"missing column\(s\) {column}; found .*method"):
+    with pytest.raises(InputError, match=rf"missing column\(s\) {column}; found study"):
         CALLS[figure](tables)
 
 

@@ -35,6 +35,16 @@ def test_the_digest_follows_imports_into_functions_and_packages(tmp_path):
         before = after
 
 
+def test_imports_for_type_checkers_are_not_followed(tmp_path):
+    folder, script = package(tmp_path)
+    (folder / "__init__.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from bcnmf.unused import x\n"
+    )
+    before = code_digest(script, folder)
+    (folder / "unused.py").write_text("x = 2\n")
+    assert code_digest(script, folder) == before
+
+
 def test_file_digest_and_versions(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert file_digest(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()

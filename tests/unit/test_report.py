@@ -230,7 +230,8 @@ def test_unit_interval_and_reported_value_stand_below_the_score(page, scores):
     low, high = means["ari_umap_units_low"], means["ari_umap_units_high"]
     assert mine[place][0].split("\n") == [
         "0.789 ± 0.000",
-        f"95% [{low:.2f}, {high:.2f}]; reported 0.7894",
+        f"95% [{low:.2f}, {high:.2f}]",
+        "reported 0.7894",
     ]
     units = mine[[cell[0] for cell in rows[0]].index("ARI UMAP, units")][0]
     assert units.startswith(f"{means['ari_umap_units']:.3f}")

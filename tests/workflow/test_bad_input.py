@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+
 from conftest import ROOT, TINY
 
 ROW = {

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT
 
 from bcnmf.provenance import PACKAGE, _reachable
+from conftest import ROOT
 
 # Where a conda package is called otherwise than on the Python package index, or a module otherwise
 # than its package.

@@ -45,11 +45,11 @@ _ENLARGE = 1.3  # seven points of print are small on a screen
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what is read, what is sorted by, and a line below it."""
+    """One cell of a table: what is read, what is sorted by, and small lines below it."""
 
     text: str
     sort: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
     number: bool = False
 
 
@@ -213,7 +213,7 @@ def study_table(summary: pd.DataFrame) -> Table:
         first = group.iloc[0]
         rows.append(
             [
-                Cell(str(first["method_label"]), str(first["method_label"]), note=_id_note(first)),
+                Cell(str(first["method_label"]), str(first["method_label"]), notes=_id_note(first)),
                 _number(k, "d"),
                 alpha_cell(alpha),
                 *[_score_cell(by_score, score) for score in shown],
@@ -481,11 +481,11 @@ def _score_cell(by_score: Mapping[str, Any], score: str) -> Cell:
         notes.append(f"95% [{_plain(low.mean, 2)}, {_plain(high.mean, 2)}]")
     if not pd.isna(row.reported):
         notes.append(f"reported {row.reported:.4g}")
-    return Cell(mean_sd(row.mean, row.sd), repr(float(row.mean)), "; ".join(notes), number=True)
+    return Cell(mean_sd(row.mean, row.sd), repr(float(row.mean)), tuple(notes), number=True)
 
 
-def _id_note(row: pd.Series) -> str:
-    return str(row["method"]) if str(row["method"]) != str(row["method_label"]) else ""
+def _id_note(row: pd.Series) -> tuple[str, ...]:
+    return (str(row["method"]),) if str(row["method"]) != str(row["method_label"]) else ()
 
 
 def _number(value: float, form: str) -> Cell:

@@ -28,10 +28,11 @@ from bcnmf.errors import InputError
 MAX_DENSE_ORDER = 8000
 # Below this order a plain eigendecomposition is faster than factorise-and-iterate.
 MIN_SHIFT_INVERT_ORDER = 400
+# Relative accuracy of eigenvalues while alphas are compared; affinities of subspaces then are
+# accurate to about 1e-10.
+_SWEEP_TOLERANCE = 1e-8
 # Entries of a dense block of a sparse matrix (16 MB).
 _BLOCK_ELEMENTS = 1 << 21
-# A pivot this small against the largest is rounding, not a direction of the data.
-_RANK_TOLERANCE = 1e-11
 
 
 class CPCA(TransformerMixin, BaseEstimator):
@@ -321,8 +322,8 @@ def _dense_problem(target: Values, background: Values) -> _DenseProblem:
 
 def _feature_space(target: Values, background: Values) -> _FeatureSpace:
     c_x, c_y = covariance(target), covariance(background)
+    _check_variance(c_x.trace())
     kept = (np.diag(c_x) > 0) | (np.diag(c_y) > 0)
-    _check_variance(kept.any())
     if not kept.all():
         c_x, c_y = c_x[np.ix_(kept, kept)], c_y[np.ix_(kept, kept)]
     return _FeatureSpace(c_x, c_y, kept)
@@ -335,11 +336,10 @@ def _row_space(target: Values, background: Values) -> _RowSpace:
     gram[n:, n:] = _centred_gram(background, background)
     gram[n:, :n] = _centred_gram(background, target)
     gram[:n, n:] = gram[n:, :n].T
-    largest = gram.diagonal().max()
-    _check_variance(largest > 0)
-    factor, pivots, rank, info = scipy.linalg.lapack.dpstrf(
-        gram, lower=1, tol=_RANK_TOLERANCE * largest
-    )
+    _check_variance(np.trace(gram[:n, :n]))
+    # A pivot below this is the rounding of the largest eigenvalue, not a direction of the data.
+    tolerance = (n + m) * np.finfo(float).eps * gram.trace()
+    factor, pivots, rank, info = scipy.linalg.lapack.dpstrf(gram, lower=1, tol=tolerance)
     if info < 0:
         raise RuntimeError(f"LAPACK dpstrf refused argument {-info}")
     pivots = pivots - 1
@@ -419,7 +419,8 @@ def _top(
     if upper is None or order < max(MIN_SHIFT_INVERT_ORDER, 4 * k):
         values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[order - k, order - 1])
     else:
-        shift = upper + 1e-4 * abs(upper) + 1e-12 * np.abs(matrix.diagonal()).max()
+        rounding = order * np.finfo(float).eps * np.abs(matrix.diagonal()).max()
+        shift = upper + 1e-4 * abs(upper) + 10 * rounding
         matrix *= -1.0
         matrix[np.diag_indices(order)] += shift
         factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
@@ -429,7 +430,9 @@ def _top(
             dtype=np.float64,
         )
         start = np.random.default_rng(seed).normal(size=order)
-        inverted, vectors = eigsh(inverse, k=k, which="LA", v0=start, ncv=max(40, 3 * k))
+        inverted, vectors = eigsh(
+            inverse, k=k, which="LA", v0=start, ncv=max(40, 3 * k), tol=_SWEEP_TOLERANCE
+        )
         values = shift - 1.0 / inverted
     decreasing = np.argsort(-values, kind="stable")
     return values[decreasing], vectors[:, decreasing]
@@ -512,9 +515,9 @@ def _sides(X: Any, background: Any) -> tuple[Values, Values]:
     return target, other
 
 
-def _check_variance(present: bool) -> None:
-    if not present:
-        raise InputError("target and background: all samples are equal; there is no variance")
+def _check_variance(total: float) -> None:
+    if not total > 0:
+        raise InputError("target: all samples are equal; there is no variance to explain")
 
 
 def _mean(data: Values) -> np.ndarray:

@@ -14,7 +14,7 @@ from bcnmf.plotting.tables import method_label, methods_in, require_columns, sho
 AUTOMATIC = frozenset({"cpca_auto"})
 RULE = (
     "Chosen without labels: the K and alpha that stand first in the methods sheet "
-    "(of automatic alphas the middle one), replicate {replicate}, smallest seed."
+    "(of automatic alphas the middle one)"
 )
 _KEY = ("method", "k", "alpha", "replicate", "seed")
 
@@ -150,14 +150,33 @@ def representative_runs(
 def representative_text(
     chosen: Sequence[Chosen],
     labels: Mapping[str, str] | None = None,
+    *,
+    every_run: bool = False,
+    automatic: Collection[str] = AUTOMATIC,
 ) -> str:
-    """Return sentences that say which fits are shown and by what rule, for captions."""
-    shown = "; ".join(
-        f"{method_label(one.method, labels)} with {one.setting}, seed {one.seed}" for one in chosen
-    )
-    replicates = sorted({one.replicate for one in chosen})
-    rule = RULE.format(replicate=" or ".join(map(str, replicates)))
-    return f"Shown: {shown}. {rule}"
+    """Return sentences that say which fits are shown and by what rule, for captions.
+
+    Parameters
+    ----------
+    chosen : sequence of Chosen
+        What `representative_runs` chose.
+    labels : mapping, optional
+        Names of methods.
+    every_run : bool
+        The figure shows all replicates and seeds of these settings (as that of beta does), not one.
+    automatic : collection of str
+        Methods with automatic alphas, which differ between replicates.
+    """
+    parts = []
+    for one in chosen:
+        setting = one.setting
+        if every_run and one.method in automatic:
+            setting = f"{setting_text(one.k, None)}, the middle automatic α of each data set"
+        seed = "" if every_run else f", seed {one.seed}"
+        parts.append(f"{method_label(one.method, labels)} with {setting}{seed}")
+    replicates = " or ".join(map(str, sorted({one.replicate for one in chosen})))
+    rest = "all replicates and seeds" if every_run else f"replicate {replicates}, smallest seed"
+    return f"Shown: {'; '.join(parts)}. {RULE}, {rest}."
 
 
 def representative_rows(

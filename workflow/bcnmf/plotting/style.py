@@ -191,6 +191,17 @@ def new_figure(width: float, height: float, layout: str = "constrained") -> Figu
     return figure
 
 
+def settle(figure: Figure) -> None:
+    """Let the layout come to rest: panels of fixed shape need more than the one pass of a draw."""
+    before: list[np.ndarray] = []
+    for _ in range(4):
+        figure.draw_without_rendering()
+        places = [axes.get_position().get_points() for axes in figure.axes]
+        if before and np.allclose(before, places, atol=2e-3):
+            return
+        before = places
+
+
 def save(figure: Figure, pdf_path: str | os.PathLike, png_path: str | os.PathLike) -> None:
     """Write a figure as PDF (vector, editable text) and PNG (300 dpi).
 
@@ -199,6 +210,7 @@ def save(figure: Figure, pdf_path: str | os.PathLike, png_path: str | os.PathLik
     """
     nothing = {"CreationDate": None, "Creator": None, "Producer": None}
     with style():
+        settle(figure)
         with atomic_path(pdf_path) as path:
             figure.savefig(path, format="pdf", dpi=300, metadata=nothing)
         with atomic_path(png_path) as path:
