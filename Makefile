@@ -17,7 +17,9 @@ NAME ?= paper
 TORCH ?= $(shell grep '^torch==' requirements.lock)
 
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+# Errors, and which job of how many is done; `make QUIET=` shows everything.
+QUIET ?= --quiet rules reason host
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(QUIET)
 CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)")
 WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 

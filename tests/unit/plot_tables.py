@@ -128,6 +128,7 @@ def summarise(scores: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.
                 "n": group["n"].iloc[0],
                 "reported": group["reported"].iloc[0],
                 "source": group["source"].iloc[0],
+                "alpha_setting": "" if np.isnan(key[3]) else f"{key[3]:g}",
             }
         )
     return pd.DataFrame(rows)

@@ -424,3 +424,16 @@ def test_mean_sd():
     assert mean_sd(-0.0004, 0.0) == "0.000 ± 0.000"
     assert mean_sd(-0.25, float("nan"), 2) == "−0.25"
     assert mean_sd(float("nan"), float("nan")) == "–"
+
+
+def test_automatic_alphas_that_differ_between_replicates_keep_a_row_each():
+    summary = summarise(mouse_scores())
+    chosen = summary["method"] == "cpca_auto"
+    ranks = {"1.23456": "auto1", "4.8": "auto2", "22.1": "auto3"}
+    summary.loc[chosen, "alpha_setting"] = summary.loc[chosen, "alpha_setting"].replace(ranks)
+    summary.loc[chosen, "alpha"] = np.nan
+    rows = study_table(summary).rows
+    assert [row[2].text for row in rows if row[0].text == "cpca_auto"] == [
+        "auto 1", "auto 2", "auto 3",
+    ]  # fmt: skip
+    assert re.findall(r"auto (\d)", scores_text_table(summary)) == ["1", "2", "3"]

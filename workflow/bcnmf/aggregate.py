@@ -199,17 +199,19 @@ def _check_columns(what: str, table: pd.DataFrame, required: Sequence[str]) -> N
 
 def _plain_text(scores: pd.DataFrame) -> pd.DataFrame:
     """Return text columns with "" for missing: an empty cell of a .tsv is read as missing."""
-    # A setting such as 1.5 is read back as a number, if no "auto1" stands in the column.
     text = {
-        column: scores[column].map(lambda value: "" if pd.isna(value) else _as_text(value))
+        column: scores[column].map(lambda value: "" if pd.isna(value) else str(value))
         for column in _TEXT
     }
+    text["alpha_setting"] = text["alpha_setting"].map(_canonical_setting)
     return scores.assign(**text)
 
 
-def _as_text(value: object) -> str:
-    return format(value, "g") if isinstance(value, float) else str(value)
+def _canonical_setting(setting: str) -> str:
+    """Return "1.5" for "1.50" too: a column without "auto1" is read back as numbers."""
+    return setting if setting.startswith("auto") or not setting else format(float(setting), ".12g")
 
 
 def _if_same(values: pd.Series) -> float:
-    return values.iloc[0] if values.nunique(dropna=False) == 1 else float("nan")
+    first = values.iloc[0]
+    return first if (values == first).all() else float("nan")

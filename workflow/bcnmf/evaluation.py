@@ -1,12 +1,13 @@
-"""Score all fits of one replicate of a study: the tables that figures and reports are drawn from."""
+"""Score all fits of one replicate of a study: the tables that figures are drawn from."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ class EvaluationTables:
         (the column of the held-out label), value, n, alpha_setting ("auto1" and the like where a
         method chose alpha itself, else alpha as text).
     samples : DataFrame
-        One row a fit and target sample: run key, sample, label, unit, umap_1, umap_2, cluster_usage,
-        cluster_usage_share (missing for signed usages), cluster_umap, usage_1 ... usage_K.
+        One row a fit and target sample: run key, sample, label, unit, umap_1, umap_2,
+        cluster_usage, cluster_usage_share (missing for signed usages), cluster_umap,
+        usage_1 ... usage_K.
     topics : DataFrame
         One row a fit and topic: run key, topic (from 1), statistic, p_value, p_adjusted (over the
         topics of the fit), auroc, favours, mean_usage, p_value_units, p_adjusted_units (the same
@@ -85,7 +87,7 @@ class EvaluationTables:
     traces: pd.DataFrame
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write scores.tsv, samples.parquet, topics.tsv, loadings.parquet, features.tsv, traces.tsv."""
+        """Write one file a table: .parquet for samples and loadings, .tsv for the others."""
         for field in fields(self):
             path = Path(folder) / f"{field.name}{_SUFFIXES[field.name]}"
             write_table(getattr(self, field.name), path)
@@ -223,7 +225,7 @@ def _ordered(fits: Sequence[Fit]) -> list[Fit]:
     if not fits:
         raise InputError("there are no fits to evaluate")
     keyed = sorted(((_sort_key(fit), fit) for fit in fits), key=lambda pair: pair[0])
-    for (key, _), (following, fit) in zip(keyed, keyed[1:], strict=False):
+    for (key, _), (following, fit) in pairwise(keyed):
         if key == following:
             raise InputError(f"two fits have the same key: {_name(fit)}; give each method a row")
     return [fit for _, fit in keyed]
@@ -290,14 +292,15 @@ def _check_names(fit: Fit, what: str, found: np.ndarray, expected: pd.Index, row
         problem = f"{len(names)} names of {what} for an array of {rows}"
     elif (found != names).any():
         first = int(np.flatnonzero(found != names)[0])
-        problem = f"{what} differ, first at {first + 1}: {found[first]!r}, not {names[first]!r}"
+        pair = f"{str(found[first])!r}, not {str(names[first])!r}"
+        problem = f"{what} differ, first at {first + 1}: {pair}"
     if problem:
         raise InputError(
             f"fit {_name(fit)}: {problem}; it was made from other data: delete it and fit again"
         )
 
 
-def _cluster(fit: Fit, truth: _Truth, embed: Any) -> _Scored:
+def _cluster(fit: Fit, truth: _Truth, embed: Callable[[np.ndarray], np.ndarray]) -> _Scored:
     usage = np.asarray(fit.usage, dtype=np.float64)
     spaces = {"usage": usage}
     if usage.min() >= 0:
@@ -464,7 +467,7 @@ def _keyed(table: pd.DataFrame, fit: Fit, truth: _Truth) -> pd.DataFrame:
     return keyed[[*_IN_TABLES, *table.columns]]
 
 
-def _joined(tables: Any) -> pd.DataFrame:
+def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     tables = list(tables)
     # An empty table would turn integer columns of the others into floats or objects.
     filled = [table for table in tables if len(table)] or tables[:1]

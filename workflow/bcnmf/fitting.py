@@ -13,7 +13,6 @@ from bcnmf.baselines import make_estimator
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.plan import Run
-from bcnmf.provenance import describe_device
 
 _ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping")
 
@@ -70,7 +69,8 @@ def fit_run(
     fit.background_names = background.obs_names.to_numpy(dtype=str)
     fit.feature_names = target.var_names.to_numpy(dtype=str)
     fit.info |= _describe(run, row, estimator)
-    print(f"{where}, seed={run.seed}: {seconds:.2f} s on {describe_device()}")
+    device = getattr(estimator, "device_", "cpu")
+    print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}")
     return fit
 
 
@@ -119,6 +119,7 @@ def _describe(run: Run, row: Mapping[str, str], estimator: Any) -> dict[str, Any
         "contrast": row["contrast"],
         "seed": run.seed,
         "n_iter": int(getattr(estimator, "n_iter_", 0) or 0),
+        "device": getattr(estimator, "device_", "cpu"),
         "converged": bool(getattr(estimator, "converged_", True)),
         "explained_target": _number(getattr(estimator, "explained_target_", np.nan)),
         "explained_background": _number(getattr(estimator, "explained_background_", np.nan)),

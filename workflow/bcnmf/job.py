@@ -56,9 +56,11 @@ def logged(snakemake: Any) -> Iterator[None]:
 
 
 def limit_threads(threads: int) -> None:
-    """Keep torch, BLAS and OpenMP to the threads that the rule was given."""
+    """Keep torch (if a script imported it), BLAS and OpenMP to the threads of the rule."""
     import threadpoolctl
-    import torch
 
-    torch.set_num_threads(threads)
     threadpoolctl.threadpool_limits(threads)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)

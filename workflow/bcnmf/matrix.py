@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.errors import InputError
+from bcnmf.inputs import check_non_negative, host_array
 
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
@@ -215,8 +216,7 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
         Not two-dimensional, empty, or with negative, missing or infinite values.
     """
     values = host_array(data, name)
-    stored = values.data if sp.issparse(values) else values
-    _check_values(stored, values.shape, name)
+    check_non_negative(values, name)
     if sp.issparse(values) and device.type != "mps":
         return SparseMatrix(values, dtype, device)
     if sp.issparse(values):
@@ -225,69 +225,6 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
             "use device='cpu', or pass a dense array if it fits into memory"
         )
     return DenseMatrix(torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(device))
-
-
-def host_array(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
-    """Return the data as a two-dimensional numpy array or canonical CSR, without densifying."""
-    if hasattr(data, "obs") and hasattr(data, "X"):  # AnnData, without importing it
-        data = data.X
-    if hasattr(data, "to_numpy") and hasattr(data, "columns"):  # a pandas table
-        data = data.to_numpy()
-    if isinstance(data, torch.Tensor):
-        data = _from_torch(data)
-    if sp.issparse(data):
-        csr = sp.csr_matrix(data)
-        if not csr.has_canonical_format:
-            csr = csr.copy()
-            csr.sum_duplicates()
-        if csr.dtype.kind not in "fiub":
-            raise InputError(f"{name}: holds {csr.dtype} values; expected numbers")
-        return csr
-    array = np.asarray(data)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: holds {array.dtype} values; expected numbers")
-    if array.ndim != 2:
-        raise InputError(
-            f"{name}: has {array.ndim} dimensions, shape {array.shape}; "
-            "expected samples x features (one sample: reshape to (1, features))"
-        )
-    return array
-
-
-def _from_torch(tensor: torch.Tensor) -> np.ndarray | sp.csr_matrix:
-    tensor = tensor.detach().cpu()
-    if tensor.layout == torch.strided:
-        return tensor.numpy()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        csr = tensor.to_sparse_csr()
-    return sp.csr_matrix(
-        (csr.values().numpy(), csr.col_indices().numpy(), csr.crow_indices().numpy()),
-        shape=tuple(csr.shape),
-    )
-
-
-def _check_values(stored: np.ndarray, shape: tuple[int, int], name: str) -> None:
-    if 0 in shape:
-        raise InputError(
-            f"{name}: is empty, {shape[0]} samples x {shape[1]} features; "
-            "expected at least one of each"
-        )
-    if stored.size == 0:
-        return
-    if stored.dtype.kind == "f":
-        bad = int(stored.size - np.isfinite(stored).sum())
-        if bad:
-            raise InputError(
-                f"{name}: {bad} of {stored.size} stored values are NaN or infinite; "
-                "impute or drop them before the fit"
-            )
-    if stored.min() < 0:
-        raise InputError(
-            f"{name}: {int((stored < 0).sum())} negative values, the smallest {stored.min():.6g}; "
-            "expected non-negative values (counts, log1p of counts, intensities). "
-            "Scaled or centred data cannot be factorised: use the values before scaling"
-        )
 
 
 def _torch_csr(values: sp.csr_matrix, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

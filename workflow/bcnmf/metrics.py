@@ -1,4 +1,4 @@
-"""Scores against held-out labels: clustering, embedding, association tests, units of replication."""
+"""Scores against held-out labels: clusterings, embeddings, tests, units of replication."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def kmeans_labels(
 
 
 def adjusted_rand(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """Return the adjusted Rand index (Hubert & Arabie 1985): 1 for equal partitions, 0 by chance."""
+    """Return the adjusted Rand index (Hubert & Arabie 1985): 1 if equal, 0 as by chance."""
     return float(adjusted_rand_score(np.asarray(labels), np.asarray(clusters)))
 
 
@@ -132,12 +132,10 @@ def umap_embedding(
         n_neighbors=n_neighbors,
         min_dist=min_dist,
         random_state=random_state,
-        n_jobs=1,
+        n_jobs=1,  # What a seed implies; said here, umap-learn need not warn of it.
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_jobs value .* overridden")
-        # UMAP computes in float32, where the squares of usages of 1e-20 would vanish.
-        return np.asarray(model.fit_transform(_unit_scale(values)), dtype=np.float64)
+    # UMAP computes in float32, where the squares of usages of 1e-20 would vanish.
+    return np.asarray(model.fit_transform(_unit_scale(values)), dtype=np.float64)
 
 
 def silhouette(
@@ -186,7 +184,7 @@ def unit_labels(labels: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.n
     if mixed.any():
         unit = units[mixed][0]
         raise InputError(
-            f"unit {unit!r} holds samples with different labels "
+            f"unit {str(unit)!r} holds samples with different labels "
             f"({', '.join(sorted({str(label) for label in labels[units == unit]}))}); scores per "
             "unit need one label a unit. Name another column as `unit`, or leave it empty"
         )
@@ -312,6 +310,9 @@ def class_moments(values: Values, labels: np.ndarray) -> Moments:
     classes, counts = np.unique(labels, return_counts=True)
     if sp.issparse(values):
         values = sp.csr_matrix(values)
+        if not values.has_canonical_format:
+            values = values.copy()
+            values.sum_duplicates()
     moments = [_mean_and_scatter(values[labels == name]) for name in classes]
     means = np.array([mean for mean, _ in moments])
     scatter = np.array([squares for _, squares in moments])
@@ -441,7 +442,7 @@ def _finite_rows(values: np.ndarray) -> np.ndarray:
 
 
 def _unit_scale(values: np.ndarray) -> np.ndarray:
-    """Scale by the power of two that brings the largest magnitude below one: digits stay the same."""
+    """Scale by a power of two to magnitudes below one; no digit changes."""
     largest = np.abs(values).max(initial=0.0)
     return values if largest == 0 else np.ldexp(values, -int(np.frexp(largest)[1]))
 
@@ -494,7 +495,7 @@ def _welch_f(
     largest = variances.max(axis=0)
     floored = np.maximum(variances, 1e-12 * largest)
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Weights relative to the largest variance, so that no unit of measurement over- or underflows.
+        # Relative to the largest variance, so that no unit of measurement over- or underflows.
         weights = counts / (floored / largest)
         shares = weights / weights.sum(axis=0)
         # Means relative to the weightiest class, for the differences to keep their digits.

@@ -33,9 +33,11 @@ SCORE_TITLES = {
 _TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap")
 _SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
-    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source",
+    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
 )  # fmt: skip
 _SCORES_COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
+# What makes a row of a table. Not alpha itself: automatic alphas differ between replicates.
+_SETTING = ["method", "k", "alpha_setting"]
 _FIGURE_KEYS = ("study", "name", "png", "pdf", "caption_file", "alt", "fields")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DPI = 300
@@ -154,7 +156,7 @@ def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) 
     for study in studies:
         of_study = summary[summary["study"] == study["study"]]
         methods = list(dict.fromkeys(map(str, of_study["method_label"])))
-        settings = of_study.drop_duplicates(["method", "k", "alpha"])
+        settings = of_study.drop_duplicates(_SETTING)
         fits = int(settings["n_runs"].sum())
         samples = int(of_study["n"].max()) if len(of_study) else 0
         rows.append(
@@ -180,7 +182,7 @@ def reported_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> Table:
             Cell(titles.get(str(row.study), str(row.study)), str(row.study)),
             Cell(str(row.method_label), str(row.method_label)),
             _number(row.k, "d"),
-            alpha_cell(row.alpha),
+            alpha_cell(row.alpha, row.alpha_setting),
             Cell(SCORE_TITLES.get(row.score, str(row.score)), str(row.score)),
             _number(row.reported, ".4g"),
             Cell(mean_sd(row.mean, row.sd, 4), repr(float(row.mean)), number=True),
@@ -208,14 +210,14 @@ def study_table(summary: pd.DataFrame) -> Table:
     known = [score for score in SCORE_TITLES if score in present]
     shown = known + [s for s in present if s not in known and not s.endswith(ends)]
     rows = []
-    for (_, k, alpha), group in summary.groupby(["method", "k", "alpha"], sort=False, dropna=False):
+    for (_, k, setting), group in summary.groupby(_SETTING, sort=False, dropna=False):
         by_score = {row.score: row for row in group.itertuples()}
         first = group.iloc[0]
         rows.append(
             [
                 Cell(str(first["method_label"]), str(first["method_label"]), notes=_id_note(first)),
                 _number(k, "d"),
-                alpha_cell(alpha),
+                alpha_cell(first["alpha"], setting),
                 *[_score_cell(by_score, score) for score in shown],
                 _number(first["n_runs"], "d"),
                 _number(first["n"], "d"),
@@ -235,11 +237,10 @@ def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
     return text if pd.isna(sd) else f"{text} ± {_plain(sd, digits)}"
 
 
-def alpha_cell(alpha: float) -> Cell:
+def alpha_cell(alpha: float, setting: object = "") -> Cell:
     """Return a table cell with a contrast, or a dash for methods without one."""
-    if pd.isna(alpha):
-        return Cell("–", "", number=True)
-    return Cell(_alpha(alpha), repr(float(alpha)), number=True)
+    text = _alpha_text(alpha, setting)
+    return Cell(text, "" if pd.isna(alpha) else repr(float(alpha)), number=True)
 
 
 def render_caption(
@@ -307,8 +308,8 @@ def scores_text_table(summary: pd.DataFrame) -> str:
     lines = []
     kept = summary[summary["score"].isin(present)]
     last_study = None
-    for (study, _, k, alpha), group in kept.groupby(
-        ["study", "method", "k", "alpha"], sort=False, dropna=False
+    for (study, _, k, setting), group in kept.groupby(
+        ["study", *_SETTING], sort=False, dropna=False
     ):
         by_score = {row.score: row for row in group.itertuples()}
         values = [
@@ -324,7 +325,7 @@ def scores_text_table(summary: pd.DataFrame) -> str:
                 str(study) if study != last_study else "",
                 str(group["method_label"].iloc[0]),
                 str(int(k)),
-                "–" if pd.isna(alpha) else _alpha(alpha),
+                _alpha_text(group["alpha"].iloc[0], setting),
                 *values,
                 str(int(group["n_runs"].max())),
                 ", ".join(reported),
@@ -493,6 +494,14 @@ def _number(value: float, form: str) -> Cell:
         return Cell("–", "", number=True)
     number = int(value) if form == "d" else float(value)
     return Cell(format(number, form), repr(number), number=True)
+
+
+def _alpha_text(alpha: float, setting: object) -> str:
+    """Return a contrast; one that was chosen automatically by its rank, since its value varies."""
+    if str(setting).startswith("auto"):
+        value = "" if pd.isna(alpha) else f" ({_alpha(alpha)})"
+        return f"auto {str(setting).removeprefix('auto')}{value}"
+    return "–" if pd.isna(alpha) else _alpha(alpha)
 
 
 def _alpha(alpha: float) -> str:

@@ -85,6 +85,7 @@ rule draw_usages:
 rule draw_loadings:
     input:
         loadings=f"{FIRST}loadings.parquet",
+        samples=f"{FIRST}samples.parquet",
         topics=f"{FIRST}topics.tsv",
         features=f"{FIRST}features.tsv",
     output:

@@ -61,6 +61,13 @@ def label_name(wildcards) -> str:
     return study_row(wildcards)["label"]
 
 
+def report_texts(wildcards) -> list[str]:
+    """Return the captions and the template that the report is rendered from."""
+    names = {"workflow", *(one["name"] for one in report_figures(wildcards))}
+    captions = [WORKFLOW / "report" / f"{name}.rst" for name in sorted(names)]
+    return [*map(str, captions), str(WORKFLOW / "bcnmf" / "templates" / "report.html.j2")]
+
+
 def run_outputs(config_name: str) -> list[str]:
     folder = f"results/{config_name}"
     return [

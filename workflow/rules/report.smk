@@ -32,9 +32,8 @@ rule report:
         provenance="results/{config}/provenance.json",
         records=pair_records,
         figures=lambda wildcards: all_figures(wildcards.config),
-        captions=lambda wildcards: sorted(
-            {str(WORKFLOW / "report" / f"{one['name']}.rst") for one in report_figures(wildcards)}
-        ),
+        # Captions and the template are no Python that `code` would follow.
+        texts=lambda wildcards: report_texts(wildcards),
     output:
         "results/{config}/report.html",
     log:

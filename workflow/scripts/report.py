@@ -21,18 +21,28 @@ FIGURES = {
 }
 
 
+# Figures that show these methods only; the others show all.
+SHOWN = {"mouse": ("nmf", "bcnmf"), "loadings": ("bcnmf",)}
+
+
+def shown_fits(name, study, scores, labels):
+    """Return the sentences of a caption that say which fits a figure shows."""
+    if study not in labels:  # a figure across the studies of a group, all with the same settings
+        study = next(one for one in labels if one.startswith(study))
+    known = list(labels[study])
+    methods = [method for method in SHOWN.get(name, known) if method in known] or known[-1:]
+    runs = representative_runs(scores[scores["study"] == study], methods)
+    return representative_text(runs, labels[study], every_run=name == "beta")
+
+
 def describe(figure, scores, labels):
     """Return a figure with its caption, its texts and which fits it shows."""
     name, study = figure["name"], figure["study"]
     title, alt = FIGURES[name]
-    runs = scores[scores["study"] == study]
-    chosen = ""
-    if len(runs):
-        chosen = representative_text(representative_runs(runs, list(labels[study])), labels[study])
     return figure | {
         "caption_file": Path(snakemake.params.captions) / f"{name}.rst",
         "alt": f"{alt}; study {study}",
-        "fields": {"title": title, "chosen": chosen},
+        "fields": {"title": title, "chosen": shown_fits(name, study, scores, labels)},
     }
 
 

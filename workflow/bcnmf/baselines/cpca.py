@@ -38,11 +38,12 @@ _BLOCK_ELEMENTS = 1 << 21
 class CPCA(TransformerMixin, BaseEstimator):
     """Contrastive PCA.
 
-    The components are the K eigenvectors of C_X - alpha C_Y with the largest eigenvalues, where C_X
-    and C_Y are the covariances of target and background, each centred on its own mean and divided by
-    its number of samples less one, as in the authors' package. Their package also standardises every
-    feature by default and reduces more than 1000 features to 1000 principal components first; here
-    the data are neither scaled nor reduced. Directions in which neither data set varies are left out.
+    The components are the K eigenvectors of C_X - alpha C_Y with the largest eigenvalues, where
+    C_X and C_Y are the covariances of target and background, each centred on its own mean and
+    divided by its number of samples less one, as in the authors' package. Their package also
+    standardises every feature by default and reduces more than 1000 features to 1000 principal
+    components first; here the data are neither scaled nor reduced. Features that vary in neither
+    data set get no loading.
 
     Sparse data stay sparse. Up to `MAX_DENSE_ORDER` for the smaller of the number of features and
     the number of samples of both data sets, the problem is solved densely in the space of features
@@ -180,9 +181,9 @@ def automatic_alphas(
     of two subspaces is the product of the cosines of their principal angles; spectral clustering
     makes `n_select` + 1 groups of alphas; each group is represented by its medoid, the alpha with
     the largest sum of affinities to its group (ties: the smallest). The group of alpha = 0 is
-    represented by 0 itself. Grid and numbers are the defaults of the authors' package. That package
-    takes the angles between the projected data and multiplies two cosines only, whatever K; here, as
-    in the article, the angles are between the subspaces, all K of them.
+    represented by 0 itself. Grid and numbers are the defaults of the authors' package. That
+    package takes the angles between the projected data and multiplies two cosines only, whatever
+    K; here, as in the article, the angles are between the subspaces, all K of them.
 
     Parameters
     ----------
@@ -383,10 +384,9 @@ def _centred_gram(left: Values, right: Values) -> np.ndarray:
 
 
 def _block_product(left: sp.csr_matrix, right: sp.csr_matrix) -> np.ndarray:
-    """Return L'R of sparse matrices by dense blocks of rows, which no product here needs sparse.
+    """Return L'R (dense) of sparse matrices, by small dense blocks of their rows.
 
-    At the densities of expression data (5 to 40%) this is 3 to 8 times faster than a product of
-    sparse matrices, whose result would be dense anyway.
+    As fast as a sparse product at 10% of entries stored and nine times faster at 35%.
     """
     total = np.zeros((left.shape[1], right.shape[1]))
     step = max(1, _BLOCK_ELEMENTS // max(total.shape))
@@ -414,7 +414,8 @@ def _top(
     order = len(matrix)
     if k > order:
         raise InputError(
-            f"n_components={k}, but the centred data span {order} dimensions; choose at most {order}"
+            f"n_components={k}, but the centred data span only {order} dimensions; "
+            f"choose at most {order}"
         )
     if upper is None or order < max(MIN_SHIFT_INVERT_ORDER, 4 * k):
         values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[order - k, order - 1])
@@ -485,11 +486,11 @@ def _cluster(affinity: np.ndarray, n_groups: int, seed: int) -> np.ndarray:
     groups = SpectralClustering(
         n_clusters=n_groups, affinity="precomputed", assign_labels="kmeans", random_state=seed
     ).fit_predict(affinity)
-    found = len(set(groups))
-    if found < n_groups:
+    # Equal subspaces fall into groups by rounding.
+    if affinity.min() > 1 - 1e-6 or len(set(groups)) < n_groups:
         raise InputError(
-            f"the automatic choice of alpha finds {found} different groups of subspaces instead of "
-            f"{n_groups}: the components hardly depend on alpha. Give alphas, or fewer components"
+            f"the automatic choice of alpha finds no {n_groups} different groups of subspaces: the "
+            "components hardly depend on alpha. Give alphas, or fewer components"
         )
     return groups
 

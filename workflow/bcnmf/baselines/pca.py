@@ -9,9 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn import decomposition
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from bcnmf.errors import InputError
-from bcnmf.matrix import host_array
+from bcnmf.inputs import host_array
 
 Values = np.ndarray | sp.csr_matrix
 
@@ -79,16 +80,14 @@ class PCA(TransformerMixin, BaseEstimator):
         other = None if background is None else signed_data(background, "background")
         check_same_features(target, other)
         check_components(self.n_components, target)
+        _check_variance(target)
         model = decomposition.PCA(
             n_components=self.n_components,
             # ARPACK needs K < features; all K = features axes come from the covariance.
             svd_solver="arpack" if self.n_components < target.shape[1] else "covariance_eigh",
             random_state=self.random_state,
         )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            model.fit(target)
-        if not np.isfinite(model.explained_variance_ratio_).all():
-            raise InputError("target: all samples are equal; there is no variance to explain")
+        model.fit(target)
         self.components_ = fixed_signs(model.components_)
         self.mean_ = np.asarray(model.mean_).ravel()
         self.explained_variance_ratio_ = model.explained_variance_ratio_
@@ -178,3 +177,13 @@ def fixed_signs(components: np.ndarray) -> np.ndarray:
 def centred_product(data: Values, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
     """Return (X - mean) C', (samples, K), without subtracting the mean from X."""
     return np.asarray(data @ components.T) - mean @ components.T
+
+
+def _check_variance(target: Values) -> None:
+    if sp.issparse(target):
+        mean, variance = mean_variance_axis(target, axis=0)
+    else:
+        mean, variance = target.mean(axis=0), target.var(axis=0)
+    # Equal values differ from their mean by rounding, which is no variance.
+    if variance.sum() <= 1e-26 * np.square(mean).sum():
+        raise InputError("target: all samples are equal; there is no variance to explain")

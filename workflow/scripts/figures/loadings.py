@@ -14,6 +14,7 @@ with logged(snakemake):
         read_table(snakemake.input.topics),
         read_table(snakemake.input.features),
         method=method,
+        classes=read_table(snakemake.input.samples)["label"].unique(),
         labels=labels,
     )
     save(figure, snakemake.output.pdf, snakemake.output.png)
