@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from bcnmf import evaluation
+from bcnmf.baselines import make_estimator
 from bcnmf.errors import InputError
 from bcnmf.evaluation import evaluate
 from bcnmf.fitfile import Fit
@@ -51,7 +52,8 @@ def make_fit(target, background, *, method="bcnmf", k=3, alpha=1.5, seed=0, sign
     """Return a fit whose first topic follows the second group."""
     generator = np.random.default_rng(seed + 10 * k)
     usage = generator.random((target.n_obs, k)).astype(np.float32)
-    usage[:, 0] += 3 * (target.obs["group"] == "treated").to_numpy()
+    if "group" in target.obs:
+        usage[:, 0] += 3 * (target.obs["group"] == "treated").to_numpy()
     if signed:
         usage -= usage.mean(axis=0)
     return Fit(
@@ -390,3 +392,34 @@ def test_no_fits():
     target, background = pair()
     with pytest.raises(InputError, match="no fits"):
         evaluate([], target, background, STUDY, 0)
+
+
+@pytest.mark.shared
+def test_published_mouse_score(shared_data):
+    """The paper's ARI of the mouse study: one of 18 mice, 15 rows, in the wrong cluster."""
+    table = pd.read_csv(shared_data / "mice_protein" / "Data_Cortex_Nuclear.csv")
+    proteins = [name for name in table if name.endswith("_N")]
+    values = table[proteins].fillna(table[proteins].mean()).to_numpy()
+    obs = table[["Genotype"]].assign(mouse=table["MouseID"].str.split("_").str[0])
+    obs.index = table["MouseID"]
+    saline = table["Treatment"] == "Saline"
+    in_target = saline & (table["Behavior"] == "S/C")
+    in_background = saline & (table["Behavior"] == "C/S") & (table["Genotype"] == "Control")
+    target, background = (
+        ad.AnnData(values[rows], obs=obs[rows.to_numpy()], var=pd.DataFrame(index=proteins))
+        for rows in (in_target, in_background)
+    )
+    model = make_estimator(
+        "bcnmf", n_components=15, alpha=1.0, contrast="absolute", solver="mu", max_iter=100, tol=0
+    )
+    model.fit(target.X, background=background.X)
+    fit = make_fit(target, background, k=15, alpha=1.0)
+    fit.usage, fit.background_usage = model.usage_, model.background_usage_
+    fit.components = model.components_
+    study = {"study": "mouse", "label": "Genotype", "unit": "mouse"}
+    scores = evaluate([fit], target, background, study, 0).scores
+    assert value_of(scores, "bcnmf", "ari_umap") == pytest.approx(0.7894, abs=5e-5)
+    units = scores.loc[scores["score"] == "ari_umap_units"].iloc[0]
+    assert units["n"] == 18
+    one_astray = adjusted_rand_score([0] * 9 + [1] * 9, [0] * 8 + [1] * 10)
+    assert units["value"] == pytest.approx(one_astray)

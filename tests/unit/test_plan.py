@@ -63,6 +63,13 @@ def test_own_study_row_beats_group_beats_star(tmp_path):
     assert found == ["3", "4", "5"]
 
 
+def test_reported_values_are_for_simulations_of_the_papers_size():
+    assert plan().as_in_paper("simulation_beta8")
+    smaller = plan({"simulation": {"n_genes": 1500}})
+    assert not smaller.as_in_paper("simulation_beta8")
+    assert smaller.as_in_paper("mouse")
+
+
 def studies_sheet(tmp_path, **changes):
     row = {
         "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",

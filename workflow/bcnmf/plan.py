@@ -19,6 +19,11 @@ DETERMINISTIC = frozenset({"pca", "cpca"})
 DATASETS = re.compile(
     r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein"
 )
+# The paper's simulation; a smaller one is another experiment, with no reported values beside it.
+PAPER_SIMULATION = {
+    "n_genes": 3000, "n_target": 1000, "n_background": 1000, "n_shared": 5,
+    "n_target_programs": 2, "shared_block": 250, "target_block": 120,
+}  # fmt: skip
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 
 
@@ -210,6 +215,11 @@ class Plan:
                     f"topics are more than study {study!r} can give: its target has {n} samples "
                     f"and {features} features; choose at most {min(n, features)}"
                 )
+
+    def as_in_paper(self, study: str) -> bool:
+        """Whether a study has the paper's size, so that reported values may stand beside ours."""
+        simulated = self.all_studies.loc[study, "dataset"].startswith("simulation_")
+        return not simulated or dict(self.settings["simulation"]) == PAPER_SIMULATION
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""

@@ -45,6 +45,7 @@ rule study_scores:
     params:
         code=code("study_scores.py"),
         title=lambda wildcards: study_row(wildcards)["title"],
+        as_in_paper=lambda wildcards: plan_of(wildcards).as_in_paper(wildcards.study),
         labels=lambda wildcards: {
             row["method"]: row["label"] for row in plan_of(wildcards).method_rows(wildcards.study)
         },

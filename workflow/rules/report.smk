@@ -48,6 +48,11 @@ rule report:
         figures=report_figures,
         captions=str(WORKFLOW / "report"),
         studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
+        smaller=lambda wildcards: [
+            study
+            for study in plan_of(wildcards).study_ids()
+            if not plan_of(wildcards).as_in_paper(study)
+        ],
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
             for study in plan_of(wildcards).study_ids()

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from bcnmf.download import fetch
-from bcnmf.job import logged
 from bcnmf.registry import load_registry
+
+from bcnmf.job import logged
 
 with logged(snakemake):
     entry = load_registry(snakemake.params.registry).entry(

@@ -1,6 +1,7 @@
 """Read the mouse protein table."""
 
 from bcnmf.data.mouse import read_mouse
+
 from bcnmf.io import atomic_path
 from bcnmf.job import logged
 

@@ -53,6 +53,21 @@ def study_with_sizes(study, record):
     return study | {"description": " ".join(filter(None, [study["description"], f"{sizes}."]))}
 
 
+def all_warnings(studies, records):
+    """Return what the pairing noticed, and where a comparison with the paper would not be fair."""
+    found = [
+        f"{study['title']}: {warning}"
+        for study, record in zip(studies, records, strict=True)
+        for warning in record["warnings"]
+    ]
+    if snakemake.params.smaller:
+        found.append(
+            "The simulation of this run has not the size of the paper's, so no reported values "
+            f"stand beside it ({', '.join(snakemake.params.smaller)})."
+        )
+    return found
+
+
 with logged(snakemake):
     scores = read_table(snakemake.input.scores)
     records = [json.loads(Path(path).read_text()) for path in snakemake.input.records]
@@ -71,11 +86,7 @@ with logged(snakemake):
         studies=[
             study_with_sizes(study, record) for study, record in zip(studies, records, strict=True)
         ],
-        warnings=[
-            f"{study['title']}: {warning}"
-            for study, record in zip(studies, records, strict=True)
-            for warning in record["warnings"]
-        ],
+        warnings=all_warnings(studies, records),
         tables={
             "All scores (TSV)": tables / "scores.tsv",
             "Mean and standard deviation (TSV)": tables / "summary.tsv",

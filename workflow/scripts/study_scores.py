@@ -10,6 +10,8 @@ from bcnmf.sheets import read_sheet
 with logged(snakemake):
     reported, _ = read_sheet(snakemake.input.reported)
     reported["value"] = reported["value"].astype(float)
+    if not snakemake.params.as_in_paper:
+        reported = reported.head(0)
     scores = collect_scores(
         [read_table(path) for path in snakemake.input.scores],
         reported,

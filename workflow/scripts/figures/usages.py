@@ -2,8 +2,8 @@
 
 from bcnmf.io import read_table
 from bcnmf.job import logged
-from bcnmf.plotting.usages import plot_usages
 from bcnmf.plotting.style import save
+from bcnmf.plotting.usages import plot_usages
 
 with logged(snakemake):
     labels = snakemake.params.labels
