@@ -2,12 +2,13 @@
 # make test       all tests
 # make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures    the paper's figures;  make report NAME=paper: the report of a finished run
+# make bench      speed and memory against other programs, see docs/benchmarks.md
 # make lint       style checks;  make format: apply them;  make clean: remove results (not downloads)
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: quick setup test paper figures report lint format clean distclean
+.PHONY: quick setup test paper figures report bench lint format clean distclean
 
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -19,7 +20,8 @@ TORCH ?= $(shell grep '^torch==' requirements.lock)
 BIN := .venv/bin
 # Errors, and which job of how many is done; `make QUIET=` shows everything.
 QUIET ?= --quiet rules reason host
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(QUIET)
+# --cores last: --quiet takes every word up to the next option, targets included.
+SNAKEMAKE := $(BIN)/snakemake $(QUIET) --cores $(CORES)
 CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)")
 WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
@@ -50,6 +52,18 @@ figures: setup
 report: setup
 	$(SNAKEMAKE) results/$(NAME)/report.html $(WITH_CONFIG)
 	@$(BIN)/python -m bcnmf show results/$(NAME)
+
+# Tables and plots in results/bench; `make bench BENCH=--quick` sees in a minute that all of it works.
+BENCH ?=
+bench: setup .venv/.bench
+	$(BIN)/python benchmarks/speed.py --out results/bench $(BENCH)
+	$(BIN)/python benchmarks/time_to_objective.py --out results/bench $(BENCH)
+	@echo "What is required of these numbers: $(BIN)/python benchmarks/check.py results/bench"
+
+# A peer that cannot be installed here is left out: its row in the tables says why.
+.venv/.bench: benchmarks/requirements.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@ || \
+	  echo "$< could not be installed; the benchmark goes on without it"
 
 test: setup
 	$(BIN)/python -m pytest

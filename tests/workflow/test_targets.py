@@ -15,13 +15,13 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_dry_run_of_every_named_target_works(workflow, target):
-    done = workflow("-n", "--quiet", "rules", target)
+    done = workflow(target, "-n", "--quiet", "rules")
     assert done.returncode == 0, done.output
     assert "total" in done.stdout + done.stderr
 
 
 def test_quick_needs_no_download_and_paper_does(workflow):
-    assert "download" not in workflow("-n", "quick").stdout
+    assert "rule download:" not in workflow("-n", "quick").stdout
     assert "resources/downloads/mice_protein" in workflow("-n", "paper").stdout
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-from bcnmf.errors import InputError
+from bcnmf.errors import InputError, UncheckedWarning
 
 
 class _Tee:
@@ -30,6 +30,16 @@ class _Tee:
             stream.flush()
 
 
+def _shown_by(everywhere: TextIO, log: TextIO) -> Callable[..., None]:
+    """Return what prints warnings: those of unchecked files on the terminal too."""
+
+    def show(message: Warning, category: type, file: str, line: int, *rest: object) -> None:
+        stream = everywhere if issubclass(category, UncheckedWarning) else log
+        stream.write(warnings.formatwarning(message, category, Path(file).name, line, ""))
+
+    return show
+
+
 @contextmanager
 def logged(snakemake: Any) -> Iterator[None]:
     """Send output and warnings of a script to the rule's log.
@@ -42,6 +52,7 @@ def logged(snakemake: Any) -> Iterator[None]:
     terminal = sys.stderr
     with path.open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _shown_by(_Tee(log, terminal), log)
         try:
             yield
         except InputError as error:

@@ -35,6 +35,11 @@ def load_yaml(path: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
+def find_file(path: str | os.PathLike, root: Path) -> Path:
+    """Return a path in the working directory, or else in `root`, the repository."""
+    return Path(path) if Path(path).exists() else root / path
+
+
 def merge(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Merge mappings key by key, later ones first in rank; lists are replaced whole."""
     merged = dict(base)

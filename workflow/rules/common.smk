@@ -14,13 +14,12 @@ from bcnmf.errors import InputError
 from bcnmf.plan import Plan, Run, as_list
 from bcnmf.provenance import code_digest
 from bcnmf.registry import load_registry
-from bcnmf.sheets import load_yaml, merge
+from bcnmf.sheets import find_file, load_yaml, merge
 from snakemake.exceptions import WorkflowError
 
 
 def find(path: str) -> Path:
-    """Return the path in the working directory, else in the repository."""
-    return Path(path) if Path(path).exists() else ROOT / path
+    return find_file(path, ROOT)
 
 
 def check_own_data_of(plan: Plan) -> None:
@@ -143,6 +142,15 @@ def part_of(dataset: str, part: str):
         return f"resources/downloads/{dataset}/{entry.file}"
 
     return choose
+
+
+def registered(wildcards) -> dict:
+    """Return size and checksum of a registered file."""
+    try:
+        entry = REGISTRY.entry(wildcards.dataset, wildcards.file)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    return {"bytes": entry.bytes, "sha256": entry.sha256}
 
 
 def dataset_file(wildcards) -> str:

@@ -17,8 +17,8 @@ rule download:
     conda:
         "../../envs/data.yaml"
     params:
-        registry=str(ACTIVE.sheet_paths["datasets"]),
-        mirror=MIRROR,
-        download=ACTIVE.settings["download"],
+        # What the file has to be, and no more: where it is asked for (the mirror, the number of
+        # attempts) must not make Snakemake delete it and fetch it anew.
+        expected=registered,
     script:
         "../scripts/download.py"

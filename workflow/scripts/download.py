@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from bcnmf.download import fetch
-from bcnmf.registry import load_registry
-
 from bcnmf.job import logged
+from bcnmf.registry import load_registry
+from bcnmf.sheets import find_file
 
 with logged(snakemake):
-    entry = load_registry(snakemake.params.registry).entry(
-        snakemake.wildcards.dataset, snakemake.wildcards.file
-    )
+    settings = snakemake.config
+    root = Path(snakemake.scriptdir).parents[1]
+    registry = load_registry(find_file(settings["sheets"]["datasets"], root))
     fetch(
-        entry,
+        registry.entry(snakemake.wildcards.dataset, snakemake.wildcards.file),
         Path(snakemake.output[0]),
-        mirror=snakemake.params.mirror or None,
-        **snakemake.params.download,
+        mirror=settings["mirror"] or None,
+        **settings["download"],
     )
