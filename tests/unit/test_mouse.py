@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 
 import anndata as ad
@@ -271,6 +272,17 @@ def test_a_zip_that_unpacks_to_too_much(put, monkeypatch):
         read_mouse(path)
     monkeypatch.setattr(mouse, "_LARGEST", len(CSV))
     assert read_mouse(path).shape == (1080, 77)
+
+
+def test_no_more_of_a_zip_is_unpacked_than_the_limit(put, monkeypatch):
+    path = put(as_zip({f"{NAME}.csv": bytes(40_000_000)}))
+    monkeypatch.setattr(mouse, "_LARGEST", 100_000)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="unpacks to more than 100000 bytes"):
+        read_mouse(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
 
 
 def test_a_file_that_is_too_large(put, monkeypatch):

@@ -210,14 +210,17 @@ def test_highly_variable_features_are_those_of_the_naive_formula(values, kind, m
         np.testing.assert_allclose(sums[totals > 0], 1e4, rtol=1e-4)
 
 
-def test_at_a_tie_exactly_as_many_features_are_kept():
-    counts = np.repeat(counts_of(features=10), 2, axis=1)  # each feature twice
-    target, _ = make_pair(own(counts), ROW | {"n_top_features": "5"}, WHERE)
-    assert target.n_vars == 5
+def test_at_a_tie_exactly_as_many_features_are_kept_and_the_first_ones():
+    counts = np.repeat(counts_of(features=60), 2, axis=1)  # each feature twice
+    for n_top in (5, 24, 51):
+        target, _ = make_pair(own(counts), ROW | {"n_top_features": str(n_top)}, WHERE)
+        assert target.n_vars == n_top
+        kept = {int(name.removeprefix("gene")) for name in target.var_names}
+        assert all(feature - 1 in kept for feature in kept if feature % 2)
 
 
 def test_features_that_do_not_vary_are_taken_last():
-    counts = np.full((N, 10), 3, dtype=np.float32)
+    counts = np.full((N, 100), 3, dtype=np.float32)
     row = ROW | {"values": "raw", "n_top_features": "4"}
     target, _ = make_pair(own(counts), row, WHERE)
     assert target.var_names.tolist() == ["gene0", "gene1", "gene2", "gene3"]

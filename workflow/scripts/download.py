@@ -9,7 +9,7 @@ from bcnmf.sheets import find_file
 
 with logged(snakemake):
     settings = snakemake.config
-    root = Path(snakemake.scriptdir).parents[1]
+    root = Path(snakemake.scriptdir).resolve().parents[1]
     registry = load_registry(find_file(settings["sheets"]["datasets"], root))
     fetch(
         registry.entry(snakemake.wildcards.dataset, snakemake.wildcards.file),
