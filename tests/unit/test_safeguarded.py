@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcnmf import BCNMF, NMF, ConvergenceWarning
+from bcnmf.simulate import simulate_counts
 from bcnmf.solvers.usage import nonnegative_least_squares
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.model.ConvergenceWarning")
@@ -133,5 +134,37 @@ def test_convergence_is_reported_and_warned_about():
 
 def test_unused_topics_are_named():
     x, y, _ = planted(4)
-    with pytest.warns(ConvergenceWarning, match=r"the target uses topics .* nowhere"):
-        BCNMF(6, alpha=500.0, max_iter=60, tol=0, device="cpu").fit(x, background=y)
+    rng = np.random.default_rng(0)
+    start = [rng.random(shape) for shape in ((3, 20), (80, 3), (60, 3))]
+    start[1][:, 1] = 0  # multiplication leaves it so
+    with pytest.warns(ConvergenceWarning, match="the target uses topics 2 of 3 nowhere"):
+        BCNMF(3, solver="mu", init=start, max_iter=5, tol=0, device="cpu").fit(x, background=y)
+
+
+def test_a_topic_that_repeats_another_is_used_again():
+    """From a start with equal topics no gradient tells them apart."""
+    rng = np.random.default_rng(1)
+    truth = np.kron(np.eye(3), np.ones(8))
+    x = rng.gamma(1.0, 1.0, (90, 3)) @ truth + 0.01 * rng.random((90, 24))
+    start = np.ones((3, 24)), np.ones((90, 3)), np.ones((0, 3))
+    model = NMF(3, init=start, max_iter=200, device="cpu").fit(x)
+    assert model.explained_target_ > 0.99
+    assert (model.usage_.max(0) > 0).all()
+
+
+def test_a_strong_contrast_is_reached_from_random_starts():
+    """Without a warm-up, all topics fall into one and the descent ends at once."""
+    drawn = simulate_counts(
+        8.0, n_genes=400, n_target=150, n_background=150, n_shared=3, shared_block=60,
+        target_block=40, random_state=1,
+    )  # fmt: skip
+    counts = drawn.X.toarray()
+    values = np.log1p(1e4 * counts / counts.sum(1, keepdims=True))
+    target = (drawn.obs["side"] == "target").to_numpy()
+    x, y = values[target], values[~target]
+    for seed in range(3):
+        model = BCNMF(5, alpha=5.0, max_iter=150, random_state=seed, device="cpu")
+        model.fit(x, background=y)
+        # No topics at all: ||X||^2 - alpha ||Y||^2 = (1 - alpha) ||X||^2 in relative terms.
+        nothing = -4.0 * (x.astype(np.float32) ** 2).sum(dtype=float)
+        assert model.objective_[-1] < nothing + 1e-3 * abs(nothing)

@@ -8,17 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["BCNMF", "NMF", "ConvergenceWarning", "InputError", "__version__"]
+__all__ = ["BCNMF", "NMF", "ConvergenceWarning", "InputError", "SharedTargetNMF", "__version__"]
 
 if TYPE_CHECKING:
     from bcnmf.errors import InputError
     from bcnmf.model import BCNMF, NMF, ConvergenceWarning
+    from bcnmf.shared import SharedTargetNMF
 
 _HOME = {
     "BCNMF": "bcnmf.model",
     "NMF": "bcnmf.model",
     "ConvergenceWarning": "bcnmf.model",
     "InputError": "bcnmf.errors",
+    "SharedTargetNMF": "bcnmf.shared",
 }
 
 

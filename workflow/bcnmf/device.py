@@ -61,3 +61,10 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "float64" and device.type == "mps":
         raise InputError("dtype='float64' does not exist on MPS; use float32, or device='cpu'")
     return _DTYPES[dtype]
+
+
+def wide(values: torch.Tensor) -> torch.Tensor:
+    """Return `values` in float64 (on the CPU where the device has no float64)."""
+    if values.device.type == "mps":
+        values = values.cpu()
+    return values.to(torch.float64)

@@ -15,6 +15,8 @@ from bcnmf.errors import InputError
 from bcnmf.io import atomic_path
 
 _ARRAYS = ("usage", "background_usage", "components", "objective")
+# Not every model has them, and fits written before there were such models do not either.
+_OPTIONAL = ("shared_components", "shared_usage")
 _NAMES = ("sample_names", "background_names", "feature_names")
 
 
@@ -38,6 +40,9 @@ class Fit:
         Names of rows and columns.
     info : dict
         JSON-like description: method, algorithm, k, alpha, contrast, seed, n_iter, versions...
+    shared_components, shared_usage : ndarray of shape (n_shared, features), (n, n_shared)
+        Topics that a model keeps apart because target and background share them, and their usages
+        by the target; the columns of `background_usage` then belong to them. Else of size 0.
     """
 
     usage: np.ndarray
@@ -49,11 +54,15 @@ class Fit:
     background_names: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=str))
     feature_names: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=str))
     info: dict[str, Any] = field(default_factory=dict)
+    shared_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    shared_usage: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def write(self, path: str | os.PathLike) -> None:
         """Write to `path` (.npz, compressed, no pickles)."""
         arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {name: np.asarray(getattr(self, name), dtype=str) for name in _NAMES}
+        optional = {name: np.asarray(getattr(self, name)) for name in _OPTIONAL}
+        arrays |= {name: values for name, values in optional.items() if values.size}
         arrays["objective_name"] = np.array(self.objective_name)
         arrays["info"] = np.array(json.dumps(self.info, sort_keys=True))
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -72,6 +81,7 @@ class Fit:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in (*_ARRAYS, *_NAMES)}
+                arrays |= {name: stored[name] for name in _OPTIONAL if name in stored}
                 return cls(
                     **arrays,
                     objective_name=str(stored["objective_name"]),

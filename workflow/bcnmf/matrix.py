@@ -1,7 +1,9 @@
-"""The data as the solvers see them: three products, dense or sparse, on any device.
+"""The data as the solvers see them: passes over X, dense or sparse, on any device.
 
-A solver asks a matrix X (samples x features) for X C', H' X and row blocks, never for X itself, so
-sparse data stay sparse and no residual is ever formed.
+A solver asks a matrix X (samples x features) for a pass that updates usages and returns what the
+components need, never for X itself, so sparse data stay sparse and no residual is ever formed.
+`Matrix` has the passes in torch, for dense data and for accelerators; sparse data on the CPU have
+compiled ones (`bcnmf.compiled`), and data on disk come row block by row block (`bcnmf.streaming`).
 """
 
 from __future__ import annotations
@@ -9,17 +11,42 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from bcnmf.device import wide
+from bcnmf.divergence import poisson_at_stored
 from bcnmf.errors import InputError
 from bcnmf.inputs import check_non_negative, host_array
+from bcnmf.solvers.usage import nonnegative_least_squares
 
+EPS_POISSON = 1e-16
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
+
+
+@dataclass
+class Moments:
+    """What a pass leaves for the update of the components and for the objective.
+
+    Attributes
+    ----------
+    cross : torch.Tensor of shape (K, features)
+        H' X.
+    usage_gram : torch.Tensor of shape (K, K), float64
+        H' H.
+    fit : torch.Tensor
+        <X, H C>, float64: ||X - H C||^2 is ||X||^2 - 2 fit + <H'H, C C'>.
+    """
+
+    cross: torch.Tensor
+    usage_gram: torch.Tensor
+    fit: torch.Tensor
 
 
 class Matrix(ABC):
@@ -44,6 +71,94 @@ class Matrix(ABC):
     @abstractmethod
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """Return H' X, (K, features), for usages H (samples, K)."""
+
+    def multiplicative_pass(
+        self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
+    ) -> Moments:
+        """Update H <- H * (X C') / (H C C' + eps) in place; `gram` is C C'."""
+        product = self.times(components)
+        usage *= product / (usage @ gram + eps)
+        return self._moments(product, usage)
+
+    def exact_pass(
+        self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor
+    ) -> Moments:
+        """Solve min ||X - H C||^2 over H >= 0, from `usage` on, in place.
+
+        `gram` is C C', best in float64: topics that nearly coincide differ in its last digits.
+        """
+        product = self.times(components)
+        on_host = usage.device.type == "cpu"
+        nonnegative_least_squares(product, gram if on_host else gram.to(usage), usage)
+        return self._moments(product, usage)
+
+    def _moments(self, product: torch.Tensor, usage: torch.Tensor) -> Moments:
+        solved = wide(usage)
+        return Moments(
+            self.transposed_times(usage), solved.T @ solved, (wide(product) * solved).sum()
+        )
+
+    def poisson_pass(
+        self, components: torch.Tensor, usage: torch.Tensor, damping: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Update H <- H * ((X / H C) C' / sums of C)^damping in place.
+
+        Returns
+        -------
+        loss : torch.Tensor
+            The generalised Kullback-Leibler divergence D(X | H C) before the update, float64.
+        numerator : torch.Tensor of shape (K, features)
+            H' (X / H C) at the updated usages.
+        """
+        weights = components.sum(1)
+        loss = wide(usage.sum(0)) @ wide(weights)
+        numerator = torch.zeros_like(components)
+        for block in self.blocks():
+            old = usage[block.rows]
+            model = block.at_stored(old @ components)
+            loss = loss + poisson_at_stored(block.values, model, EPS_POISSON)
+            ratio = block.times(block.values / (model + EPS_POISSON), components)
+            new = old * (ratio / (weights + EPS_POISSON)) ** damping
+            model = block.at_stored(new @ components)
+            numerator += block.transposed_times(block.values / (model + EPS_POISSON), new)
+            usage[block.rows] = new
+        return loss, numerator
+
+    def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
+        """Return the generalised Kullback-Leibler divergence D(X | H C), float64."""
+        loss = wide(usage.sum(0)) @ wide(components.sum(1))
+        for block in self.blocks():
+            model = block.at_stored(usage[block.rows] @ components)
+            loss = loss + poisson_at_stored(block.values, model, EPS_POISSON)
+        return loss
+
+    def poisson_usage(
+        self,
+        components: torch.Tensor,
+        usage: torch.Tensor,
+        max_iter: int = 500,
+        tol: float = 1e-6,
+    ) -> None:
+        """Minimise D(X | H C) over H >= 0 by undamped updates, which never ascend, in place.
+
+        A block of samples stops when its divergence falls by less than `tol` of itself in ten
+        iterations.
+        """
+        weights = components.sum(1)
+        for block in self.blocks():
+            part = usage[block.rows]
+            before = float("inf")
+            for iteration in range(max_iter):
+                model = block.at_stored(part @ components)
+                if iteration % 10 == 0:
+                    loss = poisson_at_stored(block.values, model, EPS_POISSON)
+                    now = float(loss + wide(part.sum(0)) @ wide(weights))
+                    if before - now <= tol * abs(now):
+                        break
+                    before = now
+                ratio = block.times(block.values / (model + EPS_POISSON), components)
+                part = part * ratio / (weights + EPS_POISSON)
+            usage[block.rows] = part
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -86,8 +201,16 @@ class DenseMatrix(Matrix):
     def __init__(self, values: torch.Tensor) -> None:
         self.values = values
         self.shape = (values.shape[0], values.shape[1])
-        self.total = _sum64(values)
-        self.squared_norm = _sum64(values, squared=True)
+
+    @cached_property
+    def total(self) -> float:
+        """Sum of all entries."""
+        return _sum64(self.values)
+
+    @cached_property
+    def squared_norm(self) -> float:
+        """Sum of squares of all entries."""
+        return _sum64(self.values, squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
         """See `Matrix.times`."""
@@ -120,8 +243,8 @@ class _DenseBlock(Block):
         return usage.T @ values
 
 
-class SparseMatrix(Matrix):
-    """Data held as CSR together with the CSR of the transpose.
+class DeviceSparseMatrix(Matrix):
+    """Data held on an accelerator as CSR together with the CSR of the transpose.
 
     The transpose is stored because multiplying by a transposed view of a torch CSR matrix is about
     15 times slower than by a stored one.
@@ -129,14 +252,22 @@ class SparseMatrix(Matrix):
 
     def __init__(self, values: sp.csr_matrix, dtype: torch.dtype, device: torch.device) -> None:
         self.shape = values.shape
-        self.total = float(values.data.sum(dtype=np.float64))
-        self.squared_norm = float(np.square(values.data, dtype=np.float64).sum())
         self._forward = _torch_csr(values, dtype, device)
         self._transpose = _torch_csr(values.T.tocsr(), dtype, device)
         self._host = values
         self._dtype = dtype
         self._device = device
         self._blocks: list[Block] | None = None
+
+    @cached_property
+    def total(self) -> float:
+        """Sum of all entries."""
+        return _sum64(self._forward.values())
+
+    @cached_property
+    def squared_norm(self) -> float:
+        """Sum of squares of all entries."""
+        return _sum64(self._forward.values(), squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
         """See `Matrix.times`."""
@@ -217,8 +348,19 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
     """
     values = host_array(data, name)
     check_non_negative(values, name)
+    return build_matrix(values, name, dtype, device)
+
+
+def build_matrix(
+    values: np.ndarray | sp.csr_matrix, name: str, dtype: torch.dtype, device: torch.device
+) -> Matrix:
+    """Bring checked data to the device; arguments are those of `as_matrix`."""
+    from bcnmf.compiled import CompiledSparseMatrix
+
+    if sp.issparse(values) and device.type == "cpu":
+        return CompiledSparseMatrix(values, dtype)
     if sp.issparse(values) and device.type != "mps":
-        return SparseMatrix(values, dtype, device)
+        return DeviceSparseMatrix(values, dtype, device)
     if sp.issparse(values):
         raise InputError(
             f"{name}: sparse data cannot be used on MPS (torch has no CSR products there); "
@@ -245,7 +387,7 @@ def _csr_tensor(
 
 
 def _sum64(values: torch.Tensor, squared: bool = False) -> float:
-    if values.device.type == "mps":
-        values = values.cpu()
-    values = values.to(torch.float64)
-    return float((values * values).sum() if squared else values.sum())
+    """Sum in float64, without a float64 copy of the values."""
+    rows = max(1, _BLOCK_ELEMENTS // max(1, values[:1].numel()))
+    parts = (wide(part) for part in values.split(rows))
+    return float(sum(((part * part).sum() if squared else part.sum()) for part in parts))

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from bcnmf.device import resolve_device, resolve_dtype
-from bcnmf.divergence import poisson_divergence, squared_error, wide
+from bcnmf.device import resolve_device, resolve_dtype, wide
+from bcnmf.divergence import squared_error
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import Factors, given_factors, random_factors
 from bcnmf.matrix import Matrix, as_matrix
+from bcnmf.progress import Progress
 from bcnmf.solvers import mu, safeguarded
-from bcnmf.solvers.result import SolverResult
-from bcnmf.solvers.usage import nonnegative_least_squares, poisson_usage
+from bcnmf.solvers.result import Monitor, SolverResult
+from bcnmf.solvers.usage import nonnegative_least_squares
 
 
 class ConvergenceWarning(UserWarning):
@@ -216,7 +217,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
             weights = components.sum()
             totals = data.times(torch.ones_like(components[:1]))
             usage = (totals / weights.clamp(min=1e-30)).repeat(1, len(components))
-            usage = poisson_usage(data, components, usage)
+            data.poisson_usage(components, usage)
         return usage.cpu().numpy()
 
     def inverse_transform(self, H: Any) -> np.ndarray:
@@ -367,14 +368,16 @@ class BCNMF(TransformerMixin, BaseEstimator):
         ]
 
     def _run(self, target: Matrix, background: Matrix | None, start: Factors) -> SolverResult:
-        report = _print_objective if self.verbose else None
+        monitor = Monitor(Progress(self.max_iter)) if self.verbose else None
         common = (target, background, start, self.alpha_, self.max_iter, self.tol)
         if self.loss == "squared_error":
             if self.solver == "mu":
-                return mu.fit_squared_error(*common, report=report)
-            return safeguarded.fit_squared_error(*common, report=report)
+                return mu.fit_squared_error(*common, monitor=monitor)
+            # A start that was given, or made for this contrast, is meant to be kept.
+            warm_up = isinstance(self.init, str) and self.init == "random"
+            return safeguarded.fit_squared_error(*common, monitor=monitor, warm_up=warm_up)
         damping = self.damping if self.solver == "mu" else 1.0
-        result = mu.fit_poisson(*common, damping=damping, report=report)
+        result = mu.fit_poisson(*common, damping=damping, monitor=monitor)
         return result if self.solver == "mu" else safeguarded.unit_norm(result)
 
     def _store(
@@ -429,14 +432,15 @@ class BCNMF(TransformerMixin, BaseEstimator):
 
     def _explained(self, data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> float:
         if self.loss == "squared_error":
+            fit = (wide(data.transposed_times(usage)) * wide(components)).sum()
             gram = components @ components.T
-            cross = data.transposed_times(usage)
-            residual = squared_error(data, components, gram, cross, usage)
+            solved = wide(usage)
+            residual = squared_error(data.squared_norm, fit, solved.T @ solved, gram)
             return 1.0 - float(residual) / data.squared_norm
-        null = _null_deviance(data)
+        null = _null_deviance(data, components)
         if null <= 1e-12 * data.total:  # the data are of rank one: nothing is left to explain
             return float("nan")
-        return 1.0 - _deviance(data, usage, components) / null
+        return 1.0 - float(data.poisson_loss(components, usage)) / null
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "components_"):
@@ -484,10 +488,6 @@ class NMF(BCNMF):
         self.verbose = verbose
 
 
-def _print_objective(iteration: int, objective: float) -> None:
-    print(f"iteration {iteration}: objective {objective:.8g}", flush=True)
-
-
 def _check_integer(name: str, value: object, low: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise InputError(f"{name}={value!r} is not allowed; expected an integer of at least {low}")
@@ -500,19 +500,9 @@ def _check_number(name: str, value: object, low: float, high: float) -> None:
         raise InputError(f"{name}={value!r} is not allowed; expected a finite number")
 
 
-def _deviance(data: Matrix, usage: torch.Tensor, components: torch.Tensor) -> float:
-    loss = wide(usage.sum(0)) @ wide(components.sum(1))
-    for block in data.blocks():
-        model = block.at_stored(usage[block.rows] @ components)
-        loss = loss + poisson_divergence(block.values, model, mu.EPS_POISSON)
-    return float(loss)
-
-
-def _null_deviance(data: Matrix) -> float:
+def _null_deviance(data: Matrix, like: torch.Tensor) -> float:
     """Return the divergence from sample total x feature share, the best rank-one model."""
-    some = next(iter(data.blocks())).values
-    ones = torch.ones((1, data.shape[1]), dtype=some.dtype, device=some.device)
+    ones = torch.ones((1, data.shape[1]), dtype=like.dtype, device=like.device)
     totals = data.times(ones)
-    column = torch.ones_like(totals)
-    share = data.transposed_times(column) / data.total
-    return _deviance(data, totals, share)
+    share = data.transposed_times(torch.ones_like(totals)) / data.total
+    return float(data.poisson_loss(share, totals))

@@ -1,7 +1,6 @@
 """Read the mouse protein table."""
 
 from bcnmf.data.mouse import read_mouse
-
 from bcnmf.io import atomic_path
 from bcnmf.job import logged
 

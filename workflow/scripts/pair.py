@@ -1,10 +1,10 @@
 """Select target and background of a study."""
 
 import anndata as ad
-from bcnmf.pairing import make_pair, pair_record
 
 from bcnmf.io import atomic_path, write_json
 from bcnmf.job import logged
+from bcnmf.pairing import make_pair, pair_record
 
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"

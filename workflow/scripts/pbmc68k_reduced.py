@@ -1,7 +1,6 @@
 """Write the blood cells that ship with scanpy."""
 
 from bcnmf.data.pbmc import pbmc68k_reduced
-
 from bcnmf.io import atomic_path
 from bcnmf.job import logged
 

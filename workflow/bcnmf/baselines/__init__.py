@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
@@ -11,12 +10,40 @@ from bcnmf.errors import InputError
 # Their results do not depend on random_state beyond rounding, so one run is enough.
 DETERMINISTIC = frozenset({"pca", "cpca"})
 
-_ESTIMATORS = {
-    "bcnmf": ("bcnmf.model", "BCNMF"),
-    "nmf": ("bcnmf.model", "NMF"),
-    "pca": ("bcnmf.baselines.pca", "PCA"),
-    "cpca": ("bcnmf.baselines.cpca", "CPCA"),
-}
+
+# Imported when asked for: PCA should not have to wait for torch, nor this module for any of them.
+# Written as imports, so that a change of an estimator is seen by `bcnmf.provenance.code_digest`.
+def _bcnmf() -> type:
+    from bcnmf.model import BCNMF
+
+    return BCNMF
+
+
+def _nmf() -> type:
+    from bcnmf.model import NMF
+
+    return NMF
+
+
+def _shared() -> type:
+    from bcnmf.shared import SharedTargetNMF
+
+    return SharedTargetNMF
+
+
+def _pca() -> type:
+    from bcnmf.baselines.pca import PCA
+
+    return PCA
+
+
+def _cpca() -> type:
+    from bcnmf.baselines.cpca import CPCA
+
+    return CPCA
+
+
+_ESTIMATORS = {"bcnmf": _bcnmf, "nmf": _nmf, "shared": _shared, "pca": _pca, "cpca": _cpca}
 
 
 def make_estimator(algorithm: str, **parameters: Any) -> Any:
@@ -24,14 +51,14 @@ def make_estimator(algorithm: str, **parameters: Any) -> Any:
 
     Parameters
     ----------
-    algorithm : {"bcnmf", "nmf", "pca", "cpca"}
+    algorithm : {"bcnmf", "nmf", "shared", "pca", "cpca"}
         Which estimator.
     **parameters : Any
         Its constructor's parameters.
 
     Returns
     -------
-    BCNMF, NMF, PCA or CPCA
+    BCNMF, NMF, SharedTargetNMF, PCA or CPCA
         Unfitted; all have ``fit_transform(X, background=Y)``.
 
     Raises
@@ -43,9 +70,7 @@ def make_estimator(algorithm: str, **parameters: Any) -> Any:
         raise InputError(
             f"algorithm={algorithm!r} is not known; allowed: {', '.join(sorted(_ESTIMATORS))}"
         )
-    module, name = _ESTIMATORS[algorithm]
-    # Imported here: PCA should not have to wait for torch, nor this module for any of them.
-    estimator = getattr(importlib.import_module(module), name)
+    estimator = _ESTIMATORS[algorithm]()
     allowed = list(inspect.signature(estimator).parameters)
     unknown = sorted(set(parameters) - set(allowed))
     if unknown:

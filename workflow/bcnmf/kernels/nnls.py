@@ -34,41 +34,54 @@ def nnls_rows(
         A row is done when a sweep changes no entry by more than `tol` times its largest one.
     """
     n, k = usage.shape
-    target = np.empty(k)
-    gradient = np.empty(k)
-    row = np.empty(k)
-    support = np.empty(k, dtype=np.int64)
-    factor = np.empty((k, k))
-    solution = np.empty(k)
+    target, row = np.empty(k), np.empty(k)
+    gradient, solution = np.empty(k), np.empty(k)
+    support, factor = np.empty(k, dtype=np.int64), np.empty((k, k))
     for i in range(n):
         for a in range(k):
             row[a] = usage[i, a]
             target[a] = product[i, a]
-        _gradient(gram, target, row, gradient)
-        for sweep in range(1, max_sweeps + 1):
-            largest_change = 0.0
-            largest = 0.0
-            for a in range(k):
-                updated = 0.0
-                if gram[a, a] > 0.0:
-                    updated = max(0.0, row[a] - gradient[a] / gram[a, a])
-                change = updated - row[a]
-                if change != 0.0:
-                    row[a] = updated
-                    for b in range(k):
-                        gradient[b] += change * gram[a, b]
-                largest_change = max(largest_change, abs(change))
-                largest = max(largest, updated)
-            if largest_change <= tol * largest:
-                break
-            if sweep % _SWEEPS_BEFORE_POLISH == 0 and _solve_support(
-                gram, target, row, support, factor, solution
-            ):
-                _gradient(gram, target, row, gradient)
-                if _stationary(gram, target, row, gradient):
-                    break
+        solve_row(gram, target, row, gradient, support, factor, solution, max_sweeps, tol)
         for a in range(k):
             usage[i, a] = row[a]
+
+
+@numba.njit(cache=True, nogil=True)
+def solve_row(
+    gram: np.ndarray,
+    target: np.ndarray,
+    row: np.ndarray,
+    gradient: np.ndarray,
+    support: np.ndarray,
+    factor: np.ndarray,
+    solution: np.ndarray,
+    max_sweeps: int,
+    tol: float,
+) -> None:
+    """Solve one sample: `target` is its x C', `row` its start and solution, the rest is room."""
+    _gradient(gram, target, row, gradient)
+    for sweep in range(1, max_sweeps + 1):
+        largest_change = 0.0
+        largest = 0.0
+        for a in range(row.size):
+            updated = 0.0
+            if gram[a, a] > 0.0:
+                updated = max(0.0, row[a] - gradient[a] / gram[a, a])
+            change = updated - row[a]
+            if change != 0.0:
+                row[a] = updated
+                for b in range(row.size):
+                    gradient[b] += change * gram[a, b]
+            largest_change = max(largest_change, abs(change))
+            largest = max(largest, updated)
+        if largest_change <= tol * largest:
+            break
+        if sweep % _SWEEPS_BEFORE_POLISH == 0 and _solve_support(
+            gram, target, row, support, factor, solution
+        ):
+            _gradient(gram, target, row, gradient)
+            if _stationary(gram, target, row, gradient):
+                break
 
 
 @numba.njit(cache=True, nogil=True)

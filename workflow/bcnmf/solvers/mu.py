@@ -7,19 +7,17 @@ X ~ H C, so C is W' and H is their H'. The scale of the factors is left as the i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import torch
 
-from bcnmf.divergence import poisson_divergence, squared_error, wide
+from bcnmf.device import wide
+from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
-from bcnmf.matrix import Matrix
-from bcnmf.solvers.result import SolverResult, Trace
+from bcnmf.matrix import EPS_POISSON, Matrix, Moments
+from bcnmf.solvers.result import Monitor, SolverResult, Trace
 
 EPS_SQUARED_ERROR = 1e-10
-EPS_POISSON = 1e-16
-
-Report = Callable[[int, float], None] | None
 
 
 def fit_squared_error(
@@ -29,7 +27,7 @@ def fit_squared_error(
     alpha: float,
     max_iter: int,
     tol: float,
-    report: Report = None,
+    monitor: Monitor | None = None,
 ) -> SolverResult:
     """Minimise ||X - H_X C||^2 - alpha ||Y - H_Y C||^2 by multiplicative updates.
 
@@ -46,8 +44,8 @@ def fit_squared_error(
         The contrast, as the paper writes it.
     max_iter, tol : int, float
         See `Trace`.
-    report : callable, optional
-        Progress callback.
+    monitor : Monitor, optional
+        Who is told about the fit while it runs.
 
     Returns
     -------
@@ -56,29 +54,27 @@ def fit_squared_error(
     components, *usages = (factor.clone() for factor in start)
     sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
     eps = EPS_SQUARED_ERROR
-    trace = Trace(tol, sum(abs(weight) * side.squared_norm for side, weight in sides), report)
-    cross = [side.transposed_times(usage) for (side, _), usage in zip(sides, usages, strict=False)]
+    trace = Trace(tol, sum(abs(weight) * side.squared_norm for side, weight in sides), monitor)
+    moments = [
+        Moments(side.transposed_times(usage), wide(usage).T @ wide(usage), torch.zeros(()))
+        for (side, _), usage in zip(sides, usages, strict=False)
+    ]
     iteration, converged = 0, False
     while True:
         gram = components @ components.T
-        trace.append(
-            sum(
-                weight * squared_error(side, components, gram, cross[i], usages[i])
-                for i, (side, weight) in enumerate(sides)
-            )
-        )
+        trace.append(_contrast(sides, moments, components, gram))
         converged = trace.settled()
-        if converged or iteration == max_iter:
+        if converged or iteration >= max_iter:
             break
-        for i, (side, _) in enumerate(sides):
-            usages[i] *= side.times(components) / (usages[i] @ gram + eps)
-            cross[i] = side.transposed_times(usages[i])
-        numerator = cross[0]
-        denominator = (usages[0].T @ usages[0]) @ components
+        moments = [
+            side.multiplicative_pass(components, gram, usage, eps)
+            for (side, _), usage in zip(sides, usages, strict=False)
+        ]
+        pull, push = moments[0].cross, _model(moments[0], components)
         if background is not None:
-            numerator = numerator + alpha * ((usages[1].T @ usages[1]) @ components)
-            denominator = denominator + alpha * cross[1]
-        components *= numerator / (denominator + eps)
+            pull = pull + alpha * _model(moments[1], components)
+            push = push + alpha * moments[1].cross
+        components *= pull / (push + eps)
         iteration += 1
     return SolverResult(components, *usages, trace.values(), iteration, converged)
 
@@ -91,7 +87,7 @@ def fit_poisson(
     max_iter: int,
     tol: float,
     damping: float = 0.5,
-    report: Report = None,
+    monitor: Monitor | None = None,
 ) -> SolverResult:
     """Minimise KL(X | H_X C) - alpha KL(Y | H_Y C) by damped multiplicative updates.
 
@@ -101,7 +97,7 @@ def fit_poisson(
 
     Parameters
     ----------
-    target, background, start, alpha, max_iter, tol, report
+    target, background, start, alpha, max_iter, tol, monitor
         As for `fit_squared_error`.
     damping : float
         Exponent of the ratios, in (0, 1].
@@ -113,47 +109,64 @@ def fit_poisson(
     components, *usages = (factor.clone() for factor in start)
     sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
     eps = EPS_POISSON
-    trace = Trace(tol, sum(abs(weight) * side.total for side, weight in sides), report)
+    trace = Trace(tol, sum(abs(weight) * side.total for side, weight in sides), monitor)
     iteration, converged = 0, False
     while True:
-        # The loss of the present factors falls out of the pass that updates them.
-        updated = [
-            _poisson_pass(side, components, usage, damping)
-            for (side, _), usage in zip(sides, usages, strict=False)
-        ]
-        trace.append(
-            sum(weight * part[0] for (_, weight), part in zip(sides, updated, strict=True))
+        last = iteration >= max_iter
+        before = None
+        if last or trace.due():
+            # Should the iterations end here, the usages must not have moved on.
+            before = _weighted(
+                (side.poisson_loss(components, usage), weight)
+                for (side, weight), usage in zip(sides, usages, strict=False)
+            )
+            trace.append(before)
+            converged = trace.settled()
+            if last or converged:
+                break
+        # Otherwise the loss of the present factors falls out of the pass that updates them.
+        losses, numerators = zip(
+            *(
+                side.poisson_pass(components, usage, damping)
+                for (side, _), usage in zip(sides, usages, strict=False)
+            ),
+            strict=True,
         )
-        converged = trace.settled()
-        if converged or iteration == max_iter:
-            break
-        for i, (_, usage, _) in enumerate(updated):
-            usages[i] = usage
-        numerator = updated[0][2]
-        denominator = usages[0].sum(0)[:, None]
+        if before is None:
+            trace.append(_weighted(zip(losses, (weight for _, weight in sides), strict=True)))
+        pull, push = numerators[0], usages[0].sum(0)[:, None]
         if background is not None:
-            numerator = numerator + alpha * usages[1].sum(0)[:, None]
-            denominator = denominator + alpha * updated[1][2]
-        components = components * (numerator / (denominator + eps)) ** damping
+            pull = pull + alpha * usages[1].sum(0)[:, None]
+            push = push + alpha * numerators[1]
+        components = components * (pull / (push + eps)) ** damping
         iteration += 1
     return SolverResult(components, *usages, trace.values(), iteration, converged)
 
 
-def _poisson_pass(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor, damping: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the loss at `usage`, the updated usage, and H' (X / H C) at the updated usage."""
-    weights = components.sum(1)
-    loss = wide(usage.sum(0)) @ wide(weights)
-    updated = torch.empty_like(usage)
-    numerator = torch.zeros_like(components)
-    for block in data.blocks():
-        old = usage[block.rows]
-        model = block.at_stored(old @ components)
-        loss = loss + poisson_divergence(block.values, model, EPS_POISSON)
-        ratio = block.times(block.values / (model + EPS_POISSON), components)
-        new = old * (ratio / (weights + EPS_POISSON)) ** damping
-        model = block.at_stored(new @ components)
-        numerator += block.transposed_times(block.values / (model + EPS_POISSON), new)
-        updated[block.rows] = new
-    return loss, updated, numerator
+def _contrast(
+    sides: list[tuple[Matrix, float]],
+    moments: list[Moments],
+    components: torch.Tensor,
+    gram: torch.Tensor,
+) -> torch.Tensor:
+    """Return the weighted sum of the sides' squared errors, for components newer than H'X."""
+    return _weighted(
+        (
+            squared_error(
+                side.squared_norm,
+                (wide(part.cross) * wide(components)).sum(),
+                part.usage_gram,
+                gram,
+            ),
+            weight,
+        )
+        for (side, weight), part in zip(sides, moments, strict=True)
+    )
+
+
+def _model(moments: Moments, components: torch.Tensor) -> torch.Tensor:
+    return moments.usage_gram.to(components.dtype).to(components.device) @ components
+
+
+def _weighted(parts: Iterable[tuple[torch.Tensor, float]]) -> torch.Tensor:
+    return sum(weight * loss for loss, weight in parts)

@@ -1,11 +1,14 @@
-"""What every solver returns, and when it stops."""
+"""What every solver returns, when it stops, and what is told about it on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from bcnmf.progress import Progress
 
 # Looking at the objective costs a host sync on a GPU, so it is not done every iteration.
 _CHECK_EVERY = 10
@@ -40,39 +43,67 @@ class SolverResult:
 
 
 @dataclass
+class Monitor:
+    """Who is told about a fit while it runs.
+
+    Attributes
+    ----------
+    progress : Progress or None
+        Prints the objective.
+    """
+
+    progress: Progress | None = None
+
+
+@dataclass
 class Trace:
     """The objective over the iterations, left on the device until somebody looks.
 
     Parameters
     ----------
     tol : float
-        Stop when the objective changed by at most `tol` times `scale` over the last ten
-        iterations; 0 never stops.
+        Stop when the objective changed by at most `tol` times `scale` over the last iterations; 0
+        never stops.
     scale : float
         Size of the objective's terms. Not the objective itself: a contrast may be near zero.
-    report : callable or None
-        Called with (iteration, objective) each time the objective is looked at.
+    monitor : Monitor or None
+        Who is told.
+    every : int
+        How many iterations lie between two looks at the objective.
     """
 
     tol: float
     scale: float
-    report: Callable[[int, float], None] | None = None
-    _values: list[torch.Tensor] = field(default_factory=list)
+    monitor: Monitor | None = None
+    every: int = _CHECK_EVERY
+    _values: list[torch.Tensor | float] = field(default_factory=list)
 
-    def append(self, value: torch.Tensor) -> None:
+    def append(self, value: torch.Tensor | float) -> None:
         """Record the objective of the present factors."""
         self._values.append(value)
+        progress = None if self.monitor is None else self.monitor.progress
+        if progress is not None and progress.due():
+            progress.update(len(self._values) - 1, float(value), self._change())
+
+    def due(self) -> bool:
+        """Whether the stopping rule will be looked at after the next value."""
+        done = len(self._values)
+        return done > 0 and done % self.every == 0 and self.tol > 0
 
     def settled(self) -> bool:
         """Whether the stopping rule holds after the latest value."""
         done = len(self._values) - 1
-        if done == 0 or done % _CHECK_EVERY or (self.tol == 0 and self.report is None):
+        if self.tol == 0 or done % self.every:
             return False
-        before, now = (float(self._values[i]) for i in (-1 - _CHECK_EVERY, -1))
-        if self.report is not None:
-            self.report(done, now)
-        return self.tol > 0 and abs(before - now) <= self.tol * self.scale
+        change = self._change()
+        return change is not None and change <= self.tol
 
     def values(self) -> list[float]:
         """Return all recorded values as floats."""
         return [float(value) for value in self._values]
+
+    def _change(self) -> float | None:
+        if len(self._values) <= self.every:
+            return None
+        before, now = (float(self._values[i]) for i in (-1 - self.every, -1))
+        return abs(before - now) / self.scale

@@ -2,37 +2,63 @@
 
 With usages solved out, f(C) = min_H ||X - H C||^2 - alpha min_H ||Y - H C||^2 depends only on the
 directions of the rows of C, so they are kept on the unit sphere, where f is bounded below by
--alpha ||Y||^2. C moves along the multiplicative ratio raised to an exponent; by the envelope
-theorem that is a descent direction of f, and the exponent is shortened until f really falls.
+-alpha ||Y||^2. By the envelope theorem the gradient of f needs no derivative of the usages. Two
+descent directions are tried in turn, the one that gained more lately first, and a step is accepted
+only if f really falls:
+
+- multiplicative: C times a power of the ratio of the gradient's two parts, as in the paper;
+- quasi-Newton: towards the non-negative minimiser of the model that is exact for the target at the
+  present usages and linear for the background; for alpha = 0 it is alternating least squares.
+
+An iteration is one pass over the data, which evaluates f and its gradient at one trial point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
-from bcnmf.divergence import wide
+from bcnmf.device import wide
+from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
-from bcnmf.matrix import Matrix
-from bcnmf.solvers.result import SolverResult, Trace
+from bcnmf.matrix import Matrix, Moments
+from bcnmf.solvers.result import Monitor, SolverResult, Trace
 from bcnmf.solvers.usage import nonnegative_least_squares
 
 # Multiplication cannot leave an exact zero, so loadings rest on a floor far below any real one.
 _FLOOR = 1e-12
-_LONGEST_STEP = 8.0
-_SHORTEST_STEP = 1e-4
+_SHORTEST_STEP, _LONGEST_STEP = 1e-4, 8.0
+# A direction that has not been tried for so long gets its turn: what pays changes on the way.
+_LONGEST_WAIT = 10
+_MODEL_SWEEPS = 100
+# From random starts a strong contrast drives all topics into one; it is reached in so many passes.
+_WARM_UP_CONTRAST, _WARM_UP_PASSES = 1.0, 20
+_SAME_DIRECTION = 1e-7
+_RESEEDS_PER_TOPIC = 2
+# The objective has to settle relative to what the topics explain, which a contrast makes small
+# beside the data; below this share of the data it is noise.
+_LEAST_SHARE = 1e-4
 
 
-@dataclass
-class _Point:
-    """Components with their exact usages and the reduced objective there."""
+@dataclass(frozen=True)
+class Side:
+    """One data set of a contrast.
 
-    components: torch.Tensor
-    usages: list[torch.Tensor]
-    gram: torch.Tensor
-    objective: torch.Tensor
+    Attributes
+    ----------
+    data : Matrix
+        (samples, features).
+    weight : float
+        Of its squared error: 1 for a target, -alpha for a background.
+    scale : torch.Tensor of shape (features,), optional
+        The components are multiplied by it before they meet the data.
+    """
+
+    data: Matrix
+    weight: float
+    scale: torch.Tensor | None = None
 
 
 def fit_squared_error(
@@ -42,46 +68,97 @@ def fit_squared_error(
     alpha: float,
     max_iter: int,
     tol: float,
-    report: Callable[[int, float], None] | None = None,
+    monitor: Monitor | None = None,
+    warm_up: bool = True,
 ) -> SolverResult:
     """Minimise the reduced objective; every accepted step lowers it.
 
-    Parameters are those of `bcnmf.solvers.mu.fit_squared_error`.
+    Parameters are those of `bcnmf.solvers.mu.fit_squared_error`, and
+
+    warm_up : bool
+        Reach a strong contrast gradually. Right for random starts, not for given ones.
 
     Returns
     -------
     SolverResult
         Components with unit-norm rows, usages that solve the least-squares problem for them.
     """
-    sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
-    scale = sum(abs(weight) * side.squared_norm for side, weight in sides)
-    trace = Trace(tol, scale, report)
-    point = _point(sides, _normalise(start[0]), [usage.clone() for usage in start[1:]])
+    # Without weight the background does not touch the components: its usages come at the end.
+    contrasted = background is not None and alpha > 0
+    sides = [Side(target, 1.0)] + ([Side(background, -alpha)] if contrasted else [])
+    result = minimise(sides, start[0], start[1:], max_iter, tol, monitor, warm_up)
+    if not contrasted:
+        result.background_usage = start[2].clone()
+        if background is not None:
+            wide_components = wide(result.components)
+            gram = wide_components @ wide_components.T
+            background.exact_pass(result.components, gram, result.background_usage)
+    return result
+
+
+def minimise(
+    sides: Sequence[Side],
+    components: torch.Tensor,
+    usages: Sequence[torch.Tensor],
+    max_iter: int,
+    tol: float,
+    monitor: Monitor | None = None,
+    warm_up: bool = True,
+) -> SolverResult:
+    """Minimise the weighted sum of the sides' reduced squared errors over unit-norm components.
+
+    Parameters
+    ----------
+    sides : sequence of Side
+        The target first; those with a negative weight are contrasted with.
+    components, usages : torch.Tensor
+        Start, (K, features), and for each side (samples, K).
+    max_iter, tol, monitor, warm_up
+        See `fit_squared_error`.
+    """
+    trace = Trace(tol, 1.0, monitor)
+    iteration = 0
+    search = _Search()
+    point = _evaluate(sides, _normalise(components), [usage.clone() for usage in usages])
+    if warm_up:
+        point = _raise_contrast(sides, point, search)
+    reseeds = [0] * len(components)
     trace.append(point.objective)
-    exponent, iteration, converged = 1.0, 0, False
-    while iteration < max_iter and not converged:
-        pull, push = _gradient_parts(sides, point)
-        ratio = pull / push.clamp(min=torch.finfo(push.dtype).tiny)
-        accepted = None
-        while exponent >= _SHORTEST_STEP:
-            moved = _normalise(point.components * ratio**exponent)
-            candidate = _point(sides, moved, [usage.clone() for usage in point.usages])
-            if bool(candidate.objective <= point.objective):
-                accepted = candidate
-                break
-            exponent /= 2
-        if accepted is None:  # no step lowers the objective beyond rounding
+    converged = False
+    while iteration < max_iter:
+        idle = _idle_topic(point, reseeds) if iteration % _LONGEST_WAIT == 0 else None
+        if idle is not None:
+            reseeds[idle] += 1
+            point = _better(point, _reseeded(sides, point, idle, reseeds[idle]))
+        elif search.exhausted:
             break
-        point = accepted
-        exponent = min(exponent * 1.5, _LONGEST_STEP)
+        else:
+            point = search.advance(sides, point)
         iteration += 1
         trace.append(point.objective)
-        converged = trace.settled()
-    residual = _kkt_residual(point.components, *_gradient_parts(sides, point))
-    usages = point.usages if background is not None else [point.usages[0], start[2].clone()]
+        trace.scale = _scale(sides, point)
+        if trace.settled() and _kkt_residual(sides, point) <= kkt_tolerance(tol):
+            converged = True
+            break
+    residual = _kkt_residual(sides, point)
     return SolverResult(
-        point.components, *usages, trace.values(), iteration, converged, kkt_residual=residual
+        point.components,
+        point.usages[0],
+        point.usages[1] if len(sides) > 1 else point.usages[0][:0],
+        trace.values(),
+        iteration,
+        converged or residual <= kkt_tolerance(tol),
+        kkt_residual=residual,
     )
+
+
+def kkt_tolerance(tol: float) -> float:
+    """Return how large a relative projected gradient still counts as converged.
+
+    The objective is quadratic near its minimum, so a change of `tol` goes with a gradient of its
+    square root.
+    """
+    return tol**0.5
 
 
 def unit_norm(result: SolverResult) -> SolverResult:
@@ -93,6 +170,97 @@ def unit_norm(result: SolverResult) -> SolverResult:
     return result
 
 
+@dataclass
+class _Point:
+    """Components with their exact usages, and what the pass that solved them left.
+
+    `moments` have H'X in the units of the components, whatever the side's scale.
+    """
+
+    components: torch.Tensor
+    usages: list[torch.Tensor]
+    moments: list[Moments]
+    grams: list[torch.Tensor]
+    errors: list[float]
+    objective: float
+
+
+@dataclass
+class _Search:
+    """Which direction to try, and how far."""
+
+    length: dict[str, float] = field(
+        default_factory=lambda: {"multiplicative": 1.0, "quasi-Newton": 1.0}
+    )
+    gain: dict[str, float] = field(
+        default_factory=lambda: {"multiplicative": float("inf"), "quasi-Newton": float("inf")}
+    )
+    waited: dict[str, int] = field(default_factory=lambda: {"multiplicative": 0, "quasi-Newton": 0})
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no step of any length lowers the objective beyond rounding."""
+        return all(length < _SHORTEST_STEP for length in self.length.values())
+
+    def advance(self, sides: Sequence[Side], point: _Point) -> _Point:
+        """Try one step and return the better point."""
+        kind = self._choose()
+        pull, push = _gradient_parts(sides, point)
+        if kind == "multiplicative":
+            moved = _multiplicative(point, pull, push, self.length[kind])
+        else:
+            moved = _quasi_newton(point, pull, push, self.length[kind])
+        found = _evaluate(sides, _normalise(moved), [usage.clone() for usage in point.usages])
+        better = _better(point, found)
+        self._learn(kind, point.objective - better.objective, better is found)
+        return better
+
+    def _choose(self) -> str:
+        usable = [kind for kind, length in self.length.items() if length >= _SHORTEST_STEP]
+        for kind in usable:
+            self.waited[kind] += 1
+        longest = max(usable, key=lambda kind: self.waited[kind])
+        best = max(usable, key=lambda kind: self.gain[kind])
+        kind = longest if self.waited[longest] > _LONGEST_WAIT else best
+        self.waited[kind] = 0
+        return kind
+
+    def _learn(self, kind: str, decrease: float, accepted: bool) -> None:
+        if not accepted:
+            self.length[kind] /= 2
+            self.gain[kind] = 0.0 if self.gain[kind] == float("inf") else self.gain[kind] / 2
+            return
+        self.gain[kind] = decrease
+        # The other direction starts from another point now and may work again.
+        for other in self.length:
+            self.length[other] = max(self.length[other], 20 * _SHORTEST_STEP)
+        self.length[kind] = min(1.5 * self.length[kind], _LONGEST_STEP)
+
+
+def _better(point: _Point, found: _Point) -> _Point:
+    return found if found.objective <= point.objective else point
+
+
+def _raise_contrast(sides: Sequence[Side], point: _Point, search: _Search) -> _Point:
+    """Descend at a growing contrast, up to the one asked for."""
+    norms = [side.data.squared_norm for side in sides]
+    full = -sum(min(side.weight, 0.0) * norm for side, norm in zip(sides, norms, strict=True))
+    relative = full / norms[0]
+    if relative <= _WARM_UP_CONTRAST:
+        return point
+    for i in range(_WARM_UP_PASSES):
+        share = (_WARM_UP_CONTRAST / relative) ** (1 - i / _WARM_UP_PASSES)
+        eased = [
+            Side(side.data, side.weight * (share if side.weight < 0 else 1.0), side.scale)
+            for side in sides
+        ]
+        point.objective = _objective(eased, point.errors)
+        point = search.advance(eased, point)
+    point.objective = _objective(sides, point.errors)
+    search.__init__()
+    return point
+
+
 def _normalise(components: torch.Tensor) -> torch.Tensor:
     # By the largest entry first: a long step may leave a row too small to square.
     largest = components.amax(dim=1, keepdim=True).clamp(min=torch.finfo(components.dtype).tiny)
@@ -100,43 +268,118 @@ def _normalise(components: torch.Tensor) -> torch.Tensor:
     return components / components.norm(dim=1, keepdim=True)
 
 
-def _point(
-    sides: list[tuple[Matrix, float]], components: torch.Tensor, usages: list[torch.Tensor]
+def _evaluate(
+    sides: Sequence[Side], components: torch.Tensor, usages: list[torch.Tensor]
 ) -> _Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
-    gram = components @ components.T
-    wide_gram = wide(gram)
-    objective = wide_gram.new_zeros(())
-    for (side, weight), usage in zip(sides, usages, strict=False):
-        product = side.times(components)
-        nonnegative_least_squares(product, gram, usage)
-        solved = wide(usage)
-        fit = (wide(product) * solved).sum()
-        model = ((solved.T @ solved) * wide_gram).sum()
-        objective = objective + weight * (side.squared_norm - 2.0 * fit + model)
-    return _Point(components, usages, gram, objective)
+    moments, grams, errors = [], [], []
+    for side, usage in zip(sides, usages, strict=False):
+        seen = components if side.scale is None else components * side.scale
+        gram = wide(seen) @ wide(seen).T
+        part = side.data.exact_pass(seen, gram, usage)
+        errors.append(float(squared_error(side.data.squared_norm, part.fit, part.usage_gram, gram)))
+        if side.scale is not None:
+            part.cross = part.cross * side.scale
+        moments.append(part)
+        grams.append(gram)
+    return _Point(
+        components, usages[: len(sides)], moments, grams, errors, _objective(sides, errors)
+    )
 
 
-def _gradient_parts(
-    sides: list[tuple[Matrix, float]], point: _Point
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _objective(sides: Sequence[Side], errors: Sequence[float]) -> float:
+    return sum(side.weight * error for side, error in zip(sides, errors, strict=True))
+
+
+def _scale(sides: Sequence[Side], point: _Point) -> float:
+    """Return the size of what the objective changes by: the contrast that the topics explain."""
+    nothing = _objective(sides, [side.data.squared_norm for side in sides])
+    whole = sum(abs(side.weight) * side.data.squared_norm for side in sides)
+    return max(abs(nothing - point.objective), _LEAST_SHARE * whole)
+
+
+def _gradient_parts(sides: Sequence[Side], point: _Point) -> tuple[torch.Tensor, torch.Tensor]:
     """Split minus half the gradient of the reduced objective into pull - push, both >= 0."""
     pull = torch.zeros_like(point.components)
     push = torch.zeros_like(point.components)
-    for (side, weight), usage in zip(sides, point.usages, strict=False):
-        cross = side.transposed_times(usage)
-        model = (usage.T @ usage) @ point.components
-        if weight > 0:
-            pull, push = pull + cross, push + model
+    for side, part in zip(sides, point.moments, strict=True):
+        model = _like(part.usage_gram, point.components) @ point.components
+        if side.scale is not None:
+            model = model * side.scale.square()
+        if side.weight > 0:
+            pull, push = pull + side.weight * part.cross, push + side.weight * model
         else:
-            pull, push = pull - weight * model, push - weight * cross
+            pull, push = pull - side.weight * model, push - side.weight * part.cross
     return pull, push
 
 
-def _kkt_residual(components: torch.Tensor, pull: torch.Tensor, push: torch.Tensor) -> float:
+def _multiplicative(
+    point: _Point, pull: torch.Tensor, push: torch.Tensor, exponent: float
+) -> torch.Tensor:
+    ratio = pull / push.clamp(min=torch.finfo(push.dtype).tiny)
+    # Beyond these factors a power is infinite or zero before it is normalised.
+    return point.components * ratio.clamp(1e-4, 1e4) ** exponent
+
+
+def _quasi_newton(
+    point: _Point, pull: torch.Tensor, push: torch.Tensor, length: float
+) -> torch.Tensor:
+    """Move towards, or beyond, the minimiser of the model at the target's usages."""
+    curvature = point.moments[0].usage_gram.clone()
+    diagonal = curvature.diagonal()
+    unused = diagonal <= 1e-12 * diagonal.sum()
+    # Topics that coincide would have no unique minimiser.
+    diagonal += 1e-10 * diagonal.sum()
+    now = _like(curvature, pull) @ point.components
+    solved = point.components.T.clone(memory_format=torch.contiguous_format)
+    nonnegative_least_squares(
+        (now + pull - push).T.contiguous(), curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7
+    )
+    moved = (point.components + length * (solved.T - point.components)).clamp(min=0)
+    kept = unused.to(moved.device) | (moved.amax(dim=1) <= 0)
+    return torch.where(kept[:, None], point.components, moved)
+
+
+def _idle_topic(point: _Point, reseeds: Sequence[int]) -> int | None:
+    """Return a topic that no target sample uses, or that repeats another, if it may be moved."""
+    energy = point.moments[0].usage_gram.diagonal()
+    likeness = (point.grams[0] / _outer_norms(point.grams[0])).tril(diagonal=-1)
+    idle = (energy <= 1e-12 * energy.sum()) | (likeness.amax(dim=1) > 1 - _SAME_DIRECTION)
+    for topic in torch.nonzero(idle).flatten().tolist():
+        if reseeds[topic] < _RESEEDS_PER_TOPIC:
+            return topic
+    return None
+
+
+def _outer_norms(gram: torch.Tensor) -> torch.Tensor:
+    norms = gram.diagonal().clamp(min=1e-300).sqrt()
+    return norms[:, None] * norms
+
+
+def _reseeded(sides: Sequence[Side], point: _Point, topic: int, attempt: int) -> _Point:
+    """Point a topic at what the others leave unexplained in some samples of the target."""
+    usage, target = point.usages[0], sides[0].data
+    generator = torch.Generator().manual_seed(1000 * attempt + topic)
+    # Heavy tails: a few samples decide, other ones for every topic and attempt.
+    draw = torch.rand(len(usage), generator=generator, dtype=torch.float64)
+    weights = (-(draw.clamp(min=1e-12).log() ** 3)).abs().to(usage.dtype).to(usage.device)[:, None]
+    left = target.transposed_times(weights) - (weights.T @ usage) @ point.components
+    components = point.components.clone()
+    row = left[0].clamp(min=0)
+    components[topic] = torch.where(row.amax() > 0, row, components[topic])
+    usages = [part.clone() for part in point.usages]
+    return _evaluate(sides, _normalise(components), usages)
+
+
+def _kkt_residual(sides: Sequence[Side], point: _Point) -> float:
     """Norm of the projected gradient relative to that of its two parts."""
+    pull, push = _gradient_parts(sides, point)
     step = pull - push
-    at_floor = components <= 2 * _FLOOR
+    at_floor = point.components <= 2 * _FLOOR
     projected = torch.where(at_floor, step.clamp(min=0), step)
     size = (wide(pull).norm() + wide(push).norm()).clamp(min=1e-300)
     return float(wide(projected).norm() / size)
+
+
+def _like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return values.to(other.dtype).to(other.device)

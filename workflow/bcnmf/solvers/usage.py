@@ -1,14 +1,11 @@
-"""Usages of fixed components: two convex problems."""
+"""Usages of fixed components for the squared error: non-negative least squares, any device."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from bcnmf.divergence import poisson_divergence, wide
 from bcnmf.kernels.nnls import nnls_rows
-from bcnmf.matrix import Matrix
-from bcnmf.solvers.mu import EPS_POISSON
 
 
 def nonnegative_least_squares(
@@ -61,40 +58,3 @@ def nonnegative_least_squares(
         if sweep % 5 == 4 and float(largest_change) <= tol * max(float(usage.max()), 1e-30):
             break
     return usage
-
-
-def poisson_usage(
-    data: Matrix,
-    components: torch.Tensor,
-    usage: torch.Tensor,
-    max_iter: int = 500,
-    tol: float = 1e-6,
-) -> torch.Tensor:
-    """Minimise KL(X | H C) over H >= 0 by undamped multiplicative updates, which never ascend.
-
-    Parameters
-    ----------
-    data : Matrix
-        X (samples, features).
-    components, usage : torch.Tensor
-        C (K, features) and a positive start (samples, K).
-    max_iter, tol : int, float
-        Stop when the divergence of a block falls by less than `tol` of itself in ten iterations.
-    """
-    weights = components.sum(1)
-    solved = torch.empty_like(usage)
-    for block in data.blocks():
-        part = usage[block.rows]
-        before = float("inf")
-        for iteration in range(max_iter):
-            model = block.at_stored(part @ components)
-            if iteration % 10 == 0:
-                loss = poisson_divergence(block.values, model, EPS_POISSON)
-                now = float(loss + wide(part.sum(0)) @ wide(weights))
-                if before - now <= tol * abs(now):
-                    break
-                before = now
-            ratio = block.times(block.values / (model + EPS_POISSON), components)
-            part = part * ratio / (weights + EPS_POISSON)
-        solved[block.rows] = part
-    return solved

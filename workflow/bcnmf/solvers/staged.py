@@ -1,0 +1,374 @@
+"""Shared topics from the background, then target topics on top of them.
+
+The model is Y ~ H_Y W_s and X ~ H_s W_s + H_t W_t. Minimising D(X) + D(Y) over everything at once
+from random factors fails where the shared programs are strong: the target topics, which X alone may
+use, take them over. Hence stages, each a descent: W_s on Y alone; W_t on X with W_s held, from
+usages H_s that were solved first; at the end all usages for the topics found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.nn.functional import threshold_
+
+from bcnmf.divergence import squared_error
+from bcnmf.matrix import Matrix
+from bcnmf.seeds import derive_seed
+from bcnmf.solvers.result import Monitor, Trace
+from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform
+
+Start = torch.Tensor | None
+
+# Entries below this are set to zero: they are nothing to the model, and subnormal ones are slow.
+_NEGLIGIBLE = 1e-30
+# What part of each sample the target topics are given at first: little, so that they do not take
+# over what shared topics explain, but enough to grow from.
+_FIRST_SHARE = 0.05
+# Poisson usages are solved by a fixed number of updates, so that sparse and dense data agree. Those
+# H_s from which target topics start are refined by every iteration that follows; after the last
+# solve less than a nat a sample is left to gain, far below the noise of the counts.
+_ROUGH_UPDATES, _LAST_UPDATES = 30, 100
+# A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
+_LEAST_SHARE = 1e-3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to descend.
+
+    Attributes
+    ----------
+    loss : {"squared_error", "poisson"}
+        D.
+    max_iter : int
+        Iterations of a stage at most.
+    tol : float
+        A stage ends when its objective fell by at most `tol` of itself over ten iterations; 0 runs
+        all `max_iter`.
+    n_init : int
+        Starts of each stage, of which the one with the best objective is kept.
+    seed : int
+        Seed of the first start; the others count up from it.
+    seeded : bool
+        Start from diverse samples and residuals; else from uniform(0, 1).
+    refine : int
+        Iterations in which all topics move together, after the stages.
+    watch : callable or None
+        Makes the monitor of a stage from its name.
+    """
+
+    loss: str
+    max_iter: int
+    tol: float
+    n_init: int = 1
+    seed: int = 0
+    seeded: bool = True
+    refine: int = 0
+    watch: Callable[[str], Monitor] | None = None
+
+
+@dataclass
+class Descent:
+    """Where multiplicative updates ended.
+
+    Attributes
+    ----------
+    components : torch.Tensor of shape (K, features)
+        All topics, those that were held among them.
+    usages : list of torch.Tensor
+        One a side.
+    objective : list of float
+        Sum of the sides' divergences before the first and after every iteration; it never rises.
+    converged : bool
+        Whether the stopping rule was met before the iterations ran out.
+    """
+
+    components: torch.Tensor
+    usages: list[torch.Tensor]
+    objective: list[float]
+    converged: bool
+
+
+@dataclass
+class StagedResult:
+    """Factors and how they were reached.
+
+    Attributes
+    ----------
+    components : torch.Tensor of shape (n_shared + n_target, features)
+        W_s, then W_t; rows have unit L2 norm.
+    usage : torch.Tensor of shape (n, n_shared + n_target)
+        H_s, then H_t.
+    background_usage : torch.Tensor of shape (m, n_shared)
+        H_Y.
+    objective : list of float
+        D(X) + D(Y), see `fit`.
+    stages : list of int
+        Number of values of `objective` in each stage.
+    n_iter : int
+        Updates of components, over all stages.
+    converged : bool
+        Whether both stages met their stopping rule.
+    """
+
+    components: torch.Tensor
+    usage: torch.Tensor
+    background_usage: torch.Tensor
+    objective: list[float]
+    stages: list[int]
+    n_iter: int
+    converged: bool
+
+
+def fit(
+    target: Matrix,
+    background: Matrix,
+    n_shared: int,
+    n_target: int,
+    how: Settings,
+    like: torch.Tensor,
+    null: float = 0.0,
+    given: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> StagedResult:
+    """Fit shared topics to the background and target topics to what they leave of the target.
+
+    Parameters
+    ----------
+    target, background : Matrix
+        X (n, features) and Y (m, features).
+    n_shared, n_target : int
+        Number of topics.
+    how : Settings
+        Loss, iterations and starts.
+    like : torch.Tensor
+        Its dtype and device are those of the factors.
+    null : float
+        The target's part of the objective before any topic was fitted to it.
+    given : tuple of torch.Tensor, optional
+        Starts of W_s and W_t, in place of `how.seeded`.
+
+    Returns
+    -------
+    StagedResult
+        `objective` holds, stage by stage: `null` + D(Y | H_Y W_s) while W_s is fitted; D(Y) as that
+        left it + D(X | H_s W_s + H_t W_t) while W_t is fitted; D(Y) + D(X) in joint iterations,
+        if any; for Poisson, at last, one value with all usages solved (with squared error they are
+        solved at every value).
+    """
+    shared_start, target_start = given or (None, None)
+    first = _best_of(
+        partial(_fit_shared, background, n_shared, how, like, shared_start),
+        how.n_init if shared_start is None else 1,
+        how.seed,
+    )
+    shared = first.components
+    rough = _rough_usage(target, shared, how.loss)
+    second = _best_of(
+        partial(_fit_target, target, shared, rough, n_target, how, target_start),
+        how.n_init,
+        how.seed,
+    )
+    components, usages = second.components, [*second.usages, *first.usages]
+    stages = [
+        [null + loss for loss in first.objective],
+        [first.objective[-1] + loss for loss in second.objective],
+    ]
+    sides = [(target, n_shared + n_target), (background, n_shared)]
+    if how.refine:
+        monitor = _watched(how, "all topics")
+        joint = descend(sides, components, usages, how.loss, how.refine, 0.0, monitor=monitor)
+        components, usages = joint.components, joint.usages
+        stages.append(joint.objective)
+    iterations = sum(len(stage) - 1 for stage in stages)
+    if how.loss == "poisson":
+        usages, losses = zip(
+            *(
+                _solved(data, components[:used], usage)
+                for (data, used), usage in zip(sides, usages, strict=True)
+            ),
+            strict=True,
+        )
+        stages.append([sum(losses)])
+    norms = components.norm(dim=1).clamp(min=torch.finfo(components.dtype).tiny)
+    return StagedResult(
+        components / norms[:, None],
+        usages[0] * norms,
+        usages[1] * norms[:n_shared],
+        [loss for stage in stages for loss in stage],
+        [len(stage) for stage in stages],
+        iterations,
+        first.converged and second.converged,
+    )
+
+
+def descend(
+    sides: list[tuple[Matrix, int]],
+    components: torch.Tensor,
+    usages: list[torch.Tensor],
+    loss: str,
+    max_iter: int,
+    tol: float,
+    held: int = 0,
+    monitor: Monitor | None = None,
+) -> Descent:
+    """Minimise the sum of D(data | usage, leading topics) over the usages and some topics.
+
+    With usages updated (Poisson) or solved (squared error) in a pass over the data, topics move by
+    C <- C * pull / push, where push - pull is the gradient; by majorisation neither raises the
+    objective [1]_. Where rounding does, the stage is over and the factors from before are kept.
+
+    Parameters
+    ----------
+    sides : list of (Matrix, int)
+        Data, and how many of the leading topics they use.
+    components : torch.Tensor of shape (K, features)
+        Start.
+    usages : list of torch.Tensor
+        Starts, one a side; not changed.
+    loss, max_iter, tol
+        See `Settings`.
+    held : int
+        How many of the leading topics do not move.
+    monitor : Monitor, optional
+        Who is told about the iterations.
+
+    Returns
+    -------
+    Descent
+
+    References
+    ----------
+    .. [1] Lee and Seung, "Algorithms for non-negative matrix factorization", NIPS 2000.
+    """
+    step = _poisson_step if loss == "poisson" else _squared_error_step
+    trace = Trace(tol, 0.0, monitor)
+    usages = [usage.clone() for usage in usages]
+    reached = Descent(components, usages, [], False)
+    while True:
+        pull, push = torch.zeros_like(components), torch.zeros_like(components)
+        objective, evaluated = 0.0, []
+        for (data, used), usage in zip(sides, usages, strict=True):
+            part, at, more, less = step(data, components[:used], usage)
+            objective += float(part)
+            evaluated.append(at)
+            pull[:used] += more
+            push[:used] += less
+        if reached.objective and objective > reached.objective[-1]:
+            reached.converged = True
+            return reached
+        reached.components, reached.usages = components, evaluated
+        reached.objective.append(objective)
+        trace.scale = abs(objective)
+        trace.append(torch.tensor(objective, dtype=torch.float64))
+        reached.converged = trace.settled()
+        if reached.converged or len(reached.objective) > max_iter:
+            return reached
+        # A topic that no sample uses has no gradient and stays.
+        ratio = torch.where(push > _NEGLIGIBLE, pull / push, 1.0)
+        moved = threshold_(components[held:] * ratio[held:], _NEGLIGIBLE, 0.0)
+        components = torch.cat([components[:held], moved])
+
+
+def solve_usage(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss: str) -> None:
+    """Minimise D(X | H C) over H >= 0, from `usage` (samples, K) on, in place."""
+    if loss == "poisson":
+        data.poisson_usage(components, usage, _LAST_UPDATES, 0.0)
+    else:
+        data.exact_pass(components, components @ components.T, usage)
+
+
+def flat_usage(data: Matrix, components: torch.Tensor) -> torch.Tensor:
+    """Return usages (samples, K) in which topics have equal shares of each sample's total."""
+    weights = components.sum(1).clamp(min=torch.finfo(components.dtype).tiny)
+    totals = data.times(torch.ones_like(components[:1]))
+    return (totals / (len(components) * weights)).contiguous()
+
+
+def _fit_shared(
+    background: Matrix, k: int, how: Settings, like: torch.Tensor, start: Start, seed: int
+) -> Descent:
+    if start is None and how.seeded:
+        start = diverse_samples(background, k, how.loss, seed, like)
+    elif start is None:
+        start = uniform((k, background.shape[1]), derive_seed("shared topics", seed), like)
+    usage = uniform((background.shape[0], k), derive_seed("background usage", seed), like)
+    usage *= 2 * flat_usage(background, start)
+    monitor = _watched(how, "shared topics")
+    return descend([(background, k)], start, [usage], how.loss, how.max_iter, how.tol, 0, monitor)
+
+
+def _fit_target(
+    target: Matrix,
+    shared: torch.Tensor,
+    shared_usage: torch.Tensor,
+    k: int,
+    how: Settings,
+    start: Start,
+    seed: int,
+) -> Descent:
+    weights = uniform((target.shape[0], k), derive_seed("target usage", seed), shared)
+    if start is None and how.seeded:
+        start = unexplained(target, shared, shared_usage, weights)
+    elif start is None:
+        start = uniform((k, target.shape[1]), derive_seed("target topics", seed), shared)
+    usage = 2 * weights * flat_usage(target, start)
+    usage = torch.cat([(1 - _FIRST_SHARE) * shared_usage, _FIRST_SHARE * usage], 1)
+    components = torch.cat([shared, start])
+    return descend(
+        [(target, len(components))], components, [usage], how.loss, how.max_iter, how.tol,
+        held=len(shared), monitor=_watched(how, "target topics"),
+    )  # fmt: skip
+
+
+def _best_of(run: Callable[[int], Descent], starts: int, seed: int) -> Descent:
+    return min((run(seed + i) for i in range(starts)), key=lambda end: end.objective[-1])
+
+
+def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Tensor:
+    """Return the usages from which target topics start; every later iteration refines them."""
+    usage = flat_usage(data, components)
+    if loss == "poisson":
+        data.poisson_usage(components, usage, _ROUGH_UPDATES, 0.0)
+    else:
+        solve_usage(data, components, usage, loss)
+    return usage
+
+
+def _solved(
+    data: Matrix, components: torch.Tensor, usage: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """Return the best Poisson usages and their loss."""
+    before = float(data.poisson_loss(components, usage))
+    solved = usage + _LEAST_SHARE * flat_usage(data, components)
+    solve_usage(data, components, solved, "poisson")
+    after = float(data.poisson_loss(components, solved))
+    return (solved, after) if after <= before else (usage, before)
+
+
+def _watched(how: Settings, stage: str) -> Monitor | None:
+    return None if how.watch is None else how.watch(stage)
+
+
+def _poisson_step(
+    data: Matrix, components: torch.Tensor, usage: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the loss, the usages to which it belongs, pull and push; update `usage`."""
+    before = usage.clone()
+    loss, pull = data.poisson_pass(components, usage, 1.0)
+    threshold_(usage, _NEGLIGIBLE, 0.0)
+    return loss, before, pull, usage.sum(0)[:, None].expand_as(pull)
+
+
+def _squared_error_step(
+    data: Matrix, components: torch.Tensor, usage: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the loss, the usages to which it belongs, pull and push; solve `usage`."""
+    gram = components @ components.T
+    moments = data.exact_pass(components, gram, usage)
+    loss = squared_error(data.squared_norm, moments.fit, moments.usage_gram, gram)
+    push = moments.usage_gram.to(usage.dtype).to(usage.device) @ components
+    return loss, usage.clone(), moments.cross, push
