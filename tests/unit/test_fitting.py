@@ -61,7 +61,7 @@ def test_a_run_is_the_estimator_with_the_seed_of_its_name(pair):
 
 def test_what_the_estimator_refuses_names_the_run(pair):
     target, background = pair
-    with pytest.raises(InputError, match="study mine, method bcnmf, K=9, .*larger than the data"):
+    with pytest.raises(InputError, match=r"study mine, method bcnmf, K=9, .*larger than the data"):
         fit_run(target, background, Run("mine", 0, "bcnmf", 9, "1.5", 0), ROW, COMPUTE)
     with pytest.raises(InputError, match="asks for counts, but the study's values are 'log'"):
         fit_run(target, background, RUN, ROW | {"values": "counts"}, COMPUTE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
