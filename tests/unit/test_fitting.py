@@ -45,6 +45,22 @@ def test_parameters_of_each_algorithm():
     assert automatic["alpha"] == 4.5
 
 
+def test_shared_and_target_topics_are_fitted_by_their_row(pair):
+    row = ROW | {
+        "method": "shared_target", "algorithm": "shared", "alpha": "", "contrast": "",
+        "solver": "", "loss": "poisson", "n_shared": "3",
+    }  # fmt: skip
+    run = Run("mine", 0, "shared_target", 2, "none", 1)
+    assert parameters(run, row, COMPUTE, {}) == {
+        "n_target": 2, "n_shared": 3, "random_state": 1, "device": "cpu", "dtype": "float64",
+        "loss": "poisson", "max_iter": 7, "tol": 0.0,
+    }  # fmt: skip
+    fit = fit_run(*pair, run, row, COMPUTE)
+    assert fit.usage.shape == (12, 2)
+    assert fit.shared_components.shape == (3, 6)
+    assert fit.info["alpha"] is None
+
+
 def test_a_run_is_the_estimator_with_the_seed_of_its_name(pair):
     target, background = pair
     fit = fit_run(target, background, RUN, ROW, COMPUTE)

@@ -81,10 +81,14 @@ def parameters(
     selected_alphas: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the estimator's parameters for a run."""
-    chosen: dict[str, Any] = {"n_components": run.k, "random_state": run.seed}
+    shared = row["algorithm"] == "shared"
+    chosen: dict[str, Any] = {"n_target" if shared else "n_components": run.k}
+    chosen["random_state"] = run.seed
+    if shared:
+        chosen["n_shared"] = int(row["n_shared"])
     if run.alpha != "none":
         chosen["alpha"] = selected_alphas.get(run.alpha) or float(run.alpha)
-    if row["algorithm"] in {"bcnmf", "nmf"}:
+    if row["algorithm"] in {"bcnmf", "nmf", "shared"}:
         chosen |= dict(compute)
         numbers = {"max_iter": int, "tol": float, "damping": float}
         chosen |= {key: numbers.get(key, str)(row[key]) for key in _ITERATIVE if row[key]}
