@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from bcnmf.kernels.pack import add_scaled, dot, full, load, pack_width, store
+from bcnmf.kernels.pack import add_scaled, dot, full, load, store
 from problems import Problem
 from timing import timed
 
@@ -52,45 +52,76 @@ def _arithmetic(tag: Any, rows: np.ndarray, repeats: int) -> None:
 
 
 @_compiled
-def _gather_squared_error(
-    tag: Any,
+def _loop_squared_error(
+    head: Any,
+    tail: Any,
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
-    cross: np.ndarray,
-    usage: np.ndarray,
+    components: tuple[np.ndarray, np.ndarray],
+    cross: tuple[np.ndarray, np.ndarray],
+    usage: tuple[np.ndarray, np.ndarray],
 ) -> None:
+    """Form X C' and add H'X, the product standing in for the usages."""
     for i in range(len(pointer) - 1):
-        total = full(tag, np.float32(0))
-        for s in range(pointer[i], pointer[i + 1]):
-            total = add_scaled(total, values[s], load(tag, components, index[s]))
-        store(total, usage, i)
-        for s in range(pointer[i], pointer[i + 1]):
-            feature = index[s]
-            store(add_scaled(load(tag, cross, feature), values[s], total), cross, feature)
+        low, high = pointer[i], pointer[i + 1]
+        a, b = full(head, np.float32(0)), full(tail, np.float32(0))
+        for s in range(low, high):
+            gene, value = index[s], values[s]
+            a = add_scaled(a, value, load(head, components[0], gene))
+            b = add_scaled(b, value, load(tail, components[1], gene))
+        store(a, usage[0], i)
+        store(b, usage[1], i)
+        _scatter(head, tail, index, values, low, high, cross, a, b)
 
 
 @_compiled
-def _gather_poisson(
-    tag: Any,
+def _loop_poisson(
+    head: Any,
+    tail: Any,
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
-    cross: np.ndarray,
-    usage: np.ndarray,
+    components: tuple[np.ndarray, np.ndarray],
+    cross: tuple[np.ndarray, np.ndarray],
+    usage: tuple[np.ndarray, np.ndarray],
 ) -> None:
+    """Do the same with every value multiplied by its model h'c (where a fit divides by it)."""
     for i in range(len(pointer) - 1):
-        row, total = load(tag, usage, i), full(tag, np.float32(0))
-        for s in range(pointer[i], pointer[i + 1]):
-            part = load(tag, components, index[s])
-            total = add_scaled(total, values[s] * dot(row, part), part)
-        store(total, usage, i)
-        for s in range(pointer[i], pointer[i + 1]):
-            feature = index[s]
-            weight = values[s] * dot(row, load(tag, components, feature))
-            store(add_scaled(load(tag, cross, feature), weight, row), cross, feature)
+        low, high = pointer[i], pointer[i + 1]
+        a, b = full(head, np.float32(0)), full(tail, np.float32(0))
+        row, rest = load(head, usage[0], i), load(tail, usage[1], i)
+        for s in range(low, high):
+            c, d = load(head, components[0], index[s]), load(tail, components[1], index[s])
+            weight = values[s] * (dot(row, c) + dot(rest, d))
+            a = add_scaled(a, weight, c)
+            b = add_scaled(b, weight, d)
+        store(a, usage[0], i)
+        store(b, usage[1], i)
+        for s in range(low, high):
+            gene = index[s]
+            model = dot(row, load(head, components[0], gene))
+            weight = values[s] * (model + dot(rest, load(tail, components[1], gene)))
+            store(add_scaled(load(head, cross[0], gene), weight, row), cross[0], gene)
+            store(add_scaled(load(tail, cross[1], gene), weight, rest), cross[1], gene)
+
+
+@_compiled
+def _scatter(
+    head: Any,
+    tail: Any,
+    index: np.ndarray,
+    values: np.ndarray,
+    low: int,
+    high: int,
+    cross: tuple[np.ndarray, np.ndarray],
+    a: Any,
+    b: Any,
+) -> None:
+    for s in range(low, high):
+        gene, value = index[s], values[s]
+        store(add_scaled(load(head, cross[0], gene), value, a), cross[0], gene)
+        store(add_scaled(load(tail, cross[1], gene), value, b), cross[1], gene)
 
 
 def bandwidth(megabytes: int = 512) -> float:
@@ -111,38 +142,55 @@ class BareLoop:
     """The loop over the stored values that every iteration needs, and nothing else.
 
     Per stored value it fetches a row of C, adds its multiple to X C', and adds a multiple of H to a
-    row of H'X; for Poisson it forms the model h'c before each. No division, no log, no update.
+    row of H'X; for Poisson it forms the model h'c before each. No division, no log, no update. Rows
+    are in two parts, each as long as fits the registers well: one odd length is compiled badly.
 
     Parameters
     ----------
     problem : Problem
         Whose matrices to go through.
-    width : int
-        Length of a row of C, at least K, filled up with anything.
+    lengths : tuple of two int
+        Lengths of the two parts, together at least K.
     """
 
-    def __init__(self, problem: Problem, width: int) -> None:
+    def __init__(self, problem: Problem, lengths: tuple[int, int]) -> None:
         data = problem.data.stacked
         self._kernel = {
-            "squared_error": _gather_squared_error, "poisson": _gather_poisson,
+            "squared_error": _loop_squared_error, "poisson": _loop_poisson,
         }[problem.loss]  # fmt: skip
-        self._tag = (0,) * width
+        self._tags = tuple((0,) * length for length in lengths)
         self._csr = (data.indptr.astype(np.int64), data.indices, data.data)
         rng = np.random.default_rng(0)
-        self._components = _aligned(rng.random((data.shape[1], width), dtype=np.float32))
-        self._cross = _aligned(np.zeros_like(self._components))
-        self._start = rng.random((data.shape[0], width), dtype=np.float32) * np.float32(1e-3)
+
+        def parts(rows: int, scale: float) -> tuple[np.ndarray, ...]:
+            drawn = (rng.random((rows, length), dtype=np.float32) for length in lengths)
+            return tuple(_aligned(part * np.float32(scale)) for part in drawn)
+
+        self._components = parts(data.shape[1], 1.0)
+        self._cross = parts(data.shape[1], 0.0)
+        self._start = parts(data.shape[0], 1e-3)
+        self._usage = parts(data.shape[0], 0.0)
         self()
 
     def __call__(self) -> None:
         """Go through the data once."""
-        self._cross[:] = 0
-        self._kernel(self._tag, *self._csr, self._components, self._cross, self._start.copy())
+        for part in self._cross:
+            part[:] = 0
+        for part, start in zip(self._usage, self._start, strict=True):
+            part[:] = start
+        self._kernel(*self._tags, *self._csr, self._components, self._cross, self._usage)
 
 
-def widths(k: int) -> list[int]:
-    """Return row lengths worth trying: the package's, and the next power of two."""
-    return sorted({pack_width(k), max(4, 1 << (k - 1).bit_length())})
+def part_lengths(k: int) -> list[tuple[int, int]]:
+    """Return ways of cutting a row of K in two that are worth trying.
+
+    A power of two and a rest of a multiple of four; and two equal powers of two.
+    """
+    power = max(4, 1 << (k.bit_length() - 1))
+    rest = max(4, -(-(k - power) // 4) * 4)
+    half = max(4, 1 << (max(k - 1, 1).bit_length() - 1))
+    first = (power // 2, power // 2) if k <= power and power > 4 else (power, rest)
+    return sorted({first, (half, half)})
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

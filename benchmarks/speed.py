@@ -242,6 +242,7 @@ def _summary(entry: tuple[str, int], part: pd.DataFrame, times: pd.DataFrame) ->
     return {
         "contestant": entry[0], "threads": entry[1],
         "ms_per_iteration": wall.median(),
+        "ms_per_iteration_min": wall.min(),
         "ms_per_iteration_q25": wall.quantile(0.25), "ms_per_iteration_q75": wall.quantile(0.75),
         "processors_used": busy.median(),
         "processor_ms_per_iteration": part["processor_ms_per_iteration"].median(),
@@ -386,7 +387,7 @@ def _limits(settings: Settings) -> list[dict]:
 
 def _nanoseconds(problem: Problem, settings: Settings) -> dict[str, float]:
     """Time the bare loop, the pass of the package and the estimator in turns."""
-    loops = [limits.BareLoop(problem, width) for width in limits.widths(problem.k)]
+    loops = [limits.BareLoop(problem, lengths) for lengths in limits.part_lengths(problem.k)]
     one_pass = _pass(problem)
     run = CONTESTANTS[OURS].build(problem)
     span = timing.warm_up(run, 1, "cpu", settings.seconds)
