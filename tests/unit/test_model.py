@@ -225,7 +225,7 @@ BAD_PARAMETERS = [
     ({"dtype": "float16"}, "dtype='float16' is not known"),
     ({"device": "tpu"}, "device='tpu' is not known"),
     ({"batch_size": 10}, "batch_size=10: out-of-core fits are not available"),
-    ({"loss": "poisson", "solver": "safeguarded"}, "unbounded below.*solver='mu'"),
+    ({"loss": "poisson", "solver": "safeguarded"}, "unbounded below.*SharedTargetNMF.*solver='mu'"),
 ]
 
 

@@ -42,7 +42,6 @@ class CompiledSparseMatrix(Matrix):
         self._index = values.indices.astype(np.int32, copy=False)
         self._values = values.data.astype(self._dtype, copy=False)
 
-    # Sums are formed when asked for: blocks of streamed data are made anew for every pass.
     @cached_property
     def total(self) -> float:
         """Sum of all entries."""

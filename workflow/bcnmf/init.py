@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,27 @@ def given_factors(
         Wrong number of arrays, wrong shapes, or negative or non-finite entries.
     """
     shapes = {"components": (k, features), "usage": (n, k), "background_usage": (m, k)}
+    components, usage, background_usage = given_arrays(init, shapes, dtype, device)
+    return components, usage, background_usage
+
+
+def given_arrays(
+    init: Sequence[Any],
+    shapes: Mapping[str, tuple[int, int]],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> list[torch.Tensor]:
+    """Check and copy user-supplied factors, as many as `shapes` (name -> shape) has.
+
+    Raises
+    ------
+    InputError
+        Wrong number of arrays, wrong shapes, or negative or non-finite entries.
+    """
     if len(init) != len(shapes):
-        raise InputError(
-            f"init: {len(init)} arrays given; expected three: components {shapes['components']}, "
-            f"usage {shapes['usage']}, background_usage {shapes['background_usage']}"
-        )
+        expected = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        count = {2: "two", 3: "three"}[len(shapes)]
+        raise InputError(f"init: {len(init)} arrays given; expected {count}: {expected}")
     factors = []
     for (name, shape), given in zip(shapes.items(), init, strict=True):
         host = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
@@ -61,4 +77,4 @@ def given_factors(
         if not np.isfinite(array).all() or (array < 0).any():
             raise InputError(f"init: {name} has negative, NaN or infinite entries")
         factors.append(torch.as_tensor(array, dtype=dtype).to(device))
-    return factors[0], factors[1], factors[2]
+    return factors

@@ -3,7 +3,7 @@
 A solver asks a matrix X (samples x features) for a pass that updates usages and returns what the
 components need, never for X itself, so sparse data stay sparse and no residual is ever formed.
 `Matrix` has the passes in torch, for dense data and for accelerators; sparse data on the CPU have
-compiled ones (`bcnmf.compiled`), and data on disk come row block by row block (`bcnmf.streaming`).
+compiled ones (`bcnmf.compiled`).
 """
 
 from __future__ import annotations
@@ -346,17 +346,11 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
     InputError
         Not two-dimensional, empty, or with negative, missing or infinite values.
     """
-    values = host_array(data, name)
-    check_non_negative(values, name)
-    return build_matrix(values, name, dtype, device)
-
-
-def build_matrix(
-    values: np.ndarray | sp.csr_matrix, name: str, dtype: torch.dtype, device: torch.device
-) -> Matrix:
-    """Bring checked data to the device; arguments are those of `as_matrix`."""
+    # Imported here: its class derives from `Matrix`.
     from bcnmf.compiled import CompiledSparseMatrix
 
+    values = host_array(data, name)
+    check_non_negative(values, name)
     if sp.issparse(values) and device.type == "cpu":
         return CompiledSparseMatrix(values, dtype)
     if sp.issparse(values) and device.type != "mps":

@@ -62,8 +62,9 @@ class BCNMF(TransformerMixin, BaseEstimator):
         every accepted step a descent, unit-norm components and exact usages; it refuses the
         Poisson loss with alpha > 0, which is unbounded below.
     init : "random" or tuple of arrays
-        "random" draws uniform(0, 1). Given: (components (K, features), usage (n, K),
-        background_usage (m, K)).
+        "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
+        gradually, in twenty passes before the first iteration, since a strong one would drive all
+        topics into one. Given: (components (K, features), usage (n, K), background_usage (m, K)).
     max_iter : int
         Iterations at most.
     tol : float
@@ -81,7 +82,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
     damping : float
         Exponent of the multiplicative ratios, Poisson with solver="mu" only.
     verbose : int
-        1 prints the objective every ten iterations.
+        1 shows iteration, objective and time on standard error.
 
     Attributes
     ----------
@@ -183,11 +184,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
             background with different features.
         """
         self._check_parameters()
-        device = resolve_device(self.device)
-        dtype = resolve_dtype(self.dtype, device)
-        target = as_matrix(X, "target", dtype, device)
-        other = None if background is None else as_matrix(background, "background", dtype, device)
-        self._check_shapes(target, other)
+        device = self._precision_and_device()[1]
+        target, other = self._pair(X, background)
         self.alpha_ = self._absolute_alpha(target, other)
         best = min(
             (self._run(target, other, start) for start in self._starts(target, other)),
@@ -198,14 +196,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the usages (samples, K) of new samples that best explain them by `components_`."""
-        self._check_fitted()
-        device = resolve_device(self.device)
-        dtype = resolve_dtype(self.dtype, device)
-        data = as_matrix(X, "X", dtype, device)
-        if data.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
-            )
+        data = self._new_samples(X)
+        dtype, device = self._precision_and_device()
         components = torch.as_tensor(self.components_, dtype=dtype).to(device)
         if self.loss == "squared_error":
             usage = torch.zeros((data.shape[0], len(components)), dtype=dtype, device=device)
@@ -297,7 +289,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
 
     def _objective_name(self) -> str:
         loss = "squared error" if self.loss == "squared_error" else "KL divergence"
-        return loss if self.alpha == 0 else f"{loss}, target - alpha x background"
+        return loss if self.alpha == 0 else f"{loss}, contrast"
 
     def _check_parameters(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -324,9 +316,35 @@ class BCNMF(TransformerMixin, BaseEstimator):
         if self.solver == "safeguarded" and self.loss == "poisson" and self.alpha > 0:
             raise InputError(
                 "loss='poisson' with alpha > 0 is unbounded below, so solver='safeguarded' cannot "
-                "minimise it; use loss='squared_error' on log values, alpha=0, or "
-                "solver='mu' for the published damped updates"
+                "minimise it; use SharedTargetNMF, which is well posed on counts, or "
+                "loss='squared_error' on log values, or alpha=0, or solver='mu' for the published "
+                "damped updates"
             )
+
+    def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
+        device = resolve_device(self.device)
+        return resolve_dtype(self.dtype, device), device
+
+    def _pair(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
+        """Return checked target and background."""
+        place = self._precision_and_device()
+        target = as_matrix(X, "target", *place)
+        other = None if background is None else as_matrix(background, "background", *place)
+        self._check_shapes(target, other)
+        for name, side in (("target", target), ("background", other)):
+            if side is not None and side.total == 0:
+                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
+        return target, other
+
+    def _new_samples(self, X: Any) -> Matrix:
+        """Return checked samples with the features of the fit."""
+        self._check_fitted()
+        data = as_matrix(X, "X", *self._precision_and_device())
+        if data.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
+            )
+        return data
 
     def _check_shapes(self, target: Matrix, background: Matrix | None) -> None:
         n, features = target.shape
@@ -335,19 +353,13 @@ class BCNMF(TransformerMixin, BaseEstimator):
                 f"background is missing: alpha={self.alpha} needs one; "
                 "pass background=..., or set alpha=0 for plain NMF"
             )
-        if background is not None and background.shape[1] != features:
-            raise InputError(
-                f"background has {background.shape[1]} features, target has {features}; "
-                "both need the same features in the same order"
-            )
+        if background is not None:
+            _check_same_features(target, background)
         if self.n_components > min(n, features):
             raise InputError(
                 f"n_components={self.n_components} is larger than the data: the target has {n} "
                 f"samples and {features} features; choose at most {min(n, features)}"
             )
-        for name, side in (("target", target), ("background", background)):
-            if side is not None and side.total == 0:
-                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
 
     def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
         alpha = float(self.alpha)
@@ -373,7 +385,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
         if self.loss == "squared_error":
             if self.solver == "mu":
                 return mu.fit_squared_error(*common, monitor=monitor)
-            # A start that was given, or made for this contrast, is meant to be kept.
+            # A start that was given is meant to be kept.
             warm_up = isinstance(self.init, str) and self.init == "random"
             return safeguarded.fit_squared_error(*common, monitor=monitor, warm_up=warm_up)
         damping = self.damping if self.solver == "mu" else 1.0
@@ -413,8 +425,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
     def _warn(self) -> None:
         if self.tol > 0 and not self.converged_:
             reason = (
-                f"the objective still moved after max_iter={self.max_iter} iterations "
-                f"(tol={self.tol:g}); raise max_iter or tol"
+                f"the stopping rule was not met after max_iter={self.max_iter} iterations "
+                f"(tol={self.tol:g}{self._kkt_text()}); raise max_iter or tol"
                 if self.n_iter_ == self.max_iter
                 else f"no step lowered the objective any more after {self.n_iter_} iterations, "
                 f"with a projected gradient of {self.kkt_residual_:.2g}; try dtype='float64' "
@@ -429,6 +441,10 @@ class BCNMF(TransformerMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def _kkt_text(self) -> str:
+        residual = getattr(self, "kkt_residual_", np.nan)
+        return "" if np.isnan(residual) else f", projected gradient {residual:.2g}"
 
     def _explained(self, data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> float:
         if self.loss == "squared_error":
@@ -486,6 +502,14 @@ class NMF(BCNMF):
         self.random_state = random_state
         self.damping = damping
         self.verbose = verbose
+
+
+def _check_same_features(target: Matrix, background: Matrix) -> None:
+    if background.shape[1] != target.shape[1]:
+        raise InputError(
+            f"background has {background.shape[1]} features, target has {target.shape[1]}; "
+            "both need the same features in the same order"
+        )
 
 
 def _check_integer(name: str, value: object, low: int) -> None:

@@ -72,12 +72,6 @@ class Progress:
             self._stream.write(line + "\n")
         self._stream.flush()
 
-    def say(self, message: str) -> None:
-        """Print a message on a line of its own."""
-        self.close()
-        self._stream.write(message + "\n")
-        self._stream.flush()
-
     def close(self) -> None:
         """End the line that was being rewritten, so that what follows starts a new one."""
         if self._width:

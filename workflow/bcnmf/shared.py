@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from bcnmf.device import resolve_device, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
-from bcnmf.matrix import Matrix, as_matrix
-from bcnmf.model import BCNMF, ConvergenceWarning, _check_integer, _check_number, _null_deviance
+from bcnmf.init import given_arrays
+from bcnmf.matrix import Matrix
+from bcnmf.model import (
+    BCNMF,
+    ConvergenceWarning,
+    _check_integer,
+    _check_number,
+    _check_same_features,
+    _null_deviance,
+)
 from bcnmf.progress import Progress
 from bcnmf.solvers import staged
 from bcnmf.solvers.result import Monitor
@@ -172,11 +179,8 @@ class SharedTargetNMF(BCNMF):
             target and background with different features.
         """
         self._check_parameters()
-        device = resolve_device(self.device)
-        dtype = resolve_dtype(self.dtype, device)
-        target = as_matrix(X, "target", dtype, device)
-        other = None if background is None else as_matrix(background, "background", dtype, device)
-        self._check_shapes(target, other)
+        dtype, device = self._precision_and_device()
+        target, other = self._pair(X, background)
         like = torch.empty(0, dtype=dtype, device=device)
         result = staged.fit(
             target,
@@ -250,7 +254,7 @@ class SharedTargetNMF(BCNMF):
 
     def _objective_name(self) -> str:
         loss = "squared error" if self.loss == "squared_error" else "KL divergence"
-        return f"{loss}, target + background"
+        return f"{loss}, both sides"
 
     def _check_parameters(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -275,11 +279,7 @@ class SharedTargetNMF(BCNMF):
                 "or use NMF for a target alone"
             )
         features = target.shape[1]
-        if background.shape[1] != features:
-            raise InputError(
-                f"background has {background.shape[1]} features, target has {features}; "
-                "both need the same features in the same order"
-            )
+        _check_same_features(target, background)
         for name, k, side, samples in (
             ("n_target", self.n_target, "target", target.shape[0]),
             ("n_shared", self.n_shared, "background", background.shape[0]),
@@ -289,9 +289,6 @@ class SharedTargetNMF(BCNMF):
                     f"{name}={k} is larger than the data: the {side} has {samples} samples and "
                     f"{features} features; choose at most {min(samples, features)}"
                 )
-        for name, side in (("target", target), ("background", background)):
-            if side.total == 0:
-                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
 
     def _settings(self) -> staged.Settings:
         return staged.Settings(
@@ -320,29 +317,12 @@ class SharedTargetNMF(BCNMF):
             "shared_components": (self.n_shared, features),
             "components": (self.n_target, features),
         }
-        if len(self.init) != len(shapes):
-            expected = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-            raise InputError(f"init: {len(self.init)} arrays given; expected two: {expected}")
-        topics = []
-        for (name, shape), given in zip(shapes.items(), self.init, strict=True):
-            host = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
-            array = np.array(host, dtype=np.float64)
-            if array.shape != shape:
-                raise InputError(f"init: {name} has shape {array.shape}; expected {shape}")
-            if not np.isfinite(array).all() or (array < 0).any():
-                raise InputError(f"init: {name} has negative, NaN or infinite entries")
-            topics.append(torch.as_tensor(array).to(like.dtype).to(like.device))
-        return topics[0], topics[1]
+        shared, target = given_arrays(self.init, shapes, like.dtype, like.device)
+        return shared, target
 
     def _transform(self, X: Any) -> np.ndarray:
-        self._check_fitted()
-        device = resolve_device(self.device)
-        dtype = resolve_dtype(self.dtype, device)
-        data = as_matrix(X, "X", dtype, device)
-        if data.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
-            )
+        data = self._new_samples(X)
+        dtype, device = self._precision_and_device()
         topics = np.concatenate([self.shared_components_, self.components_])
         components = torch.as_tensor(topics, dtype=dtype).to(device)
         usage = staged.flat_usage(data, components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -263,7 +264,7 @@ def subspace_affinity(bases: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @dataclass
-class _DenseProblem:
+class _DenseProblem(ABC):
     """C_X and C_Y in an orthonormal basis of at most `MAX_DENSE_ORDER` dimensions.
 
     `to_features` maps vectors (dimensions, K) in that basis to vectors (features, K).
@@ -275,8 +276,8 @@ class _DenseProblem:
     def at(self, alpha: float) -> np.ndarray:
         return self.target - alpha * self.background
 
-    def to_features(self, vectors: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def to_features(self, vectors: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,14 +69,11 @@ class Trace:
         Size of the objective's terms. Not the objective itself: a contrast may be near zero.
     monitor : Monitor or None
         Who is told.
-    every : int
-        How many iterations lie between two looks at the objective.
     """
 
     tol: float
     scale: float
     monitor: Monitor | None = None
-    every: int = _CHECK_EVERY
     _values: list[torch.Tensor | float] = field(default_factory=list)
 
     def append(self, value: torch.Tensor | float) -> None:
@@ -88,22 +86,25 @@ class Trace:
     def due(self) -> bool:
         """Whether the stopping rule will be looked at after the next value."""
         done = len(self._values)
-        return done > 0 and done % self.every == 0 and self.tol > 0
+        return done > 0 and done % _CHECK_EVERY == 0 and self.tol > 0
 
     def settled(self) -> bool:
         """Whether the stopping rule holds after the latest value."""
         done = len(self._values) - 1
-        if self.tol == 0 or done % self.every:
+        if self.tol == 0 or done % _CHECK_EVERY:
             return False
         change = self._change()
         return change is not None and change <= self.tol
 
     def values(self) -> list[float]:
-        """Return all recorded values as floats."""
+        """Return all recorded values as floats, at the end of the iterations."""
+        if self.monitor is not None and self.monitor.progress is not None:
+            self.monitor.progress.close()
         return [float(value) for value in self._values]
 
     def _change(self) -> float | None:
-        if len(self._values) <= self.every:
+        if len(self._values) <= _CHECK_EVERY:
             return None
-        before, now = (float(self._values[i]) for i in (-1 - self.every, -1))
-        return abs(before - now) / self.scale
+        before, now = (float(self._values[i]) for i in (-1 - _CHECK_EVERY, -1))
+        # An exact fit leaves a scale of zero, and nothing to change.
+        return abs(before - now) / max(self.scale, sys.float_info.min)

@@ -121,7 +121,7 @@ def minimise(
     search = _Search()
     point = _evaluate(sides, _normalise(components), [usage.clone() for usage in usages])
     if warm_up:
-        point = _raise_contrast(sides, point, search)
+        point = _raise_contrast(sides, point)
     reseeds = [0] * len(components)
     trace.append(point.objective)
     converged = False
@@ -241,14 +241,17 @@ def _better(point: _Point, found: _Point) -> _Point:
     return found if found.objective <= point.objective else point
 
 
-def _raise_contrast(sides: Sequence[Side], point: _Point, search: _Search) -> _Point:
+def _raise_contrast(sides: Sequence[Side], point: _Point) -> _Point:
     """Descend at a growing contrast, up to the one asked for."""
     norms = [side.data.squared_norm for side in sides]
     full = -sum(min(side.weight, 0.0) * norm for side, norm in zip(sides, norms, strict=True))
     relative = full / norms[0]
     if relative <= _WARM_UP_CONTRAST:
         return point
+    search = _Search()
     for i in range(_WARM_UP_PASSES):
+        if search.exhausted:
+            search = _Search()
         share = (_WARM_UP_CONTRAST / relative) ** (1 - i / _WARM_UP_PASSES)
         eased = [
             Side(side.data, side.weight * (share if side.weight < 0 else 1.0), side.scale)
@@ -257,7 +260,6 @@ def _raise_contrast(sides: Sequence[Side], point: _Point, search: _Search) -> _P
         point.objective = _objective(eased, point.errors)
         point = search.advance(eased, point)
     point.objective = _objective(sides, point.errors)
-    search.__init__()
     return point
 
 
