@@ -133,7 +133,7 @@ def bandwidth(megabytes: int = 512) -> float:
 
 def multiply_add_rate(repeats: int = 20_000_000) -> float:
     """Return the 1e9 multiply-adds a second of one thread, single precision, in registers."""
-    tag, rows = (0,) * 16, np.ones((6, 16), np.float32)
+    tag, rows = ((0,) * 16,), np.ones((6, 16), np.float32)
     _arithmetic(tag, rows, 10)
     return 5 * 16 * repeats / timed(lambda: _arithmetic(tag, rows, repeats)).wall / 1e9
 
@@ -158,7 +158,7 @@ class BareLoop:
         self._kernel = {
             "squared_error": _loop_squared_error, "poisson": _loop_poisson,
         }[problem.loss]  # fmt: skip
-        self._tags = tuple((0,) * length for length in lengths)
+        self._tags = tuple(((0,) * length,) for length in lengths)
         self._csr = (data.indptr.astype(np.int64), data.indices, data.data)
         rng = np.random.default_rng(0)
 

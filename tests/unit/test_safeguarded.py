@@ -51,10 +51,13 @@ def test_the_true_objective_never_rises(seed, n, m, features, k, alpha, sparse, 
     scale = (x**2).sum() + alpha * (y**2).sum()
     assert model.objective_[-1] >= -alpha * (y**2).sum() - 1e-6 * scale
     components = model.components_.astype(float)
-    # Where topics coincide to half the digits, a Gram matrix no longer tells them apart.
-    if np.linalg.cond(components @ components.T) < 1e9:
+    # Where topics coincide to half the digits, a Gram matrix no longer tells them apart; before
+    # that, they magnify the rounding of X C' in the precision of the factors.
+    condition = np.linalg.cond(components @ components.T)
+    if condition < 1e9:
+        tolerance = 1e-5 + np.finfo(dtype).eps * condition**0.5
         truth = exact_objective(x, y, components, alpha)
-        assert model.objective_[-1] == pytest.approx(truth, abs=1e-5 * scale)
+        assert model.objective_[-1] == pytest.approx(truth, abs=tolerance * scale)
 
 
 @settings(max_examples=30, deadline=None)

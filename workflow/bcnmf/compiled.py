@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.kernels import sparse as kernels
-from bcnmf.kernels.pack import pack_width
+from bcnmf.kernels.pack import Tag, make_tag, pack_widths, split, split_zeros
 from bcnmf.matrix import EPS_POISSON, Block, Matrix, Moments
 
 # Chunks depend on the data alone, so that the number of threads changes no rounding.
@@ -22,6 +22,10 @@ _MOST_CHUNKS = 16
 _VALUES_PER_ACCUMULATED = 8
 _MAX_SWEEPS = 5000
 _NNLS_TOL = 1e-8
+
+
+# A factor (features, K) as the kernels keep it, see `bcnmf.kernels.pack.split`.
+Split = tuple[np.ndarray, ...]
 
 
 class CompiledSparseMatrix(Matrix):
@@ -50,42 +54,44 @@ class CompiledSparseMatrix(Matrix):
     @cached_property
     def squared_norm(self) -> float:
         """Sum of squares of all entries."""
-        return _squared_norm(self._values)
+        return float(sum(part @ part for part in _wide_parts(self._values)))
 
     @cached_property
     def entropy(self) -> float:
         """Sum of x log x - x, the part of the divergence that no factor changes."""
-        stored = self._values[self._values > 0].astype(np.float64)
-        return float(stored @ np.log(stored)) - self.total
+        return sum(_xlogx(part) for part in _wide_parts(self._values)) - self.total
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
         """See `Matrix.times`."""
         tag, padded = self._padded(components)
         products = np.empty((self.shape[0], len(components)), self._dtype)
-        self._run(
+        for _ in self._run(
             len(components),
             lambda rows, csr: kernels.times_pass(tag, *csr, padded, products[rows]),
-        )
+        ):
+            pass
         return torch.from_numpy(products)
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """See `Matrix.transposed_times`."""
         k = usage.shape[1]
-        tag, factors = (0,) * pack_width(k), _rows(usage)
+        tag, factors = make_tag(k), _rows(usage)
 
-        def chunk(rows: slice, csr: tuple) -> np.ndarray:
+        def chunk(rows: slice, csr: tuple) -> tuple[Split]:
             cross = self._accumulator(tag)
             kernels.transposed_pass(tag, *csr, factors[rows], cross)
-            return cross
+            return (cross,)
 
-        return _components(self._run(k, chunk), k)
+        (cross,) = _added(self._run(k, chunk))
+        return _components(cross, k)
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:
         """See `Matrix.multiplicative_pass`."""
         tag, padded = self._padded(components)
-        wide_gram = np.zeros((len(tag), len(tag)), self._dtype)
+        width = sum(map(len, tag))
+        wide_gram = np.zeros((width, width), self._dtype)
         wide_gram[: len(gram), : len(gram)] = gram.numpy()
         rest = (self._dtype.type(eps),)
         return self._squared_error_pass(
@@ -104,25 +110,25 @@ class CompiledSparseMatrix(Matrix):
     def _squared_error_pass(
         self,
         kernel: Callable,
-        tag: tuple,
-        padded: np.ndarray,
+        tag: Tag,
+        padded: Split,
         gram: np.ndarray,
         usage: torch.Tensor,
         rest: tuple,
     ) -> Moments:
         k, factors = usage.shape[1], _rows(usage)
 
-        def chunk(rows: slice, csr: tuple) -> tuple[np.ndarray, np.ndarray, float]:
+        def chunk(rows: slice, csr: tuple) -> tuple[Split, np.ndarray, float]:
             cross, usage_gram = self._accumulator(tag), np.zeros((k, k))
             part = factors[rows]
             fit = kernel(tag, *csr, padded, gram, part, cross, usage_gram, *rest)
             return cross, usage_gram, fit
 
-        crosses, grams, fits = zip(*self._run(k, chunk), strict=True)
+        cross, usage_gram, fit = _added(self._run(k, chunk))
         return Moments(
-            _components(list(crosses), k),
-            torch.from_numpy(sum(grams)),
-            torch.tensor(sum(fits), dtype=torch.float64),
+            _components(cross, k),
+            torch.from_numpy(usage_gram),
+            torch.tensor(fit, dtype=torch.float64),
         )
 
     def poisson_pass(
@@ -135,15 +141,15 @@ class CompiledSparseMatrix(Matrix):
         constants = self._dtype.type(damping), self._dtype.type(EPS_POISSON)
         modelled = self._modelled(components, usage)
 
-        def chunk(rows: slice, csr: tuple) -> tuple[np.ndarray, float]:
+        def chunk(rows: slice, csr: tuple) -> tuple[Split, float]:
             numerator = self._accumulator(tag)
             logs = kernels.poisson_pass(
                 tag, *csr, padded, weights, factors[rows], numerator, *constants
             )
             return numerator, logs
 
-        numerators, logs = zip(*self._run(k, chunk), strict=True)
-        return self._divergence(sum(logs), modelled), _components(list(numerators), k)
+        numerator, logs = _added(self._run(k, chunk))
+        return self._divergence(logs, modelled), _components(numerator, k)
 
     def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
         """See `Matrix.poisson_loss`."""
@@ -169,30 +175,31 @@ class CompiledSparseMatrix(Matrix):
         tag, padded = self._padded(components)
         factors, weights = _rows(usage), components.sum(1).numpy()
         rest = max_iter, tol, self._dtype.type(EPS_POISSON)
-        self._run(
+        for _ in self._run(
             len(components),
             lambda rows, csr: kernels.poisson_solve(
                 tag, *csr, padded, weights, factors[rows], *rest
             ),
-        )
+        ):
+            pass
 
     def blocks(self) -> Iterator[Block]:
         """Not needed: every pass is compiled."""
         raise TypeError("sparse data on the CPU have compiled passes, not blocks")
 
-    def _padded(self, components: torch.Tensor) -> tuple[tuple, np.ndarray]:
-        """Return the kernels' tag and C' (features, width), padded with zeros."""
-        k, features = components.shape
-        width = pack_width(k)
-        padded = np.zeros((features, width), self._dtype)
-        padded[:, :k] = components.numpy().T
-        return (0,) * width, padded
+    def _padded(self, components: torch.Tensor) -> tuple[Tag, Split]:
+        """Return the kernels' tag and C', split and padded with zeros."""
+        tag = make_tag(len(components))
+        return tag, split(components.numpy().T.astype(self._dtype, copy=False), tag)
 
-    def _accumulator(self, tag: tuple) -> np.ndarray:
-        return np.zeros((self.shape[1], len(tag)), self._dtype)
+    def _accumulator(self, tag: Tag) -> Split:
+        return split_zeros(self.shape[1], tag, self._dtype)
 
-    def _run(self, k: int, chunk: Callable[[slice, tuple], Any]) -> list[Any]:
-        """Call `chunk(rows, csr)` for row chunks of about equal work; results in their order."""
+    def _run(self, k: int, chunk: Callable[[slice, tuple], Any]) -> Iterator[Any]:
+        """Call `chunk(rows, csr)` for row chunks of about equal work; results in their order.
+
+        They come one by one, so that accumulators can be added up as they come.
+        """
         cuts = self._cuts(k)
         work = [
             (slice(a, b), (self._pointer[a : b + 1], self._index, self._values))
@@ -200,13 +207,14 @@ class CompiledSparseMatrix(Matrix):
         ]
         threads = min(torch.get_num_threads(), len(work))
         if threads == 1:
-            return [chunk(*one) for one in work]
+            yield from (chunk(*one) for one in work)
+            return
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda one: chunk(*one), work))
+            yield from pool.map(lambda one: chunk(*one), work)
 
     def _cuts(self, k: int) -> list[int]:
         stored = int(self._pointer[-1])
-        accumulated = self.shape[1] * pack_width(k)
+        accumulated = self.shape[1] * sum(pack_widths(k))
         chunks = max(1, min(_MOST_CHUNKS, stored // (_VALUES_PER_ACCUMULATED * accumulated)))
         ends = np.searchsorted(self._pointer, np.linspace(0, stored, chunks + 1)[1:-1])
         return sorted({0, *map(int, ends), self.shape[0]})
@@ -226,15 +234,31 @@ def _rows(usage: torch.Tensor) -> np.ndarray:
     return usage.numpy()
 
 
-def _components(parts: list[np.ndarray], k: int) -> torch.Tensor:
-    """Add up padded accumulators, in order, and return them as (K, features)."""
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
-    return torch.from_numpy(np.ascontiguousarray(total[:, :k].T))
+def _added(chunks: Iterator[tuple]) -> list[Any]:
+    """Add up, in order, tuples of a split accumulator and other sums."""
+    total = list(next(chunks))
+    for cross, *rest in chunks:
+        for part, more in zip(total[0], cross, strict=True):
+            part += more
+        total[1:] = [old + new for old, new in zip(total[1:], rest, strict=True)]
+    return total
 
 
-def _squared_norm(values: np.ndarray, step: int = 1 << 20) -> float:
-    """Return the sum of squares in float64, without a float64 copy of the values."""
-    parts = (values[i : i + step].astype(np.float64) for i in range(0, len(values), step))
-    return float(sum(part @ part for part in parts))
+def _components(total: Split, k: int) -> torch.Tensor:
+    """Return a split accumulator as (K, features)."""
+    whole = np.empty((k, len(total[0])), total[0].dtype)
+    start = 0
+    for part in total:
+        end = min(start + part.shape[1], k)
+        whole[start:end] = part[:, : end - start].T
+        start = end
+    return torch.from_numpy(whole)
+
+
+def _xlogx(values: np.ndarray) -> float:
+    return float(values @ np.log(values, where=values > 0, out=np.zeros_like(values)))
+
+
+def _wide_parts(values: np.ndarray, step: int = 1 << 16) -> Iterator[np.ndarray]:
+    """Yield the values in float64, a few at a time: a copy of all would be twice their size."""
+    return (values[i : i + step].astype(np.float64) for i in range(0, len(values), step))

@@ -12,6 +12,8 @@ from bcnmf.errors import InputError
 
 Factors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
+_DRAWN_AT_ONCE = 1 << 16
+
 
 def random_factors(
     n: int, m: int, features: int, k: int, seed: int, dtype: torch.dtype, device: torch.device
@@ -24,10 +26,19 @@ def random_factors(
     generator = torch.Generator().manual_seed(seed)
     shapes = ((k, features), (n, k), (m, k))
     components, usage, background_usage = (
-        torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype).to(device)
-        for shape in shapes
+        _drawn(shape, generator, dtype).to(device) for shape in shapes
     )
     return components, usage, background_usage
+
+
+def _drawn(shape: tuple[int, int], generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+    """Draw from uniform(0, 1) in float64, a few rows at a time so that no wide copy is formed."""
+    drawn = torch.empty(shape, dtype=dtype)
+    step = max(1, _DRAWN_AT_ONCE // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        part = drawn[start : start + step]
+        part[:] = torch.rand(part.shape, generator=generator, dtype=torch.float64)
+    return drawn
 
 
 def given_factors(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,13 @@ import scipy.sparse as sp
 
 from bcnmf.errors import InputError
 
+_MASKED = 1 << 18
+
 
 def host_array(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
     """Return the data as a two-dimensional numpy array or canonical CSR, without densifying."""
-    if hasattr(data, "obs") and hasattr(data, "X"):  # AnnData, without importing it
+    # AnnData, without importing it. On the class: to ask a backed view for its X reads all of it.
+    if hasattr(type(data), "obs") and hasattr(type(data), "X"):
         data = data.X
     if hasattr(data, "to_numpy") and hasattr(data, "columns"):  # a pandas table
         data = data.to_numpy()
@@ -60,18 +65,57 @@ def check_non_negative(values: np.ndarray | sp.csr_matrix, name: str) -> None:
             f"{name}: is empty, {shape[0]} samples x {shape[1]} features; "
             "expected at least one of each"
         )
-    if stored.size == 0:
-        return
-    if stored.dtype.kind == "f":
-        bad = int(stored.size - np.isfinite(stored).sum())
-        if bad:
+    faults = Faults()
+    faults.count(stored)
+    faults.check(name)
+
+
+@dataclass
+class Faults:
+    """What is wrong with values that are looked at part by part.
+
+    Attributes
+    ----------
+    stored, bad, negative : int
+        Values seen; those that are NaN or infinite; those below zero where none is bad.
+    smallest : float
+        The smallest of the negative ones.
+    """
+
+    stored: int = 0
+    bad: int = 0
+    negative: int = 0
+    smallest: float = math.inf
+
+    def count(self, values: np.ndarray) -> bool:
+        """Add some values; return whether they are without fault."""
+        self.stored += values.size
+        before = self.bad + self.negative
+        # A few rows at a time: a mask of all would take a quarter of their size.
+        step = max(1, _MASKED // max(1, values[:1].size))
+        for start in range(0, len(values), step):
+            self._count(values[start : start + step])
+        return self.bad + self.negative == before
+
+    def check(self, name: str) -> None:
+        """Raise `InputError` if any value was at fault; `name` is what to call the data."""
+        if self.bad:
             raise InputError(
-                f"{name}: {bad} of {stored.size} stored values are NaN or infinite; "
+                f"{name}: {self.bad} of {self.stored} stored values are NaN or infinite; "
                 "impute or drop them before the fit"
             )
-    if stored.min() < 0:
-        raise InputError(
-            f"{name}: {int((stored < 0).sum())} negative values, the smallest {stored.min():.6g}; "
-            "expected non-negative values (counts, log1p of counts, intensities). "
-            "Scaled or centred data cannot be factorised: use the values before scaling"
-        )
+        if self.negative:
+            raise InputError(
+                f"{name}: {self.negative} negative values, the smallest {self.smallest:.6g}; "
+                "expected non-negative values (counts, log1p of counts, intensities). "
+                "Scaled or centred data cannot be factorised: use the values before scaling"
+            )
+
+    def _count(self, part: np.ndarray) -> None:
+        if part.size == 0:
+            return
+        bad = part.size - int(np.isfinite(part).sum()) if part.dtype.kind == "f" else 0
+        self.bad += bad
+        if bad == 0 and part.min() < 0:
+            self.negative += int((part < 0).sum())
+            self.smallest = min(self.smallest, float(part.min()))

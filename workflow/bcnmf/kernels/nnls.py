@@ -5,9 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-# Sweeps between attempts to solve for the support exactly: coordinate descent finds the support
-# fast, but crawls towards the solution where topics are nearly collinear.
-_SWEEPS_BEFORE_POLISH = 20
+# Coordinate descent finds the support fast, but crawls towards the solution where topics are nearly
+# collinear. So the support is solved exactly after this many sweeps, then after twice as many, ...
+_SWEEPS_BEFORE_POLISH = 2
 _SMALLEST_PIVOT = 1e-12
 
 
@@ -60,6 +60,7 @@ def solve_row(
 ) -> None:
     """Solve one sample: `target` is its x C', `row` its start and solution, the rest is room."""
     _gradient(gram, target, row, gradient)
+    polish = _SWEEPS_BEFORE_POLISH
     for sweep in range(1, max_sweeps + 1):
         largest_change = 0.0
         largest = 0.0
@@ -76,9 +77,10 @@ def solve_row(
             largest = max(largest, updated)
         if largest_change <= tol * largest:
             break
-        if sweep % _SWEEPS_BEFORE_POLISH == 0 and _solve_support(
-            gram, target, row, support, factor, solution
-        ):
+        if sweep < polish:
+            continue
+        polish = 2 * sweep
+        if _solve_support(gram, target, row, support, factor, solution):
             _gradient(gram, target, row, gradient)
             if _stationary(gram, target, row, gradient):
                 break

@@ -5,9 +5,10 @@ second time from cache: once for X C', from which its usages follow, once to add
 So nothing of size samples x features is formed, and row blocks can be handled in any order, by
 several threads (the interpreter lock is released) or as they come from a disk.
 
-Arrays are C-contiguous. `components` and `cross` are features x width, K columns and then zeros up
-to `bcnmf.kernels.pack.pack_width`; `tag` is a tuple of `width` zeros. Kernels are compiled on
-first use and cached on disk.
+Arrays are C-contiguous. `tag` tells how K topics are held in vectors (`bcnmf.kernels.pack`);
+`components` and `cross` are C' and X' H split accordingly: a tuple of arrays (features, part) whose
+columns are, side by side, the K topics and then zeros up to `width`. Kernels are compiled on first
+use and cached on disk.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ def multiplicative_pass(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     gram: np.ndarray,
     usage: np.ndarray,
-    cross: np.ndarray,
+    cross: Any,
     usage_gram: np.ndarray,
     eps: float,
 ) -> float:
@@ -47,14 +48,14 @@ def multiplicative_pass(
         See above.
     pointer, index, values : ndarray
         CSR of X (samples, features).
-    components : ndarray of shape (features, width)
-        C'.
+    components : tuple of ndarray of shape (features, part)
+        C', split.
     gram : ndarray of shape (width, width)
         C C', padded with zeros.
     usage : ndarray of shape (samples, K)
         H, overwritten.
-    cross : ndarray of shape (features, width)
-        X' H of the updated usages is added.
+    cross : tuple of ndarray of shape (features, part)
+        X' H, split, of the updated usages is added.
     usage_gram : ndarray of shape (K, K), float64
         H' H of the updated usages is added.
     eps : float
@@ -66,9 +67,9 @@ def multiplicative_pass(
         <X, H C> at the updated usages.
     """
     samples, k = usage.shape
-    row = np.zeros(len(tag), components.dtype)
-    product = np.zeros(len(tag), components.dtype)
-    model = np.zeros(len(tag), components.dtype)
+    row = _buffer(tag, components)
+    product = _buffer(tag, components)
+    model = _buffer(tag, components)
     fit = 0.0
     for i in range(samples):
         low, high = pointer[i], pointer[i + 1]
@@ -90,10 +91,10 @@ def exact_pass(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     gram: np.ndarray,
     usage: np.ndarray,
-    cross: np.ndarray,
+    cross: Any,
     usage_gram: np.ndarray,
     max_sweeps: int,
     tol: float,
@@ -104,8 +105,8 @@ def exact_pass(
     `max_sweeps` and `tol`, see `bcnmf.kernels.nnls.nnls_rows`.
     """
     samples, k = usage.shape
-    row = np.zeros(len(tag), components.dtype)
-    product = np.zeros(len(tag), components.dtype)
+    row = _buffer(tag, components)
+    product = _buffer(tag, components)
     target, solved = np.empty(k), np.empty(k)
     gradient, solution = np.empty(k), np.empty(k)
     support, factor = np.empty(k, dtype=np.int64), np.empty((k, k))
@@ -130,11 +131,11 @@ def times_pass(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     products: np.ndarray,
 ) -> None:
     """Write X C' to `products` (samples, K)."""
-    product = np.zeros(len(tag), components.dtype)
+    product = _buffer(tag, components)
     for i in range(products.shape[0]):
         _times(tag, index, values, components, pointer[i], pointer[i + 1], product)
         for a in range(products.shape[1]):
@@ -148,10 +149,10 @@ def transposed_pass(
     index: np.ndarray,
     values: np.ndarray,
     usage: np.ndarray,
-    cross: np.ndarray,
+    cross: Any,
 ) -> None:
-    """Add X' H to `cross` (features, width) for usages (samples, K)."""
-    row = np.zeros(len(tag), cross.dtype)
+    """Add X' H to `cross` for usages (samples, K)."""
+    row = _buffer(tag, cross)
     for i in range(usage.shape[0]):
         for a in range(usage.shape[1]):
             row[a] = usage[i, a]
@@ -164,10 +165,10 @@ def poisson_pass(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     weights: np.ndarray,
     usage: np.ndarray,
-    numerator: np.ndarray,
+    numerator: Any,
     damping: float,
     eps: float,
 ) -> float:
@@ -181,8 +182,8 @@ def poisson_pass(
         Sum of each component.
     usage : ndarray of shape (samples, K)
         H, overwritten.
-    numerator : ndarray of shape (features, width)
-        (X / H C)' H of the updated usages is added.
+    numerator : tuple of ndarray of shape (features, part)
+        (X / H C)' H, split, of the updated usages is added.
     damping, eps : float
         Exponent of the ratio; what is added to every denominator, in the precision of
         `components`.
@@ -193,9 +194,9 @@ def poisson_pass(
         Sum of x log(h C) over the stored values, at the usages before the update.
     """
     samples, k = usage.shape
-    row = np.zeros(len(tag), components.dtype)
-    ratio = np.zeros(len(tag), components.dtype)
-    means = np.empty(_longest(pointer), components.dtype)
+    row = _buffer(tag, components)
+    ratio = _buffer(tag, components)
+    means = np.empty(_longest(pointer), components[0].dtype)
     work = _log_buffers(means)
     logs = 0.0
     for i in range(samples):
@@ -222,13 +223,13 @@ def poisson_logs(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     usage: np.ndarray,
     eps: float,
 ) -> float:
     """Return the sum of x log(h C + eps) over the stored values."""
-    row = np.zeros(len(tag), components.dtype)
-    means = np.empty(_longest(pointer), components.dtype)
+    row = _buffer(tag, components)
+    means = np.empty(_longest(pointer), components[0].dtype)
     work = _log_buffers(means)
     logs = 0.0
     for i in range(usage.shape[0]):
@@ -248,7 +249,7 @@ def poisson_solve(
     pointer: np.ndarray,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     weights: np.ndarray,
     usage: np.ndarray,
     max_iter: int,
@@ -260,9 +261,9 @@ def poisson_solve(
     A sample stops on its own when no usage moved by more than `tol` times the largest.
     """
     samples, k = usage.shape
-    row = np.zeros(len(tag), components.dtype)
-    ratio = np.zeros(len(tag), components.dtype)
-    means = np.empty(_longest(pointer), components.dtype)
+    row = _buffer(tag, components)
+    ratio = _buffer(tag, components)
+    means = np.empty(_longest(pointer), components[0].dtype)
     for i in range(samples):
         low, high = pointer[i], pointer[i + 1]
         for a in range(k):
@@ -282,16 +283,25 @@ def poisson_solve(
 
 
 @_compiled
+def _buffer(tag: Any, split: Any) -> np.ndarray:
+    """Return zeros for one row, not split, in the precision of `split`."""
+    width = 0
+    for part in split:
+        width += part.shape[1]
+    return np.zeros(width, split[0].dtype)
+
+
+@_compiled
 def _times(
     tag: Any,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     low: int,
     high: int,
     product: np.ndarray,
 ) -> None:
-    total = full(tag, components.dtype.type(0))
+    total = full(tag, components[0].dtype.type(0))
     for s in range(low, high):
         total = add_scaled(total, values[s], load(tag, components, index[s]))
     store(total, product, 0)
@@ -302,7 +312,7 @@ def _add_outer(
     tag: Any,
     index: np.ndarray,
     values: np.ndarray,
-    cross: np.ndarray,
+    cross: Any,
     low: int,
     high: int,
     row: np.ndarray,
@@ -318,7 +328,7 @@ def _close(
     tag: Any,
     index: np.ndarray,
     values: np.ndarray,
-    cross: np.ndarray,
+    cross: Any,
     usage_gram: np.ndarray,
     low: int,
     high: int,
@@ -341,7 +351,7 @@ def _poisson_ratio(
     tag: Any,
     index: np.ndarray,
     values: np.ndarray,
-    components: np.ndarray,
+    components: Any,
     low: int,
     high: int,
     row: np.ndarray,
@@ -351,7 +361,7 @@ def _poisson_ratio(
 ) -> None:
     """Write (x / hC) C' to `ratio` and the stored values' h C + eps to `means`."""
     pack = load(tag, row, 0)
-    total = full(tag, components.dtype.type(0))
+    total = full(tag, components[0].dtype.type(0))
     for s in range(low, high):
         part = load(tag, components, index[s])
         mean = dot(pack, part) + eps
