@@ -1,0 +1,388 @@
+"""Combined bases: a target that uses shared and target parts of its topics with one usage.
+
+With unit-norm shared topics S, weights v >= 0 and target parts T, topic k of the target is
+A_k = v_k S_k + T_k, of unit norm too, and with usages solved out ::
+
+    F(S, v, T) = min_H ||X - H A||^2 + b min_H ||Y - H S||^2 + p ||S T'||_F^2
+
+All factors are non-negative, so F lives on a compact set and has a minimum. Three directions are
+tried in turn, the one that gained more lately first, and a step is accepted only if F really falls:
+a multiplicative one for S, v and T together, and towards the minimiser of a convex model of F
+either for S and v or for T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from bcnmf.device import wide
+from bcnmf.divergence import squared_error
+from bcnmf.matrix import Matrix, Moments
+from bcnmf.seeds import derive_seed
+from bcnmf.solvers import safeguarded
+from bcnmf.solvers.result import Monitor, Trace
+from bcnmf.solvers.safeguarded import Side, kkt_tolerance
+from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform
+from bcnmf.solvers.usage import nonnegative_least_squares
+
+# Multiplication cannot leave an exact zero, so entries rest on a floor far below any real one.
+_FLOOR = 1e-12
+_MODEL_SWEEPS = 100
+# The objective has to settle relative to what the topics explain; see `safeguarded`.
+_LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Shared topics, target parts, and how both make the target's topics.
+
+    Attributes
+    ----------
+    shared : torch.Tensor of shape (K, features)
+        S, with unit-norm rows.
+    weight : torch.Tensor of shape (K,)
+        v, how much of a shared topic is in the target's topic.
+    target : torch.Tensor of shape (K, features)
+        T; rows of v S + T have unit norm.
+    """
+
+    shared: torch.Tensor
+    weight: torch.Tensor
+    target: torch.Tensor
+
+    def combined(self) -> torch.Tensor:
+        """Return the target's topics A (K, features)."""
+        return self.weight[:, None] * self.shared + self.target
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised.
+
+    Attributes
+    ----------
+    target, background : Matrix
+        X (n, features) and Y (m, features).
+    background_weight, penalty : float
+        b > 0 and p >= 0, in absolute terms.
+    """
+
+    target: Matrix
+    background: Matrix
+    background_weight: float
+    penalty: float
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The data sets with their weights."""
+        return Side(self.target, 1.0), Side(self.background, self.background_weight)
+
+
+@dataclass
+class CombinedResult:
+    """Factors and how they were reached; see `bcnmf.solvers.result.SolverResult`."""
+
+    bases: Bases
+    usage: torch.Tensor
+    background_usage: torch.Tensor
+    objective: list[float]
+    n_iter: int
+    converged: bool
+    kkt_residual: float
+
+
+def normalise(shared: torch.Tensor, weight: torch.Tensor, target: torch.Tensor) -> Bases:
+    """Give shared topics, then target topics, unit norm; the objective does not change.
+
+    Parameters
+    ----------
+    shared, weight, target : torch.Tensor of shape (K, features), (K,), (K, features)
+        S, v and T, non-negative, in any scale: only the direction of a row of S matters, and that
+        of (v, T) for each topic.
+    """
+    # Largest entry first: a long step may leave a row too small to square.
+    largest = torch.maximum(weight, target.amax(dim=1)).clamp(min=torch.finfo(weight.dtype).tiny)
+    bases = Bases(
+        _unit(_floored(shared, shared.amax(dim=1))),
+        _floored(weight[:, None], largest)[:, 0],
+        _floored(target, largest),
+    )
+    norms = bases.combined().norm(dim=1)
+    return Bases(bases.shared, bases.weight / norms, bases.target / norms[:, None])
+
+
+def seeded_start(
+    target: Matrix, background: Matrix, k: int, seed: int, like: torch.Tensor
+) -> Bases:
+    """Start S from background samples that differ, T from what S leaves over of some samples of X.
+
+    From random starts S may take over what only the target has: where the background does not use a
+    shared topic, nothing ties it to the background.
+
+    Parameters
+    ----------
+    target, background : Matrix
+        X and Y.
+    k : int
+        Number of topics K.
+    seed : int
+        Seed of the draws.
+    like : torch.Tensor
+        Its dtype and device are those of the bases.
+    """
+    shared = _unit(diverse_samples(background, k, "squared_error", seed, like))
+    side = Side(target, 1.0)
+    usage = _no_usage(side, shared)
+    target.exact_pass(shared, wide(shared) @ wide(shared).T, usage)
+    draw = uniform((len(usage), k), derive_seed("target parts", seed), like)
+    # Heavy tails: a few samples decide, other ones for every topic.
+    weights = -(draw.clamp(min=_FLOOR).log() ** 3)
+    parts = _unit(unexplained(target, shared, usage, weights).clamp(min=_FLOOR))
+    return normalise(shared, torch.ones_like(shared[:, 0]), parts)
+
+
+def random_start(features: int, k: int, seed: int, like: torch.Tensor) -> Bases:
+    """Draw S and T from uniform(0, 1)."""
+    shared, parts = (
+        uniform((k, features), derive_seed(name, seed), like)
+        for name in ("shared topics", "target parts")
+    )
+    return normalise(shared, torch.ones_like(shared[:, 0]), parts)
+
+
+def minimise(
+    problem: Problem, start: Bases, max_iter: int, tol: float, monitor: Monitor | None = None
+) -> CombinedResult:
+    """Minimise F; every accepted step lowers it.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data, weights and penalty.
+    start : Bases
+        As `normalise` returns them.
+    max_iter, tol, monitor
+        See `bcnmf.solvers.mu.fit_squared_error`.
+
+    Returns
+    -------
+    CombinedResult
+        Usages solve the least-squares problems for the bases; `objective` has F before the first
+        and after every iteration.
+    """
+    trace = Trace(tol, 1.0, monitor)
+    search = _Search()
+    point = _evaluate(problem, start, [_no_usage(side, start.shared) for side in problem.sides])
+    trace.append(point.objective)
+    iteration, converged = 0, False
+    while iteration < max_iter and not (search.exhausted or converged):
+        point = search.advance(problem, point)
+        iteration += 1
+        trace.append(point.objective)
+        trace.scale = _size(problem, point)
+        converged = trace.settled() and _kkt_residual(problem, point) <= kkt_tolerance(tol)
+    residual = _kkt_residual(problem, point)
+    return CombinedResult(
+        point.bases,
+        *point.usages,
+        trace.values(),
+        iteration,
+        converged or residual <= kkt_tolerance(tol),
+        residual,
+    )
+
+
+@dataclass
+class _Point:
+    """Bases with their exact usages, and what the passes that solved them left."""
+
+    bases: Bases
+    combined: torch.Tensor
+    usages: list[torch.Tensor]
+    moments: list[Moments]
+    overlap: torch.Tensor
+    objective: float
+
+
+class _Forces(NamedTuple):
+    """Minus half the gradient of F as (pull, push), both >= 0, for S, v (K, 1) and T."""
+
+    shared: tuple[torch.Tensor, torch.Tensor]
+    weight: tuple[torch.Tensor, torch.Tensor]
+    target: tuple[torch.Tensor, torch.Tensor]
+
+
+class _Search(safeguarded._Search):
+    """Which direction to try, and how far."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            length=dict.fromkeys(_STEPS, 1.0),
+            gain=dict.fromkeys(_STEPS, float("inf")),
+            waited=dict.fromkeys(_STEPS, 0),
+        )
+
+    def advance(self, problem: Problem, point: _Point) -> _Point:
+        """Try one step and return the better point."""
+        kind = self._choose()
+        moved = _STEPS[kind](problem, point, _forces(problem, point), self.length[kind])
+        found = _evaluate(problem, normalise(*moved), [usage.clone() for usage in point.usages])
+        accepted = found.objective <= point.objective
+        better = found if accepted else point
+        self._learn(kind, point.objective - better.objective, accepted)
+        return better
+
+
+def _evaluate(problem: Problem, bases: Bases, usages: list[torch.Tensor]) -> _Point:
+    """Solve the usages, warm-started from `usages` (overwritten), and evaluate F."""
+    overlap = wide(bases.shared) @ wide(bases.target).T
+    objective = problem.penalty * float(overlap.square().sum())
+    combined = bases.combined()
+    moments = []
+    for side, topics, usage in zip(problem.sides, (combined, bases.shared), usages, strict=True):
+        gram = wide(topics) @ wide(topics).T
+        part = side.data.exact_pass(topics, gram, usage)
+        error = squared_error(side.data.squared_norm, part.fit, part.usage_gram, gram)
+        objective += side.weight * float(error)
+        moments.append(part)
+    return _Point(bases, combined, usages, moments, overlap, objective)
+
+
+def _forces(problem: Problem, point: _Point) -> _Forces:
+    """Split minus half the gradient of F; by the envelope theorem usages count as constants.
+
+    F does not change with the norm of a row of S, or of (v, T): what points along these is taken
+    out of the gradient.
+    """
+    bases, combined = point.bases, point.combined
+    weight = bases.weight[:, None]
+    toward, away = point.moments[0].cross, _like(point.moments[0].usage_gram, combined) @ combined
+    overlap = problem.penalty * _like(point.overlap, combined)
+    # The penalty of target part k, which a longer topic would make smaller.
+    longer = (problem.penalty * _like(point.overlap.square().sum(0), combined))[:, None] * combined
+    toward = toward + longer
+    background = point.moments[1]
+    model = _like(background.usage_gram, combined) @ bases.shared
+    pull = weight * toward + problem.background_weight * background.cross
+    push = weight * away + problem.background_weight * model + overlap @ bases.target
+    radial = ((push - pull) * bases.shared).sum(dim=1, keepdim=True)
+    pull = pull + radial.clamp(min=0) * bases.shared
+    push = push + (-radial).clamp(min=0) * bases.shared
+    return _Forces(
+        (pull, push),
+        tuple((part * bases.shared).sum(dim=1, keepdim=True) for part in (toward, away)),
+        (toward, away + overlap.T @ bases.shared),
+    )
+
+
+Moved = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _multiplicative(problem: Problem, point: _Point, forces: _Forces, exponent: float) -> Moved:
+    """Multiply everything by a power of pull / push."""
+    bases = point.bases
+    shared, weight, target = (
+        # Beyond these factors a power is infinite or zero before it is normalised.
+        values * (pull / push.clamp(min=torch.finfo(push.dtype).tiny)).clamp(1e-4, 1e4) ** exponent
+        for values, (pull, push) in zip(
+            (bases.shared, bases.weight[:, None], bases.target), forces, strict=True
+        )
+    )
+    return shared, weight[:, 0], target
+
+
+def _shared_model(problem: Problem, point: _Point, forces: _Forces, length: float) -> Moved:
+    """Move S towards the minimiser of a model at the present usages, and v likewise."""
+    bases, usage_gram = point.bases, point.moments[0].usage_gram
+    weight = wide(bases.weight)
+    curvature = weight[:, None] * usage_gram * weight
+    curvature = curvature + problem.background_weight * point.moments[1].usage_gram
+    curvature = _raised(curvature, problem.penalty * _largest(bases.target))
+    shared = _towards(bases.shared, forces.shared, curvature, length)
+    likeness = wide(bases.shared) @ wide(bases.shared).T
+    scale = _towards(bases.weight[:, None], forces.weight, usage_gram * likeness, length)
+    return shared, scale[:, 0], bases.target
+
+
+def _target_model(problem: Problem, point: _Point, forces: _Forces, length: float) -> Moved:
+    """Move T towards the minimiser of a model at the present usages."""
+    bases = point.bases
+    curvature = _raised(point.moments[0].usage_gram, problem.penalty * _largest(bases.shared))
+    return bases.shared, bases.weight, _towards(bases.target, forces.target, curvature, length)
+
+
+_STEPS: dict[str, Callable[[Problem, _Point, _Forces, float], Moved]] = {
+    "multiplicative": _multiplicative,
+    "shared": _shared_model,
+    "target": _target_model,
+}
+
+
+def _towards(
+    values: torch.Tensor,
+    force: tuple[torch.Tensor, torch.Tensor],
+    curvature: torch.Tensor,
+    length: float,
+) -> torch.Tensor:
+    """Move (K, any) towards, or beyond, the non-negative minimiser of a quadratic model."""
+    diagonal = curvature.diagonal()
+    unused = diagonal <= 1e-12 * diagonal.sum()
+    # Topics that coincide would have no unique minimiser.
+    curvature = _raised(curvature, 1e-10 * float(diagonal.sum()))
+    pull, push = force
+    aim = (_like(curvature, values) @ values + pull - push).T.contiguous()
+    solved = values.T.clone(memory_format=torch.contiguous_format)
+    curvature = curvature if solved.device.type == "cpu" else _like(curvature, solved)
+    nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
+    moved = (values + length * (solved.T - values)).clamp(min=0)
+    return torch.where(unused.to(moved.device)[:, None], values, moved)
+
+
+def _largest(topics: torch.Tensor) -> float:
+    """Return the largest eigenvalue of topics' topics, which bounds the penalty's curvature."""
+    return float(torch.linalg.eigvalsh(wide(topics) @ wide(topics).T)[-1])
+
+
+def _raised(matrix: torch.Tensor, by: float) -> torch.Tensor:
+    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+
+
+def _kkt_residual(problem: Problem, point: _Point) -> float:
+    """Norm of the projected gradient relative to that of its two parts."""
+    bases = point.bases
+    slope, size = 0.0, 0.0
+    for values, (pull, push) in zip(
+        (bases.shared, bases.weight[:, None], bases.target), _forces(problem, point), strict=True
+    ):
+        step = pull - push
+        projected = torch.where(values <= 2 * _FLOOR, step.clamp(min=0), step)
+        slope += float(wide(projected).square().sum())
+        size += float(wide(pull).norm() + wide(push).norm()) ** 2
+    return (slope / max(size, 1e-300)) ** 0.5
+
+
+def _size(problem: Problem, point: _Point) -> float:
+    """Return the size of what the objective changes by: what the topics explain."""
+    whole = sum(side.weight * side.data.squared_norm for side in problem.sides)
+    return max(whole - point.objective, _LEAST_SHARE * whole)
+
+
+def _no_usage(side: Side, like: torch.Tensor) -> torch.Tensor:
+    return torch.zeros((side.data.shape[0], len(like)), dtype=like.dtype, device=like.device)
+
+
+def _floored(values: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+    largest = largest.clamp(min=torch.finfo(values.dtype).tiny)
+    return (values / largest[:, None]).clamp(min=_FLOOR)
+
+
+def _unit(topics: torch.Tensor) -> torch.Tensor:
+    return topics / topics.norm(dim=1, keepdim=True)
+
+
+def _like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return values.to(other.dtype).to(other.device)
