@@ -1,5 +1,8 @@
 """The AnnData bridge and the command line on files."""
 
+import os
+import signal
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -80,3 +83,53 @@ def test_command_line_errors_are_one_line(pair, tmp_path, capsys):
     (tmp_path / "text.h5ad").write_text("hello")
     assert main(["fit", "--target", str(tmp_path / "text.h5ad"), "-k", "2", "--out", "x"]) == 2
     assert "not a readable .h5ad file" in capsys.readouterr().err
+
+
+def fit_command(tmp_path, *more):
+    return [
+        "fit", "--target", str(tmp_path / "target.h5ad"), "--background",
+        str(tmp_path / "background.h5ad"), "-k", "2", "--max-iter", "15", "--device", "cpu",
+        "--out", str(tmp_path / "fit.h5ad"), *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def files(pair, tmp_path):
+    for side, name in zip(pair, ("target", "background"), strict=True):
+        side.layers["counts"] = side.X.copy()
+        side.write_h5ad(tmp_path / f"{name}.h5ad")
+    return tmp_path
+
+
+def test_files_are_read_in_batches_and_written_whole(files):
+    assert main(fit_command(files)) == 0
+    whole = ad.read_h5ad(files / "fit.h5ad")
+    (files / "fit.h5ad").unlink()
+    assert main(fit_command(files, "--batch-size", "7")) == 0
+    batched = ad.read_h5ad(files / "fit.h5ad")
+    np.testing.assert_allclose(batched.obsm["X_bcnmf"], whole.obsm["X_bcnmf"], rtol=0.02, atol=0.02)
+    np.testing.assert_array_equal(batched.X.toarray(), whole.X.toarray())
+    np.testing.assert_array_equal(batched.layers["counts"].toarray(), whole.X.toarray())
+
+
+def test_layers_are_not_read_in_batches(files, capsys):
+    assert main(fit_command(files, "--batch-size", "7", "--layer", "counts")) == 2
+    assert "layer 'counts' cannot be read in batches" in capsys.readouterr().err
+
+
+def test_a_stopped_command_says_where_its_state_is(files, capsys, monkeypatch):
+    from bcnmf.checkpoint import Checkpoint
+
+    original = Checkpoint.after_iteration
+
+    def interrupted(self, state):
+        os.kill(os.getpid(), signal.SIGINT)
+        original(self, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "after_iteration", interrupted)
+        assert main(fit_command(files, "--checkpoint", str(files / "state.npz"))) == 130
+    assert "state.npz" in capsys.readouterr().err
+    assert not (files / "fit.h5ad").exists()
+    assert main(fit_command(files, "--checkpoint", str(files / "state.npz"))) == 0
+    assert not (files / "state.npz").exists()

@@ -219,12 +219,13 @@ BAD_PARAMETERS = [
     ({"max_iter": 0}, "max_iter=0"),
     ({"damping": 1.5}, "damping=1.5"),
     ({"loss": "kl"}, "loss='kl' is not known; allowed: squared_error, poisson"),
-    ({"solver": "hals"}, "solver='hals' is not known; allowed: safeguarded, mu"),
+    ({"solver": "hals"}, "solver='hals' is not known; allowed: safeguarded, mu, stochastic"),
     ({"contrast": "both"}, "contrast='both' is not known"),
-    ({"init": "nndsvd"}, "init='nndsvd' is not known"),
+    ({"init": "svd"}, "init='svd' is not known; allowed: random, nndsvd, or three arrays"),
     ({"dtype": "float16"}, "dtype='float16' is not known"),
     ({"device": "tpu"}, "device='tpu' is not known"),
-    ({"batch_size": 10}, "batch_size=10: out-of-core fits are not available"),
+    ({"batch_size": 0}, "batch_size=0 is not allowed; expected an integer of at least 1"),
+    ({"loss": "poisson", "solver": "stochastic"}, "stochastic.*squared_error.*solver='mu'"),
     ({"loss": "poisson", "solver": "safeguarded"}, "unbounded below.*SharedTargetNMF.*solver='mu'"),
 ]
 
@@ -273,3 +274,29 @@ def test_zero_rows_and_columns_do_no_harm(data):
         model = quick(loss=loss, alpha=0.2).fit(sp.csr_matrix(x), background=y)
         assert np.isfinite(model.usage_).all()
         assert np.isfinite(model.components_).all()
+
+
+@pytest.mark.parametrize("solver", ["mu", "safeguarded"])
+def test_batches_do_not_change_the_fit(solver):
+    rng = np.random.default_rng(0)
+    x, y = (sp.csr_matrix(rng.poisson(0.5, (rows, 30)).astype(float)) for rows in (50, 21))
+    whole, batched = (
+        BCNMF(
+            3, alpha=0.5, solver=solver, max_iter=15, tol=0, dtype="float64", batch_size=size
+        ).fit(x, background=y)
+        for size in (None, 8)
+    )  # fmt: skip
+    np.testing.assert_allclose(batched.objective_, whole.objective_, rtol=1e-8)
+    np.testing.assert_allclose(batched.transform(x), whole.transform(x), atol=1e-6)
+
+
+def test_data_stay_on_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = (sp.csr_matrix(rng.poisson(0.5, (rows, 30)).astype(float)) for rows in (50, 21))
+    for name, side in (("x", x), ("y", y)):
+        ad.AnnData(side).write_h5ad(tmp_path / f"{name}.h5ad")
+    backed = {name: ad.read_h5ad(tmp_path / f"{name}.h5ad", backed="r") for name in "xy"}
+    settings = {"n_components": 3, "max_iter": 15, "tol": 0, "dtype": "float64"}
+    whole = BCNMF(**settings).fit(x, background=y)
+    streamed = BCNMF(**settings, batch_size=8).fit(backed["x"], background=backed["y"])
+    np.testing.assert_allclose(streamed.objective_, whole.objective_, rtol=1e-8)

@@ -257,9 +257,9 @@ def test_the_gradient_of_the_contrast_of_blocks_is_right():
         safeguarded.Side(matrix(np.hstack(ys) * spread * scale), -1.0, torch.as_tensor(scale)),
     ]
     start = [torch.zeros((9, 3), dtype=torch.float64) for _ in sides]
-    point = safeguarded._evaluate(sides, torch.as_tensor(components), start)
+    point = safeguarded.evaluate(sides, torch.as_tensor(components), start)
     assert point.objective == pytest.approx(objective(components))
-    pull, push = safeguarded._gradient_parts(sides, point)
+    pull, push = safeguarded.gradient_parts(sides, point)
     steps = rng.normal(size=(6, 3, 10))
     expected = [2 * float(((push - pull).numpy() * step).sum()) for step in steps]
     np.testing.assert_allclose(slopes(objective, components, steps), expected, rtol=1e-4, atol=1e-4)

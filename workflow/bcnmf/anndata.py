@@ -21,6 +21,7 @@ def fit(
     *,
     layer: str | None = None,
     key: str = "bcnmf",
+    checkpoint: str | os.PathLike | None = None,
     **parameters: Any,
 ) -> BCNMF:
     """Fit bcNMF and store the topics in `target`.
@@ -34,6 +35,8 @@ def fit(
     key : str
         Results go to ``obsm["X_<key>"]`` (usage), ``varm["<key>_components"]`` (loadings, features
         x K) and ``uns[key]`` (parameters, objective).
+    checkpoint : path, optional
+        See `BCNMF.fit_transform`.
     **parameters
         Of `BCNMF`.
 
@@ -53,6 +56,7 @@ def fit(
     usage = model.fit_transform(
         _values(target, layer, "target"),
         background=None if background is None else _values(background, layer, "background"),
+        checkpoint=checkpoint,
     )
     target.obsm[f"X_{key}"] = usage
     target.varm[f"{key}_components"] = np.ascontiguousarray(model.components_.T)
@@ -89,13 +93,13 @@ def project(
     return usage
 
 
-def read(path: str | os.PathLike) -> ad.AnnData:
-    """Read an .h5ad file, with errors that name it."""
+def read(path: str | os.PathLike, backed: bool = False) -> ad.AnnData:
+    """Read an .h5ad file, with errors that name it; `backed` leaves its X on disk."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; expected an .h5ad file")
     try:
-        return ad.read_h5ad(path)
+        return ad.read_h5ad(path, backed="r" if backed else None)
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable .h5ad file ({error})") from error
 
@@ -108,7 +112,12 @@ def write(data: ad.AnnData, path: str | os.PathLike) -> None:
 
 def _values(data: ad.AnnData, layer: str | None, name: str) -> Any:
     if layer is None:
-        return data.X
+        return data if data.isbacked else data.X
+    if data.isbacked:
+        raise InputError(
+            f"{name}: layer {layer!r} cannot be read in batches, only X can; write the layer as X "
+            "of a file of its own, or fit without a batch size"
+        )
     if layer not in data.layers:
         raise InputError(
             f"{name}: has no layer {layer!r}; found: {', '.join(data.layers) or 'none'}"

@@ -19,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stopped:
+        print(f"stopped: {stopped}" if stopped.args else "stopped", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -36,12 +39,26 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--alpha", type=float, default=1.0, help="contrast (default: %(default)s)")
     fit.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
     fit.add_argument("--loss", choices=("squared_error", "poisson"), default="squared_error")
-    fit.add_argument("--solver", choices=("safeguarded", "mu"), default="safeguarded")
+    fit.add_argument(
+        "--solver", choices=("safeguarded", "mu", "stochastic"), default="safeguarded"
+    )
+    fit.add_argument("--init", choices=("random", "nndsvd"), default="random")
     fit.add_argument("--max-iter", type=int, default=500)
     fit.add_argument("--tol", type=float, default=1e-5)
     fit.add_argument("--n-init", type=int, default=1, help="random starts; the best is kept")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    fit.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="SAMPLES",
+        help="leave the data on disk and read so many samples at a time (X stored as CSR)",
+    )
+    fit.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="file for the state of a long fit; if it is there, the fit goes on from it",
+    )
     fit.add_argument("--layer", help="layer to fit instead of X, for instance counts")
     fit.add_argument("--out", required=True, type=Path, help=".h5ad: the target with its topics")
     fit.add_argument("--model", type=Path, help="also save the model here (.npz), for `project`")
@@ -72,12 +89,16 @@ def _parser() -> argparse.ArgumentParser:
 def _fit(options: argparse.Namespace) -> None:
     from bcnmf.anndata import fit, read, write
 
-    target = read(options.target)
-    background = None if options.background is None else read(options.background)
+    backed = options.batch_size is not None
+    target = read(options.target, backed)
+    background = None if options.background is None else read(options.background, backed)
     model = fit(
         target,
         background,
         layer=options.layer,
+        checkpoint=options.checkpoint,
+        init=options.init,
+        batch_size=options.batch_size,
         n_components=options.n_components,
         alpha=options.alpha,
         contrast=options.contrast,

@@ -85,6 +85,11 @@ class CompiledSparseMatrix(Matrix):
         (cross,) = _added(self._run(k, chunk))
         return _components(cross, k)
 
+    def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
+        """See `Matrix.rows`."""
+        whole = sp.csr_matrix((self._values, self._index, self._pointer), self.shape)
+        return CompiledSparseMatrix(whole[chosen], torch.from_numpy(self._values[:0]).dtype)
+
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:

@@ -17,3 +17,7 @@ class UncheckedWarning(UserWarning):
 
 class DownloadError(InputError):
     """A file could not be fetched, or what came is not the file that was registered."""
+
+
+class StaleCheckpoint(InputError):
+    """A checkpoint is damaged or belongs to another fit."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
 from bcnmf.baselines import make_estimator
-from bcnmf.errors import InputError
+from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.fitfile import Fit
 from bcnmf.plan import Run
 
@@ -24,6 +25,7 @@ def fit_run(
     row: Mapping[str, str],
     compute: Mapping[str, str],
     selected_alphas: Mapping[str, float] | None = None,
+    checkpoint: Path | None = None,
 ) -> Fit:
     """Fit one method with one K, alpha and seed to one pair.
 
@@ -39,6 +41,9 @@ def fit_run(
         `device` and `dtype`.
     selected_alphas : mapping, optional
         Values of contrastive PCA's automatic alphas ("auto1" ...).
+    checkpoint : path, optional
+        Where a long fit leaves its state, from which a job that was cancelled goes on; one of other
+        data or settings is discarded.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def fit_run(
     )
     started = time.perf_counter()
     try:
-        usage = estimator.fit_transform(x, background=y)
+        usage = _fit_transform(estimator, x, y, row, checkpoint)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     seconds = time.perf_counter() - started
@@ -72,6 +77,19 @@ def fit_run(
     device = getattr(estimator, "device_", "cpu")
     print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}")
     return fit
+
+
+def _fit_transform(
+    estimator: Any, x: Any, y: Any, row: Mapping[str, str], checkpoint: Path | None
+) -> np.ndarray:
+    if checkpoint is None or row["algorithm"] not in {"bcnmf", "nmf"}:
+        return estimator.fit_transform(x, background=y)
+    try:
+        return estimator.fit_transform(x, background=y, checkpoint=checkpoint)
+    except StaleCheckpoint as stale:
+        print(f"from the start: {stale}")
+        checkpoint.unlink()
+        return estimator.fit_transform(x, background=y, checkpoint=checkpoint)
 
 
 def parameters(

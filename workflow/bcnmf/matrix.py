@@ -58,11 +58,14 @@ class Matrix(ABC):
         (samples, features).
     total, squared_norm : float
         Sum and sum of squares of all entries, in float64.
+    run_length : int
+        How many consecutive rows `rows` had better be asked for at a time.
     """
 
     shape: tuple[int, int]
     total: float
     squared_norm: float
+    run_length: int = 1
 
     @abstractmethod
     def times(self, components: torch.Tensor) -> torch.Tensor:
@@ -71,6 +74,10 @@ class Matrix(ABC):
     @abstractmethod
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """Return H' X, (K, features), for usages H (samples, K)."""
+
+    @abstractmethod
+    def rows(self, chosen: np.ndarray) -> Matrix:
+        """Return some rows, given by increasing numbers, as a matrix of their own."""
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
@@ -88,8 +95,7 @@ class Matrix(ABC):
         `gram` is C C', best in float64: topics that nearly coincide differ in its last digits.
         """
         product = self.times(components)
-        on_host = usage.device.type == "cpu"
-        nonnegative_least_squares(product, gram if on_host else gram.to(usage), usage)
+        nonnegative_least_squares(product, gram, usage)
         return self._moments(product, usage)
 
     def _moments(self, product: torch.Tensor, usage: torch.Tensor) -> Moments:
@@ -220,6 +226,10 @@ class DenseMatrix(Matrix):
         """See `Matrix.transposed_times`."""
         return usage.T @ self.values
 
+    def rows(self, chosen: np.ndarray) -> DenseMatrix:
+        """See `Matrix.rows`."""
+        return DenseMatrix(self.values[torch.as_tensor(chosen, device=self.values.device)])
+
     def blocks(self) -> Iterator[Block]:
         """See `Matrix.blocks`."""
         step = self._rows_per_block()
@@ -276,6 +286,10 @@ class DeviceSparseMatrix(Matrix):
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """See `Matrix.transposed_times`."""
         return (self._transpose @ usage).T
+
+    def rows(self, chosen: np.ndarray) -> DeviceSparseMatrix:
+        """See `Matrix.rows`."""
+        return DeviceSparseMatrix(self._host[chosen], self._dtype, self._device)
 
     def blocks(self) -> Iterator[Block]:
         """See `Matrix.blocks`."""

@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from bcnmf import memory
+from bcnmf.checkpoint import Checkpoint
+from bcnmf.checks import check_integer, check_number, check_same_features
 from bcnmf.device import resolve_device, resolve_dtype, wide
 from bcnmf.divergence import squared_error
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import Factors, given_factors, random_factors
+from bcnmf.inputs import host_array
 from bcnmf.matrix import Matrix, as_matrix
 from bcnmf.progress import Progress
-from bcnmf.solvers import mu, safeguarded
-from bcnmf.solvers.result import Monitor, SolverResult
+from bcnmf.solvers import mu, safeguarded, stochastic
+from bcnmf.solvers.result import FACTORS, Monitor, SolverResult, as_tensor, packed, unpacked
+from bcnmf.solvers.spectral import spectral_factors
 from bcnmf.solvers.usage import nonnegative_least_squares
+from bcnmf.streaming import is_on_disk, streamed
 
 
 class ConvergenceWarning(UserWarning):
@@ -31,9 +36,12 @@ class ConvergenceWarning(UserWarning):
 _CHOICES = {
     "contrast": ("relative", "absolute"),
     "loss": ("squared_error", "poisson"),
-    "solver": ("safeguarded", "mu"),
+    "solver": ("safeguarded", "mu", "stochastic"),
     "dtype": ("float32", "float64"),
 }
+_STARTS = ("random", "nndsvd")
+# A checkpoint goes on with other values of these.
+_MAY_CHANGE = ("max_iter", "tol", "verbose")
 
 
 class BCNMF(TransformerMixin, BaseEstimator):
@@ -60,19 +68,26 @@ class BCNMF(TransformerMixin, BaseEstimator):
         "mu" is the published algorithm to the letter: factors are returned as the iterations leave
         them, neither normalised nor re-solved. "safeguarded" minimises the same objective with
         every accepted step a descent, unit-norm components and exact usages; it refuses the
-        Poisson loss with alpha > 0, which is unbounded below.
-    init : "random" or tuple of arrays
+        Poisson loss with alpha > 0, which is unbounded below. "stochastic" is for data so large
+        that few passes can be afforded: squared error only, components move after every batch of
+        samples, by steps that get smaller, and usages are exact at the end.
+    init : "random", "nndsvd" or tuple of arrays
         "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
         gradually, in twenty passes before the first iteration, since a strong one would drive all
-        topics into one. Given: (components (K, features), usage (n, K), background_usage (m, K)).
+        topics into one. "nndsvd" starts from the leading directions of the contrast. Given:
+        (components (K, features), usage (n, K), background_usage (m, K)).
     max_iter : int
-        Iterations at most.
+        Iterations at most; with solver="stochastic" passes over the data.
     tol : float
         Stopping tolerance; 0 runs all `max_iter` iterations.
     n_init : int
-        Random starts; the one with the best true objective is kept.
-    batch_size : None
-        Reserved for out-of-core fits.
+        Starts, of which the one with the best true objective is kept. With init="nndsvd" the first
+        is that, the others are random.
+    batch_size : int, optional
+        Samples that are held at a time, see `bcnmf.streaming`: the numbers are those of data in
+        memory, up to rounding. Data on disk (backed AnnData, HDF5) are always read in batches, by
+        default of about 256 MB. With solver="stochastic" the samples after which components move,
+        by default a hundredth of all, or 256.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps"; `device_` says what was used.
     dtype : {"float32", "float64"}
@@ -94,7 +109,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
         Usages of the background; (0, K) without one.
     objective_ : ndarray of shape (n_iter_ + 1,)
         The true objective before the first and after every iteration. The safeguarded solver's
-        usages are optimal at every entry.
+        usages are optimal at every entry. With solver="stochastic": after every pass what its
+        batches showed, each before the components moved on; only the last entry is exact.
     n_iter_, converged_, kkt_residual_
         Iterations done, whether the stopping rule was met, and the relative size of the projected
         gradient at the end (NaN for solver="mu").
@@ -156,12 +172,22 @@ class BCNMF(TransformerMixin, BaseEstimator):
         self.damping = damping
         self.verbose = verbose
 
-    def fit(self, X: Any, y: None = None, *, background: Any = None) -> BCNMF:
-        """Fit to target `X` (n, features) and `background` (m, features); return self."""
-        self.fit_transform(X, background=background)
+    def fit(self, X: Any, y: None = None, *, background: Any = None, **options: Any) -> BCNMF:
+        """Fit to target `X` (n, features) and `background` (m, features); return self.
+
+        Parameters, with the `options`, are those of `fit_transform`.
+        """
+        self.fit_transform(X, background=background, **options)
         return self
 
-    def fit_transform(self, X: Any, y: None = None, *, background: Any = None) -> np.ndarray:
+    def fit_transform(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        background: Any = None,
+        checkpoint: str | os.PathLike | None = None,
+    ) -> np.ndarray:
         """Fit and return the usages of the target.
 
         Parameters
@@ -172,6 +198,10 @@ class BCNMF(TransformerMixin, BaseEstimator):
             Ignored, for scikit-learn.
         background : as X, of shape (m, features)
             Background; may be omitted when alpha is 0.
+        checkpoint : path, optional
+            File (.npz) for the state of the fit, written every minute, and when Ctrl-C or SIGTERM
+            ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
+            same numbers as if it had not been stopped, and deletes it when it is done.
 
         Returns
         -------
@@ -180,18 +210,18 @@ class BCNMF(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            Parameters out of range, data that are empty, negative or not finite, or target and
-            background with different features.
+            Parameters out of range, data that are empty, negative or not finite, target and
+            background with different features, not enough memory, or a checkpoint of another fit.
         """
         self._check_parameters()
         device = self._precision_and_device()[1]
         target, other = self._pair(X, background)
         self.alpha_ = self._absolute_alpha(target, other)
-        best = min(
-            (self._run(target, other, start) for start in self._starts(target, other)),
-            key=lambda result: result.objective[-1],
-        )
+        saved = Checkpoint(checkpoint, self._identity(target, other))
+        with saved.stopped_between_iterations():
+            best = self._best(target, other, saved)
         self._store(best, target, other, device)
+        saved.remove()
         return self.usage_
 
     def transform(self, X: Any) -> np.ndarray:
@@ -201,9 +231,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
         components = torch.as_tensor(self.components_, dtype=dtype).to(device)
         if self.loss == "squared_error":
             usage = torch.zeros((data.shape[0], len(components)), dtype=dtype, device=device)
-            usage = nonnegative_least_squares(
-                data.times(components), components @ components.T, usage
-            )
+            nonnegative_least_squares(data.times(components), _gram(components), usage)
         else:
             # A flat start in which each sample's expected total is its own total.
             weights = components.sum()
@@ -296,22 +324,24 @@ class BCNMF(TransformerMixin, BaseEstimator):
             value = getattr(self, name, allowed[0])
             if value not in allowed:
                 raise InputError(f"{name}={value!r} is not known; allowed: {', '.join(allowed)}")
-        _check_integer("n_components", self.n_components, 1)
-        _check_integer("max_iter", self.max_iter, 1)
-        _check_integer("n_init", self.n_init, 1)
-        _check_integer("random_state", self.random_state, 0)
-        _check_number("tol", self.tol, 0.0, np.inf)
-        _check_number("alpha", self.alpha, 0.0, np.inf)
-        _check_number("damping", self.damping, 1e-6, 1.0)
-        if isinstance(self.init, str) and self.init != "random":
+        check_integer("n_components", self.n_components, 1)
+        check_integer("max_iter", self.max_iter, 1)
+        check_integer("n_init", self.n_init, 1)
+        check_integer("random_state", self.random_state, 0)
+        check_number("tol", self.tol, 0.0, np.inf)
+        check_number("alpha", self.alpha, 0.0, np.inf)
+        check_number("damping", self.damping, 1e-6, 1.0)
+        if isinstance(self.init, str) and self.init not in _STARTS:
             raise InputError(
-                f"init={self.init!r} is not known; allowed: 'random', or three arrays "
+                f"init={self.init!r} is not known; allowed: {', '.join(_STARTS)}, or three arrays "
                 "(components, usage, background_usage)"
             )
         if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, 1)
+        if self.solver == "stochastic" and self.loss == "poisson":
             raise InputError(
-                f"batch_size={self.batch_size!r}: out-of-core fits are not available in this "
-                "version; leave batch_size=None"
+                "solver='stochastic' is for loss='squared_error'; for counts use solver='mu' with "
+                "batch_size=..., which reads them batch by batch"
             )
         if self.solver == "safeguarded" and self.loss == "poisson" and self.alpha > 0:
             raise InputError(
@@ -327,19 +357,43 @@ class BCNMF(TransformerMixin, BaseEstimator):
 
     def _pair(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
         """Return checked target and background."""
-        place = self._precision_and_device()
-        target = as_matrix(X, "target", *place)
-        other = None if background is None else as_matrix(background, "background", *place)
+        sides = {"target": self._held(X, "target")}
+        if background is not None:
+            sides["background"] = self._held(background, "background")
+        held = [side for side in sides.values() if not self._streams(side)]
+        if held:
+            memory.check(held, self._n_topics(), *self._precision_and_device(), self.loss)
+        target, other = (
+            self._matrix(sides[name], name) if name in sides else None
+            for name in ("target", "background")
+        )
         self._check_shapes(target, other)
         for name, side in (("target", target), ("background", other)):
             if side is not None and side.total == 0:
                 raise InputError(f"{name}: all values are zero; there is nothing to factorise")
         return target, other
 
+    def _n_topics(self) -> int:
+        return self.n_components
+
+    def _streams(self, data: Any) -> bool:
+        return is_on_disk(data) or (self.batch_size is not None and self.solver != "stochastic")
+
+    def _held(self, data: Any, name: str) -> Any:
+        """Return data as an array or CSR, unless they stay on disk or are read in batches."""
+        return data if self._streams(data) else host_array(data, name)
+
+    def _matrix(self, data: Any, name: str) -> Matrix:
+        place = self._precision_and_device()
+        if self._streams(data):
+            rows = None if self.solver == "stochastic" else self.batch_size
+            return streamed(data, name, *place, rows)
+        return as_matrix(data, name, *place)
+
     def _new_samples(self, X: Any) -> Matrix:
         """Return checked samples with the features of the fit."""
         self._check_fitted()
-        data = as_matrix(X, "X", *self._precision_and_device())
+        data = self._matrix(X, "X")
         if data.shape[1] != self.n_features_in_:
             raise InputError(
                 f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
@@ -354,7 +408,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
                 "pass background=..., or set alpha=0 for plain NMF"
             )
         if background is not None:
-            _check_same_features(target, background)
+            check_same_features(target, background)
         if self.n_components > min(n, features):
             raise InputError(
                 f"n_components={self.n_components} is larger than the data: the target has {n} "
@@ -369,28 +423,71 @@ class BCNMF(TransformerMixin, BaseEstimator):
             return alpha * target.squared_norm / background.squared_norm
         return alpha * target.total / background.total
 
-    def _starts(self, target: Matrix, background: Matrix | None) -> list[Factors]:
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+    def _identity(self, target: Matrix, background: Matrix | None) -> dict[str, Any]:
+        """Return what tells this fit from others, for checkpoints."""
+        parameters = self.get_params()
+        identity = {name: parameters[name] for name in parameters if name not in _MAY_CHANGE}
+        given = not isinstance(self.init, str)
+        identity["init"] = [float(np.sum(one)) for one in self.init] if given else self.init
+        for name, side in (("target", target), ("background", background)):
+            if side is not None:
+                identity |= {
+                    f"{name} shape": side.shape, f"{name} total": side.total,
+                    f"{name} sum of squares": side.squared_norm,
+                }  # fmt: skip
+        return identity
+
+    def _best(self, target: Matrix, background: Matrix | None, saved: Checkpoint) -> SolverResult:
+        """Run all starts, or those that a checkpoint leaves, and return the best result."""
+        state, place = saved.read(), self._precision_and_device()
+        best = unpacked(state, "best", place) if "best/components" in state else None
+        for number in range(int(state.get("start", 0)), self._n_starts()):
+            saved.context = {"start": number} | ({} if best is None else packed(best, "best"))
+            start = (
+                tuple(as_tensor(state[name], place) for name in FACTORS)
+                if "iteration" in state
+                else self._start(number, target, background)
+            )
+            progress = Progress(self.max_iter) if self.verbose else None
+            result = self._run(target, background, start, Monitor(progress, saved, state))
+            state = {}
+            if best is None or result.objective[-1] < best.objective[-1]:
+                best = result
+        return best
+
+    def _n_starts(self) -> int:
+        return self.n_init if isinstance(self.init, str) else 1
+
+    def _start(self, number: int, target: Matrix, background: Matrix | None) -> Factors:
+        dtype, device = self._precision_and_device()
         m = 0 if background is None else background.shape[0]
         sizes = (target.shape[0], m, target.shape[1], self.n_components)
         if not isinstance(self.init, str):
-            return [given_factors(self.init, *sizes, dtype, device)]
-        return [
-            random_factors(*sizes, self.random_state + i, dtype, device) for i in range(self.n_init)
-        ]
+            return given_factors(self.init, *sizes, dtype, device)
+        seed = self.random_state + number
+        if self.init == "nndsvd" and number == 0:
+            return spectral_factors(
+                target, background, self.alpha_, self.n_components, seed, dtype, device
+            )
+        return random_factors(*sizes, seed, dtype, device)
 
-    def _run(self, target: Matrix, background: Matrix | None, start: Factors) -> SolverResult:
-        monitor = Monitor(Progress(self.max_iter)) if self.verbose else None
-        common = (target, background, start, self.alpha_, self.max_iter, self.tol)
-        if self.loss == "squared_error":
-            if self.solver == "mu":
-                return mu.fit_squared_error(*common, monitor=monitor)
-            # A start that was given is meant to be kept.
-            warm_up = isinstance(self.init, str) and self.init == "random"
-            return safeguarded.fit_squared_error(*common, monitor=monitor, warm_up=warm_up)
-        damping = self.damping if self.solver == "mu" else 1.0
-        result = mu.fit_poisson(*common, damping=damping, monitor=monitor)
-        return result if self.solver == "mu" else safeguarded.unit_norm(result)
+    def _run(
+        self, target: Matrix, background: Matrix | None, start: Factors, monitor: Monitor
+    ) -> SolverResult:
+        common = (target, background, start, self.alpha_, self.max_iter, self.tol, monitor)
+        if self.loss == "poisson":
+            damping = self.damping if self.solver == "mu" else 1.0
+            result = mu.fit_poisson(*common, damping=damping)
+            return result if self.solver == "mu" else safeguarded.unit_norm(result)
+        if self.solver == "mu":
+            return mu.fit_squared_error(*common)
+        # A start that was given, or knows the contrast, is meant to be kept.
+        warm_up = isinstance(self.init, str) and self.init == "random"
+        if self.solver == "stochastic":
+            return stochastic.fit_squared_error(
+                *common, self.batch_size, self.random_state, warm_up
+            )
+        return safeguarded.fit_squared_error(*common, warm_up=warm_up)
 
     def _store(
         self,
@@ -432,14 +529,14 @@ class BCNMF(TransformerMixin, BaseEstimator):
                 f"with a projected gradient of {self.kkt_residual_:.2g}; try dtype='float64' "
                 "or n_init > 1"
             )
-            warnings.warn(reason, ConvergenceWarning, stacklevel=4)
+            warnings.warn(reason, ConvergenceWarning, stacklevel=5)
         unused = [str(topic + 1) for topic in np.flatnonzero(self.usage_.max(0) == 0)]
         if unused:
             warnings.warn(
                 f"the target uses topics {', '.join(unused)} of {self.n_components} nowhere; "
                 "lower alpha or n_components",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _kkt_text(self) -> str:
@@ -504,24 +601,9 @@ class NMF(BCNMF):
         self.verbose = verbose
 
 
-def _check_same_features(target: Matrix, background: Matrix) -> None:
-    if background.shape[1] != target.shape[1]:
-        raise InputError(
-            f"background has {background.shape[1]} features, target has {target.shape[1]}; "
-            "both need the same features in the same order"
-        )
-
-
-def _check_integer(name: str, value: object, low: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise InputError(f"{name}={value!r} is not allowed; expected an integer of at least {low}")
-
-
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{name}={value!r} is not allowed; expected a number in [{low}, {high}]")
-    if not np.isfinite(value):
-        raise InputError(f"{name}={value!r} is not allowed; expected a finite number")
+def _gram(components: torch.Tensor) -> torch.Tensor:
+    seen = wide(components)
+    return seen @ seen.T
 
 
 def _null_deviance(data: Matrix, like: torch.Tensor) -> float:

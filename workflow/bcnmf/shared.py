@@ -10,18 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from bcnmf.checks import check_integer, check_number, check_same_features
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import given_arrays
 from bcnmf.matrix import Matrix
-from bcnmf.model import (
-    BCNMF,
-    ConvergenceWarning,
-    _check_integer,
-    _check_number,
-    _check_same_features,
-    _null_deviance,
-)
+from bcnmf.model import BCNMF, ConvergenceWarning, _null_deviance
 from bcnmf.progress import Progress
 from bcnmf.solvers import staged
 from bcnmf.solvers.result import Monitor
@@ -67,6 +61,9 @@ class SharedTargetNMF(BCNMF):
     refine : int
         Joint iterations after the stages; none of them raises the objective. They fit both sides
         better, but let shared topics drift towards what only the target has.
+    batch_size : int, optional
+        Samples that are held at a time, see `bcnmf.streaming`. Data on disk are always read in
+        batches, by default of about 256 MB.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps"; `device_` says what was used.
     dtype : {"float32", "float64"}
@@ -126,7 +123,7 @@ class SharedTargetNMF(BCNMF):
 
     # Settings of `BCNMF` that this model does not have.
     alpha = 0.0
-    batch_size = None
+    solver = "staged"
 
     def __init__(
         self,
@@ -138,6 +135,7 @@ class SharedTargetNMF(BCNMF):
         n_init: int = 1,
         init: str | Sequence[Any] = "seeded",
         refine: int = 0,
+        batch_size: int | None = None,
         device: str = "auto",
         dtype: str = "float32",
         random_state: int = 0,
@@ -151,6 +149,7 @@ class SharedTargetNMF(BCNMF):
         self.n_init = n_init
         self.init = init
         self.refine = refine
+        self.batch_size = batch_size
         self.device = device
         self.dtype = dtype
         self.random_state = random_state
@@ -262,15 +261,20 @@ class SharedTargetNMF(BCNMF):
             if value not in allowed:
                 raise InputError(f"{name}={value!r} is not known; allowed: {', '.join(allowed)}")
         for name in ("n_shared", "n_target", "max_iter", "n_init"):
-            _check_integer(name, getattr(self, name), 1)
+            check_integer(name, getattr(self, name), 1)
         for name in ("refine", "random_state"):
-            _check_integer(name, getattr(self, name), 0)
-        _check_number("tol", self.tol, 0.0, np.inf)
+            check_integer(name, getattr(self, name), 0)
+        check_number("tol", self.tol, 0.0, np.inf)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, 1)
         if isinstance(self.init, str) and self.init not in _STARTS:
             raise InputError(
                 f"init={self.init!r} is not known; allowed: 'seeded', 'random', or two arrays "
                 "(shared_components, components)"
             )
+
+    def _n_topics(self) -> int:
+        return self.n_shared + self.n_target
 
     def _check_shapes(self, target: Matrix, background: Matrix | None) -> None:
         if background is None:
@@ -279,7 +283,7 @@ class SharedTargetNMF(BCNMF):
                 "or use NMF for a target alone"
             )
         features = target.shape[1]
-        _check_same_features(target, background)
+        check_same_features(target, background)
         for name, k, side, samples in (
             ("n_target", self.n_target, "target", target.shape[0]),
             ("n_shared", self.n_shared, "background", background.shape[0]),

@@ -29,6 +29,8 @@ from bcnmf.matrix import Block, DenseMatrix, DeviceSparseMatrix, Matrix, Moments
 # Large beside what a pass allocates and starts for each block, and with two blocks in memory, and
 # copies of one of them, still within a small machine.
 _BLOCK_BYTES = 256 * 2**20
+# A read costs about as much as this many rows.
+_ROWS_AT_ONCE = 64
 # What h5py raises on files that are damaged, cut short or closed, and scipy on impossible CSR.
 _UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, IndexError)
 
@@ -135,6 +137,7 @@ class StreamedMatrix(Matrix):
         self._dtype, self._device = dtype, device
         self._pieces = source.pieces(batch_size)
         self._entropies: dict[int, float] = {}
+        self.run_length = source.run_length
         tally = _Tally()
         _one_ahead(source.read, self._pieces, lambda _, values: tally.add(values, dtype))
         tally.check(name)
@@ -154,6 +157,14 @@ class StreamedMatrix(Matrix):
         """See `Matrix.transposed_times`."""
         (cross,) = self._sums(lambda block, rows: (block.transposed_times(usage[rows]),))
         return cross.to(usage)
+
+    def rows(self, chosen: np.ndarray) -> Matrix:
+        """See `Matrix.rows`; consecutive rows are read together."""
+        ends = np.flatnonzero(np.diff(chosen) != 1) + 1
+        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(chosen, ends)]
+        parts = [self._load(self._source.piece(slice(*run))) for run in runs]
+        values = sp.vstack(parts, format="csr") if self._source.sparse else np.concatenate(parts)
+        return _block(values, self._dtype, self._device)
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
@@ -306,17 +317,24 @@ class _Source(ABC):
         Whether rows are read as CSR.
     row_bytes : float
         What a row takes, on average.
+    run_length : int
+        How many consecutive rows cost little more than one to read.
     """
 
     shape: tuple[int, int]
     sparse: bool
     row_bytes: float
+    run_length: int = 1
 
     def pieces(self, batch_size: int) -> list[_Piece]:
         """Cut the rows into pieces of `batch_size` rows that are stored."""
         n = self.shape[0]
         cuts = (slice(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
         return [_Piece(rows, rows) for rows in cuts]
+
+    def piece(self, rows: slice) -> _Piece:
+        """Return the piece that consists of some consecutive rows of the matrix."""
+        return _Piece(rows, rows)
 
     @abstractmethod
     def read(self, piece: _Piece) -> Values:
@@ -340,6 +358,8 @@ class _Memory(_Source):
 
 class _File(_Source):
     """CSR or a dense data set on disk, read by `stored[rows]`."""
+
+    run_length = _ROWS_AT_ONCE
 
     def __init__(self, stored: Any, name: str) -> None:
         self._name = name
@@ -394,6 +414,8 @@ class _File(_Source):
 class _Selection(_Source):
     """Some rows, in the order of the file, and some features of a file."""
 
+    run_length = _ROWS_AT_ONCE
+
     def __init__(self, file: _File, rows: np.ndarray, columns: np.ndarray, name: str) -> None:
         if (np.diff(rows) <= 0).any():
             raise InputError(
@@ -417,6 +439,11 @@ class _Selection(_Source):
             _Piece(slice(a, b), slice(int(self._rows[a]), int(self._rows[b - 1]) + 1))
             for a, b in pairwise(cuts)
         ]
+
+    def piece(self, rows: slice) -> _Piece:
+        """See `_Source.piece`."""
+        stored = slice(int(self._rows[rows.start]), int(self._rows[rows.stop - 1]) + 1)
+        return _Piece(rows, stored)
 
     def read(self, piece: _Piece) -> Values:
         values = self._file.read(piece)

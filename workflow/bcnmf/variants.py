@@ -16,19 +16,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from bcnmf.checks import check_integer, check_number, check_same_features
 from bcnmf.device import wide
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import Factors, given_arrays, given_factors, random_factors
 from bcnmf.inputs import host_array
 from bcnmf.matrix import Matrix, as_matrix
-from bcnmf.model import (
-    BCNMF,
-    ConvergenceWarning,
-    _check_integer,
-    _check_number,
-    _check_same_features,
-)
+from bcnmf.model import BCNMF, ConvergenceWarning
 from bcnmf.progress import Progress
 from bcnmf.solvers import combined, safeguarded
 from bcnmf.solvers.result import Monitor, SolverResult
@@ -256,7 +251,7 @@ class MultimodalBCNMF(BCNMF):
     def _check_parameters(self) -> None:
         _check_common(self)
         for i, value in enumerate(_listed("alpha", self.alpha)):
-            _check_number(_place("alpha", self.alpha, i), value, 0.0, np.inf)
+            check_number(_place("alpha", self.alpha, i), value, 0.0, np.inf)
         if isinstance(self.block_weights, str):
             if self.block_weights not in ("balanced", "none"):
                 raise InputError(
@@ -266,7 +261,7 @@ class MultimodalBCNMF(BCNMF):
         else:
             for i, value in enumerate(_listed("block_weights", self.block_weights)):
                 name = _place("block_weights", self.block_weights, i)
-                _check_number(name, value, 0.0, np.inf)
+                check_number(name, value, 0.0, np.inf)
                 if value == 0:
                     raise InputError(f"{name}=0 is not allowed; leave the block out instead")
         if isinstance(self.init, str) and self.init != "random":
@@ -578,7 +573,7 @@ class CombinedBasisNMF(BCNMF):
     def _check_parameters(self) -> None:
         _check_common(self)
         for name in ("penalty", "background_weight"):
-            _check_number(name, getattr(self, name), 0.0, np.inf)
+            check_number(name, getattr(self, name), 0.0, np.inf)
         if self.background_weight == 0:
             raise InputError(
                 "background_weight=0 is not allowed: shared topics would be arbitrary; "
@@ -596,7 +591,7 @@ class CombinedBasisNMF(BCNMF):
                 "background is missing: shared topics are fitted to it; pass background=..., "
                 "or use NMF for a target alone"
             )
-        _check_same_features(target, background)
+        check_same_features(target, background)
         for name, side in (("target", target), ("background", background)):
             _check_size(self.n_components, name, *side.shape)
 
@@ -733,9 +728,9 @@ def _check_common(model: BCNMF) -> None:
         if value not in allowed:
             raise InputError(f"{name}={value!r} is not known; allowed: {', '.join(allowed)}")
     for name in ("n_components", "max_iter", "n_init"):
-        _check_integer(name, getattr(model, name), 1)
-    _check_integer("random_state", model.random_state, 0)
-    _check_number("tol", model.tol, 0.0, np.inf)
+        check_integer(name, getattr(model, name), 1)
+    check_integer("random_state", model.random_state, 0)
+    check_number("tol", model.tol, 0.0, np.inf)
 
 
 def _check_contrasted(background: _Blocks, alphas: list[float]) -> None:

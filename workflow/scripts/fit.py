@@ -30,6 +30,7 @@ with logged(snakemake):
         snakemake.params.row,
         snakemake.params.compute,
         json.loads(Path(alphas).read_text()) if alphas else None,
+        Path(snakemake.output.fit).with_suffix(".checkpoint.npz"),
     )
     inputs = {name: file_digest(snakemake.input[name]) for name in ("target", "background")}
     fit.write(snakemake.output.fit)

@@ -216,7 +216,7 @@ class _Forces(NamedTuple):
     target: tuple[torch.Tensor, torch.Tensor]
 
 
-class _Search(safeguarded._Search):
+class _Search(safeguarded.Search):
     """Which direction to try, and how far."""
 
     def __init__(self) -> None:

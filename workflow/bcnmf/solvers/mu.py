@@ -7,7 +7,8 @@ X ~ H C, so C is W' and H is their H'. The scale of the factors is left as the i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,7 +16,17 @@ from bcnmf.device import wide
 from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
 from bcnmf.matrix import EPS_POISSON, Matrix, Moments
-from bcnmf.solvers.result import Monitor, SolverResult, Trace
+from bcnmf.solvers.result import (
+    FACTORS,
+    Monitor,
+    SolverResult,
+    Trace,
+    packed_moments,
+    unpacked_moments,
+)
+
+if TYPE_CHECKING:
+    from bcnmf.checkpoint import State
 
 EPS_SQUARED_ERROR = 1e-10
 
@@ -55,11 +66,16 @@ def fit_squared_error(
     sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
     eps = EPS_SQUARED_ERROR
     trace = Trace(tol, sum(abs(weight) * side.squared_norm for side, weight in sides), monitor)
-    moments = [
-        Moments(side.transposed_times(usage), wide(usage).T @ wide(usage), torch.zeros(()))
-        for (side, _), usage in zip(sides, usages, strict=False)
-    ]
-    iteration, converged = 0, False
+    monitor = monitor or Monitor()
+    iteration, converged = int(monitor.resumed.get("iteration", 0)), False
+    if iteration:
+        trace.resume(monitor.resumed["objective"])
+        moments = unpacked_moments(monitor.resumed, len(sides), components)
+    else:
+        moments = [
+            Moments(side.transposed_times(usage), wide(usage).T @ wide(usage), torch.zeros(()))
+            for (side, _), usage in zip(sides, usages, strict=False)
+        ]
     while True:
         gram = components @ components.T
         trace.append(_contrast(sides, moments, components, gram))
@@ -76,6 +92,7 @@ def fit_squared_error(
             push = push + alpha * moments[1].cross
         components *= pull / (push + eps)
         iteration += 1
+        monitor.after_iteration(_state, (components, *usages), iteration, trace, moments)
     return SolverResult(components, *usages, trace.values(), iteration, converged)
 
 
@@ -86,8 +103,8 @@ def fit_poisson(
     alpha: float,
     max_iter: int,
     tol: float,
-    damping: float = 0.5,
     monitor: Monitor | None = None,
+    damping: float = 0.5,
 ) -> SolverResult:
     """Minimise KL(X | H_X C) - alpha KL(Y | H_Y C) by damped multiplicative updates.
 
@@ -110,7 +127,10 @@ def fit_poisson(
     sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
     eps = EPS_POISSON
     trace = Trace(tol, sum(abs(weight) * side.total for side, weight in sides), monitor)
-    iteration, converged = 0, False
+    monitor = monitor or Monitor()
+    iteration, converged = int(monitor.resumed.get("iteration", 0)), False
+    if iteration:
+        trace.resume(monitor.resumed["objective"])
     while True:
         last = iteration >= max_iter
         before = None
@@ -140,7 +160,19 @@ def fit_poisson(
             push = push + alpha * numerators[1]
         components = components * (pull / (push + eps)) ** damping
         iteration += 1
+        monitor.after_iteration(_state, (components, *usages), iteration, trace)
     return SolverResult(components, *usages, trace.values(), iteration, converged)
+
+
+def _state(
+    factors: Sequence[torch.Tensor],
+    iteration: int,
+    trace: Trace,
+    moments: Sequence[Moments] = (),
+) -> State:
+    """Return what the next iteration starts from."""
+    named = dict(zip(FACTORS, factors, strict=True)) | packed_moments(moments)
+    return named | {"iteration": iteration, "objective": trace.recorded()}
 
 
 def _contrast(

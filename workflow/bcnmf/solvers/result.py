@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from bcnmf.checkpoint import Checkpoint, State
+    from bcnmf.matrix import Moments
     from bcnmf.progress import Progress
+
+FACTORS = ("components", "usage", "background_usage")
+Place = tuple[torch.dtype, torch.device]
 
 # Looking at the objective costs a host sync on a GPU, so it is not done every iteration.
 _CHECK_EVERY = 10
@@ -51,9 +57,20 @@ class Monitor:
     ----------
     progress : Progress or None
         Prints the objective.
+    checkpoint : Checkpoint or None
+        Stores the state after iterations.
+    resumed : mapping
+        A state that was stored, to go on from; empty at the start of a fit.
     """
 
     progress: Progress | None = None
+    checkpoint: Checkpoint | None = None
+    resumed: Mapping[str, Any] = field(default_factory=dict)
+
+    def after_iteration(self, state: Callable[..., State], *of: Any) -> None:
+        """Tell that an iteration is done; `state(*of)` is what the next one starts from."""
+        if self.checkpoint is not None:
+            self.checkpoint.after_iteration(lambda: state(*of))
 
 
 @dataclass
@@ -75,6 +92,14 @@ class Trace:
     scale: float
     monitor: Monitor | None = None
     _values: list[torch.Tensor | float] = field(default_factory=list)
+
+    def resume(self, values: Any) -> None:
+        """Go on from values that were recorded before."""
+        self._values = [float(value) for value in values]
+
+    def recorded(self) -> list[float]:
+        """Return the values so far, on the host."""
+        return [float(value) for value in self._values]
 
     def append(self, value: torch.Tensor | float) -> None:
         """Record the objective of the present factors."""
@@ -100,7 +125,7 @@ class Trace:
         """Return all recorded values as floats, at the end of the iterations."""
         if self.monitor is not None and self.monitor.progress is not None:
             self.monitor.progress.close()
-        return [float(value) for value in self._values]
+        return self.recorded()
 
     def _change(self) -> float | None:
         if len(self._values) <= _CHECK_EVERY:
@@ -108,3 +133,50 @@ class Trace:
         before, now = (float(self._values[i]) for i in (-1 - _CHECK_EVERY, -1))
         # An exact fit leaves a scale of zero, and nothing to change.
         return abs(before - now) / max(self.scale, sys.float_info.min)
+
+
+def as_tensor(values: Any, place: Place) -> torch.Tensor:
+    """Return a stored array in the precision and on the device of the factors."""
+    return torch.as_tensor(values, dtype=place[0]).to(place[1])
+
+
+def packed(result: SolverResult, prefix: str) -> State:
+    """Return a result as arrays by name, for a checkpoint."""
+    names = (*FACTORS, "objective", "n_iter", "converged", "kkt_residual")
+    return {f"{prefix}/{name}": getattr(result, name) for name in names}
+
+
+def unpacked(state: Mapping[str, Any], prefix: str, place: Place) -> SolverResult:
+    """Return the result of which `packed` made arrays."""
+    factors = [as_tensor(state[f"{prefix}/{name}"], place) for name in FACTORS]
+    return SolverResult(
+        *factors,
+        state[f"{prefix}/objective"].tolist(),
+        int(state[f"{prefix}/n_iter"]),
+        bool(state[f"{prefix}/converged"]),
+        float(state[f"{prefix}/kkt_residual"]),
+    )
+
+
+def packed_moments(moments: Sequence[Moments]) -> State:
+    """Return what passes over the data left, as arrays by name."""
+    return {
+        f"moments/{side}/{name}": getattr(part, name)
+        for side, part in enumerate(moments)
+        for name in ("cross", "usage_gram", "fit")
+    }
+
+
+def unpacked_moments(state: Mapping[str, Any], sides: int, like: torch.Tensor) -> list[Moments]:
+    """Return the moments of which `packed_moments` made arrays."""
+    from bcnmf.matrix import Moments
+
+    wide_device = torch.device("cpu") if like.device.type == "mps" else like.device
+    return [
+        Moments(
+            as_tensor(state[f"moments/{side}/cross"], (like.dtype, like.device)),
+            as_tensor(state[f"moments/{side}/usage_gram"], (torch.float64, wide_device)),
+            as_tensor(state[f"moments/{side}/fit"], (torch.float64, wide_device)),
+        )
+        for side in range(sides)
+    ]

@@ -15,8 +15,9 @@ An iteration is one pass over the data, which evaluates f and its gradient at on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,8 +25,11 @@ from bcnmf.device import wide
 from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
 from bcnmf.matrix import Matrix, Moments
-from bcnmf.solvers.result import Monitor, SolverResult, Trace
+from bcnmf.solvers.result import Monitor, SolverResult, Trace, packed_moments, unpacked_moments
 from bcnmf.solvers.usage import nonnegative_least_squares
+
+if TYPE_CHECKING:
+    from bcnmf.checkpoint import State
 
 # Multiplication cannot leave an exact zero, so loadings rest on a floor far below any real one.
 _FLOOR = 1e-12
@@ -34,7 +38,7 @@ _SHORTEST_STEP, _LONGEST_STEP = 1e-4, 8.0
 _LONGEST_WAIT = 10
 _MODEL_SWEEPS = 100
 # From random starts a strong contrast drives all topics into one; it is reached in so many passes.
-_WARM_UP_CONTRAST, _WARM_UP_PASSES = 1.0, 20
+WARM_UP_CONTRAST, _WARM_UP_PASSES = 1.0, 20
 _SAME_DIRECTION = 1e-7
 _RESEEDS_PER_TOPIC = 2
 # The objective has to settle relative to what the topics explain, which a contrast makes small
@@ -88,12 +92,16 @@ def fit_squared_error(
     sides = [Side(target, 1.0)] + ([Side(background, -alpha)] if contrasted else [])
     result = minimise(sides, start[0], start[1:], max_iter, tol, monitor, warm_up)
     if not contrasted:
-        result.background_usage = start[2].clone()
-        if background is not None:
-            wide_components = wide(result.components)
-            gram = wide_components @ wide_components.T
-            background.exact_pass(result.components, gram, result.background_usage)
+        result.background_usage = exact_usage(background, result.components)
     return result
+
+
+def exact_usage(data: Matrix | None, components: torch.Tensor) -> torch.Tensor:
+    """Return the usages (samples, K) that solve the least-squares problem, none without data."""
+    usage = components.new_zeros((0 if data is None else data.shape[0], len(components)))
+    if data is not None:
+        data.exact_pass(components, wide(components) @ wide(components).T, usage)
+    return usage
 
 
 def minimise(
@@ -116,15 +124,19 @@ def minimise(
     max_iter, tol, monitor, warm_up
         See `fit_squared_error`.
     """
-    trace = Trace(tol, 1.0, monitor)
-    iteration = 0
-    search = _Search()
-    point = _evaluate(sides, _normalise(components), [usage.clone() for usage in usages])
-    if warm_up:
-        point = _raise_contrast(sides, point)
-    reseeds = [0] * len(components)
-    trace.append(point.objective)
-    converged = False
+    trace, monitor = Trace(tol, 1.0, monitor), monitor or Monitor()
+    iteration, converged = int(monitor.resumed.get("iteration", 0)), False
+    search, reseeds = Search(), [0] * len(components)
+    if iteration:
+        point = _restored(sides, components, list(usages), monitor.resumed)
+        search.restore(monitor.resumed["search"])
+        reseeds = monitor.resumed["reseeds"].tolist()
+        trace.resume(monitor.resumed["objective"])
+    else:
+        point = evaluate(sides, normalise(components), [usage.clone() for usage in usages])
+        if warm_up:
+            point = _raise_contrast(sides, point)
+        trace.append(point.objective)
     while iteration < max_iter:
         idle = _idle_topic(point, reseeds) if iteration % _LONGEST_WAIT == 0 else None
         if idle is not None:
@@ -136,11 +148,12 @@ def minimise(
             point = search.advance(sides, point)
         iteration += 1
         trace.append(point.objective)
-        trace.scale = _scale(sides, point)
-        if trace.settled() and _kkt_residual(sides, point) <= kkt_tolerance(tol):
+        trace.scale = scale(sides, point)
+        if trace.settled() and kkt_residual(sides, point) <= kkt_tolerance(tol):
             converged = True
             break
-    residual = _kkt_residual(sides, point)
+        monitor.after_iteration(_state, point, search, reseeds, iteration, trace)
+    residual = kkt_residual(sides, point)
     return SolverResult(
         point.components,
         point.usages[0],
@@ -171,7 +184,7 @@ def unit_norm(result: SolverResult) -> SolverResult:
 
 
 @dataclass
-class _Point:
+class Point:
     """Components with their exact usages, and what the pass that solved them left.
 
     `moments` have H'X in the units of the components, whatever the side's scale.
@@ -186,7 +199,7 @@ class _Point:
 
 
 @dataclass
-class _Search:
+class Search:
     """Which direction to try, and how far."""
 
     length: dict[str, float] = field(
@@ -202,15 +215,24 @@ class _Search:
         """Whether no step of any length lowers the objective beyond rounding."""
         return all(length < _SHORTEST_STEP for length in self.length.values())
 
-    def advance(self, sides: Sequence[Side], point: _Point) -> _Point:
+    def state(self) -> list[list[float]]:
+        """Return what `restore` takes."""
+        return [list(values.values()) for values in (self.length, self.gain, self.waited)]
+
+    def restore(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from where another search was."""
+        for values, stored in zip((self.length, self.gain, self.waited), state, strict=True):
+            values.update(zip(values, map(float, stored), strict=True))
+
+    def advance(self, sides: Sequence[Side], point: Point) -> Point:
         """Try one step and return the better point."""
         kind = self._choose()
-        pull, push = _gradient_parts(sides, point)
+        pull, push = gradient_parts(sides, point)
         if kind == "multiplicative":
-            moved = _multiplicative(point, pull, push, self.length[kind])
+            moved = multiplicative_step(point, pull, push, self.length[kind])
         else:
-            moved = _quasi_newton(point, pull, push, self.length[kind])
-        found = _evaluate(sides, _normalise(moved), [usage.clone() for usage in point.usages])
+            moved = quasi_newton_step(point, pull, push, self.length[kind])
+        found = evaluate(sides, normalise(moved), [usage.clone() for usage in point.usages])
         better = _better(point, found)
         self._learn(kind, point.objective - better.objective, better is found)
         return better
@@ -237,42 +259,73 @@ class _Search:
         self.length[kind] = min(1.5 * self.length[kind], _LONGEST_STEP)
 
 
-def _better(point: _Point, found: _Point) -> _Point:
+def _state(point: Point, search: Search, reseeds: list[int], iteration: int, trace: Trace) -> State:
+    """Return what the next iteration starts from."""
+    usages = [*point.usages, point.usages[0][:0]]
+    return {
+        "components": point.components, "usage": usages[0], "background_usage": usages[1],
+        "errors": point.errors, "point_objective": point.objective, "search": search.state(),
+        "reseeds": reseeds, "iteration": iteration, "objective": trace.recorded(),
+    } | packed_moments(point.moments)  # fmt: skip
+
+
+def _restored(
+    sides: Sequence[Side],
+    components: torch.Tensor,
+    usages: list[torch.Tensor],
+    state: Mapping[str, Any],
+) -> Point:
+    """Return the point of which `_state` made arrays."""
+    seen = [components if side.scale is None else components * side.scale for side in sides]
+    return Point(
+        components,
+        usages[: len(sides)],
+        unpacked_moments(state, len(sides), components),
+        [wide(one) @ wide(one).T for one in seen],
+        state["errors"].tolist(),
+        float(state["point_objective"]),
+    )
+
+
+def _better(point: Point, found: Point) -> Point:
     return found if found.objective <= point.objective else point
 
 
-def _raise_contrast(sides: Sequence[Side], point: _Point) -> _Point:
+def relative_contrast(sides: Sequence[Side]) -> float:
+    """Return the weight of what is contrasted with, relative to the energy of the target."""
+    full = -sum(min(side.weight, 0.0) * side.data.squared_norm for side in sides)
+    return full / sides[0].data.squared_norm
+
+
+def _raise_contrast(sides: Sequence[Side], point: Point) -> Point:
     """Descend at a growing contrast, up to the one asked for."""
-    norms = [side.data.squared_norm for side in sides]
-    full = -sum(min(side.weight, 0.0) * norm for side, norm in zip(sides, norms, strict=True))
-    relative = full / norms[0]
-    if relative <= _WARM_UP_CONTRAST:
+    relative = relative_contrast(sides)
+    if relative <= WARM_UP_CONTRAST:
         return point
-    search = _Search()
+    search = Search()
     for i in range(_WARM_UP_PASSES):
         if search.exhausted:
-            search = _Search()
-        share = (_WARM_UP_CONTRAST / relative) ** (1 - i / _WARM_UP_PASSES)
+            search = Search()
+        share = (WARM_UP_CONTRAST / relative) ** (1 - i / _WARM_UP_PASSES)
         eased = [
             Side(side.data, side.weight * (share if side.weight < 0 else 1.0), side.scale)
             for side in sides
         ]
-        point.objective = _objective(eased, point.errors)
+        point.objective = objective(eased, point.errors)
         point = search.advance(eased, point)
-    point.objective = _objective(sides, point.errors)
+    point.objective = objective(sides, point.errors)
     return point
 
 
-def _normalise(components: torch.Tensor) -> torch.Tensor:
+def normalise(components: torch.Tensor) -> torch.Tensor:
+    """Return components (K, features) with unit-norm rows and no exact zero."""
     # By the largest entry first: a long step may leave a row too small to square.
     largest = components.amax(dim=1, keepdim=True).clamp(min=torch.finfo(components.dtype).tiny)
     components = (components / largest).clamp(min=_FLOOR)
     return components / components.norm(dim=1, keepdim=True)
 
 
-def _evaluate(
-    sides: Sequence[Side], components: torch.Tensor, usages: list[torch.Tensor]
-) -> _Point:
+def evaluate(sides: Sequence[Side], components: torch.Tensor, usages: list[torch.Tensor]) -> Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
     moments, grams, errors = [], [], []
     for side, usage in zip(sides, usages, strict=False):
@@ -284,23 +337,22 @@ def _evaluate(
             part.cross = part.cross * side.scale
         moments.append(part)
         grams.append(gram)
-    return _Point(
-        components, usages[: len(sides)], moments, grams, errors, _objective(sides, errors)
-    )
+    return Point(components, usages[: len(sides)], moments, grams, errors, objective(sides, errors))
 
 
-def _objective(sides: Sequence[Side], errors: Sequence[float]) -> float:
+def objective(sides: Sequence[Side], errors: Sequence[float]) -> float:
+    """Return the weighted sum of the sides' squared errors."""
     return sum(side.weight * error for side, error in zip(sides, errors, strict=True))
 
 
-def _scale(sides: Sequence[Side], point: _Point) -> float:
+def scale(sides: Sequence[Side], point: Point) -> float:
     """Return the size of what the objective changes by: the contrast that the topics explain."""
-    nothing = _objective(sides, [side.data.squared_norm for side in sides])
+    nothing = objective(sides, [side.data.squared_norm for side in sides])
     whole = sum(abs(side.weight) * side.data.squared_norm for side in sides)
     return max(abs(nothing - point.objective), _LEAST_SHARE * whole)
 
 
-def _gradient_parts(sides: Sequence[Side], point: _Point) -> tuple[torch.Tensor, torch.Tensor]:
+def gradient_parts(sides: Sequence[Side], point: Point) -> tuple[torch.Tensor, torch.Tensor]:
     """Split minus half the gradient of the reduced objective into pull - push, both >= 0."""
     pull = torch.zeros_like(point.components)
     push = torch.zeros_like(point.components)
@@ -315,16 +367,17 @@ def _gradient_parts(sides: Sequence[Side], point: _Point) -> tuple[torch.Tensor,
     return pull, push
 
 
-def _multiplicative(
-    point: _Point, pull: torch.Tensor, push: torch.Tensor, exponent: float
+def multiplicative_step(
+    point: Point, pull: torch.Tensor, push: torch.Tensor, exponent: float
 ) -> torch.Tensor:
+    """Return the components times a power of the ratio of the gradient's parts."""
     ratio = pull / push.clamp(min=torch.finfo(push.dtype).tiny)
     # Beyond these factors a power is infinite or zero before it is normalised.
     return point.components * ratio.clamp(1e-4, 1e4) ** exponent
 
 
-def _quasi_newton(
-    point: _Point, pull: torch.Tensor, push: torch.Tensor, length: float
+def quasi_newton_step(
+    point: Point, pull: torch.Tensor, push: torch.Tensor, length: float
 ) -> torch.Tensor:
     """Move towards, or beyond, the minimiser of the model at the target's usages."""
     curvature = point.moments[0].usage_gram.clone()
@@ -342,7 +395,7 @@ def _quasi_newton(
     return torch.where(kept[:, None], point.components, moved)
 
 
-def _idle_topic(point: _Point, reseeds: Sequence[int]) -> int | None:
+def _idle_topic(point: Point, reseeds: Sequence[int]) -> int | None:
     """Return a topic that no target sample uses, or that repeats another, if it may be moved."""
     energy = point.moments[0].usage_gram.diagonal()
     likeness = (point.grams[0] / _outer_norms(point.grams[0])).tril(diagonal=-1)
@@ -358,7 +411,7 @@ def _outer_norms(gram: torch.Tensor) -> torch.Tensor:
     return norms[:, None] * norms
 
 
-def _reseeded(sides: Sequence[Side], point: _Point, topic: int, attempt: int) -> _Point:
+def _reseeded(sides: Sequence[Side], point: Point, topic: int, attempt: int) -> Point:
     """Point a topic at what the others leave unexplained in some samples of the target."""
     usage, target = point.usages[0], sides[0].data
     generator = torch.Generator().manual_seed(1000 * attempt + topic)
@@ -370,12 +423,12 @@ def _reseeded(sides: Sequence[Side], point: _Point, topic: int, attempt: int) ->
     row = left[0].clamp(min=0)
     components[topic] = torch.where(row.amax() > 0, row, components[topic])
     usages = [part.clone() for part in point.usages]
-    return _evaluate(sides, _normalise(components), usages)
+    return evaluate(sides, normalise(components), usages)
 
 
-def _kkt_residual(sides: Sequence[Side], point: _Point) -> float:
+def kkt_residual(sides: Sequence[Side], point: Point) -> float:
     """Norm of the projected gradient relative to that of its two parts."""
-    pull, push = _gradient_parts(sides, point)
+    pull, push = gradient_parts(sides, point)
     step = pull - push
     at_floor = point.components <= 2 * _FLOOR
     projected = torch.where(at_floor, step.clamp(min=0), step)

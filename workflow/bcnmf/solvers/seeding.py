@@ -17,7 +17,6 @@ from bcnmf.matrix import Matrix
 # A sample of the rows is compared with itself, so its size bounds time and memory.
 _MOST_ROWS = 512
 _MOST_ELEMENTS = 1 << 23
-_ROWS_A_PASS = 32
 # Single samples are noisy, and a loading of zero would stay zero: seeds are mixed with the mean.
 _SHARE_OF_MEAN = 0.2
 _LEAST_SHARE = 0.01
@@ -105,14 +104,9 @@ def uniform(shape: tuple[int, int], seed: int, like: torch.Tensor) -> torch.Tens
 
 
 def _rows(data: Matrix, chosen: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    """Return some rows of the data, dense, by products with unit vectors."""
-    parts = []
-    for start in range(0, len(chosen), _ROWS_A_PASS):
-        part = torch.as_tensor(chosen[start : start + _ROWS_A_PASS], device=like.device)
-        pick = torch.zeros((data.shape[0], _ROWS_A_PASS), dtype=like.dtype, device=like.device)
-        pick[part, torch.arange(len(part), device=like.device)] = 1
-        parts.append(data.transposed_times(pick)[: len(part)])
-    return torch.cat(parts)
+    """Return some rows of the data, dense, as products with the unit matrix."""
+    unit = torch.eye(len(chosen), dtype=like.dtype, device=like.device)
+    return data.rows(chosen).transposed_times(unit)
 
 
 def _divergences(rows: torch.Tensor, topics: torch.Tensor, loss: str) -> torch.Tensor:

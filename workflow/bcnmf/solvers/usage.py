@@ -40,7 +40,8 @@ def nonnegative_least_squares(
         wide_gram = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
         nnls_rows(product.numpy(), wide_gram, usage.numpy(), max_sweeps, tol)
         return usage
-    # All samples at once: more sweeps than each needs, but few launches.
+    # All samples at once, in their precision: more sweeps than each needs, but few launches.
+    gram = gram.to(usage)
     diagonal = gram.diagonal().tolist()
     tol = max(tol, 4 * torch.finfo(usage.dtype).eps)
     for sweep in range(max_sweeps):

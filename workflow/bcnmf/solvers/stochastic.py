@@ -1,0 +1,253 @@
+"""Few passes over large data: components move after every batch of samples.
+
+Of each batch the usages are solved exactly, and H'H and H'X enter running averages over the latest
+batches, as in online matrix factorisation (Mairal et al. 2010). These stand for the whole data in
+the gradient of the reduced objective (`bcnmf.solvers.safeguarded`), along which the components take
+two steps; both the weight of a batch and the steps get smaller with the batches seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bcnmf.device import wide
+from bcnmf.divergence import squared_error
+from bcnmf.init import Factors
+from bcnmf.matrix import Matrix, Moments
+from bcnmf.solvers import safeguarded
+from bcnmf.solvers.result import (
+    FACTORS,
+    Monitor,
+    SolverResult,
+    Trace,
+    as_tensor,
+    packed_moments,
+    unpacked_moments,
+)
+from bcnmf.solvers.safeguarded import (
+    Point,
+    Side,
+    exact_usage,
+    gradient_parts,
+    kkt_residual,
+    multiplicative_step,
+    normalise,
+    quasi_newton_step,
+)
+
+if TYPE_CHECKING:
+    from bcnmf.checkpoint import State
+
+# Batches into which a pass is cut where their size is not given: smaller ones would be noise.
+_LEAST_BATCH, _MOST_BATCHES = 256, 100
+# The t-th batch enters the averages with weight t^-0.6, which forgets what earlier components gave;
+# steps are halves of those of the full solver, and shrink as 1 / t from t = 20 on.
+_FORGETTING, _STEP, _FULL_STEPS = 0.6, 0.5, 20
+# From random starts a strong contrast drives all topics into one; it is reached in so many passes.
+_WARM_UP_PASSES = 2.0
+
+
+def fit_squared_error(
+    target: Matrix,
+    background: Matrix | None,
+    start: Factors,
+    alpha: float,
+    max_iter: int,
+    tol: float,
+    monitor: Monitor | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    warm_up: bool = True,
+) -> SolverResult:
+    """Reduce ||X - H_X C||^2 - alpha ||Y - H_Y C||^2 by steps after batches of samples.
+
+    Parameters
+    ----------
+    target, background, start, alpha, tol, monitor, warm_up
+        See `bcnmf.solvers.safeguarded.fit_squared_error`.
+    max_iter : int
+        Passes over the data at most; one more solves all usages at the end.
+    batch_size : int, optional
+        Samples of both sides in a batch, in proportion to the sizes of the sides.
+    seed : int
+        Of the order of samples, which is another one in every pass.
+
+    Returns
+    -------
+    SolverResult
+        `objective` holds, for every pass, the sum of what its batches showed, and at the end the
+        objective itself; `converged` is whether the former settled.
+    """
+    contrasted = background is not None and alpha > 0
+    sides = [Side(target, 1.0)] + ([Side(background, -alpha)] if contrasted else [])
+    monitor, trace = monitor or Monitor(), Trace(tol, 1.0, monitor)
+    descent = _Descent(sides, start, batch_size, seed, warm_up)
+    passes, converged = int(monitor.resumed.get("iteration", 0)), False
+    if passes:
+        trace.resume(monitor.resumed["objective"])
+        descent.restore(monitor.resumed)
+    while passes < max_iter and not converged:
+        before = descent.point.objective
+        descent.one_pass(passes)
+        trace.append(descent.point.objective)
+        passes += 1
+        converged = descent.settled(before, tol)
+        monitor.after_iteration(descent.state, passes, trace)
+    solved = descent.solved()
+    trace.append(solved.objective)
+    return SolverResult(
+        solved.components,
+        solved.usages[0],
+        solved.usages[1] if contrasted else exact_usage(background, solved.components),
+        trace.values(),
+        passes,
+        converged,
+        kkt_residual=kkt_residual(sides, solved),
+    )
+
+
+class _Descent:
+    """Components on their way, and averages of what the latest batches gave."""
+
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        start: Factors,
+        batch_size: int | None,
+        seed: int,
+        warm_up: bool,
+    ) -> None:
+        samples = sum(side.data.shape[0] for side in sides)
+        self._sides = sides
+        batches = min(samples / _LEAST_BATCH, _MOST_BATCHES)
+        self._count = math.ceil(batches if batch_size is None else samples / batch_size)
+        self._seed = seed
+        self._seen = 0
+        self._shares = _warm_up(sides, self._count) if warm_up else []
+        components = normalise(start[0])
+        k, features = components.shape
+        moments = [_no_moments(k, features, components) for _ in sides]
+        grams = [_gram(components)] * len(sides)
+        usages = [usage.clone() for usage in start[1 : 1 + len(sides)]]
+        self.point = Point(components, usages, moments, grams, [0.0] * len(sides), math.inf)
+
+    def one_pass(self, number: int) -> None:
+        """Go through all samples once, in an order of their own for every pass."""
+        rng = np.random.default_rng([self._seed, number])
+        batches = [_batches(side.data, self._count, rng) for side in self._sides]
+        errors = [0.0] * len(self._sides)
+        for rows_of_sides in zip(*batches, strict=True):
+            for i, rows in enumerate(rows_of_sides):
+                if len(rows):
+                    errors[i] += self._take_in(i, rows)
+            self._seen += 1
+            self._move()
+        self.point.errors = errors
+        self.point.objective = safeguarded.objective(self._sides, errors)
+
+    def settled(self, before: float, tol: float) -> bool:
+        """Whether a pass changed the objective by at most `tol` of what the topics explain."""
+        if tol == 0 or self._seen <= len(self._shares) or math.isinf(before):
+            return False
+        scale = safeguarded.scale(self._sides, self.point)
+        return abs(before - self.point.objective) <= tol * scale
+
+    def solved(self) -> Point:
+        """Return the components with exact usages of all samples."""
+        return safeguarded.evaluate(self._sides, self.point.components, self.point.usages)
+
+    def state(self, passes: int, trace: Trace) -> State:
+        """Return what `restore` takes, and the factors."""
+        usages = [*self.point.usages, self.point.usages[0][:0]]
+        factors = dict(zip(FACTORS, (self.point.components, *usages[:2]), strict=True))
+        kept = {"seen": self._seen, "estimate": self.point.objective, "errors": self.point.errors}
+        kept |= {"iteration": passes, "objective": trace.recorded()}
+        return factors | kept | packed_moments(self.point.moments)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another descent was that had the same factors."""
+        self.point.components = as_tensor(state["components"], _place(self.point.components))
+        self.point.grams = [_gram(self.point.components)] * len(self._sides)
+        self._seen = int(state["seen"])
+        self.point.objective = float(state["estimate"])
+        self.point.errors = state["errors"].tolist()
+        self.point.moments = unpacked_moments(state, len(self._sides), self.point.components)
+
+    def _take_in(self, i: int, rows: np.ndarray) -> float:
+        """Solve the usages of a batch and average in what it gives; return its squared error."""
+        side, point = self._sides[i].data, self.point
+        batch, index = side.rows(rows), torch.as_tensor(rows, device=point.usages[i].device)
+        usage = point.usages[i][index]
+        found = batch.exact_pass(point.components, point.grams[i], usage)
+        point.usages[i][index] = usage
+        weight = (self._seen + 1) ** -_FORGETTING
+        whole = side.shape[0] / len(rows)
+        _average(point.moments[i], found, weight, whole)
+        return float(squared_error(batch.squared_norm, found.fit, found.usage_gram, point.grams[i]))
+
+    def _move(self) -> None:
+        """Take steps along the gradient that the averages give."""
+        sides, point = self._eased(), self.point
+        length = _STEP * min(1.0, _FULL_STEPS / self._seen)
+        # Neither direction is enough alone, see `bcnmf.solvers.safeguarded`.
+        for step in (quasi_newton_step, multiplicative_step):
+            pull, push = gradient_parts(sides, point)
+            point.components = normalise(step(point, pull, push, length))
+        point.grams = [_gram(point.components)] * len(sides)
+
+    def _eased(self) -> Sequence[Side]:
+        """Return the sides with the contrast of this moment."""
+        share = self._shares[self._seen - 1] if self._seen <= len(self._shares) else 1.0
+        return [
+            Side(side.data, side.weight * (share if side.weight < 0 else 1.0))
+            for side in self._sides
+        ]
+
+
+def _batches(data: Matrix, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut the rows, in random order but in runs that are read together, into batches."""
+    starts = np.arange(0, data.shape[0], data.run_length)
+    shuffled = rng.permutation(starts)
+    return [
+        np.sort(
+            np.concatenate(
+                [np.arange(i, min(i + data.run_length, data.shape[0])) for i in part]
+                or [np.empty(0, dtype=np.int64)]
+            )
+        )
+        for part in np.array_split(shuffled, count)
+    ]
+
+
+def _warm_up(sides: Sequence[Side], count: int) -> np.ndarray:
+    """Return which share of the contrast counts after each of the first batches."""
+    relative = safeguarded.relative_contrast(sides)
+    if relative <= safeguarded.WARM_UP_CONTRAST:
+        return np.empty(0)
+    batches = max(1, round(_WARM_UP_PASSES * count))
+    return np.geomspace(safeguarded.WARM_UP_CONTRAST / relative, 1.0, batches)
+
+
+def _average(kept: Moments, found: Moments, weight: float, whole: float) -> None:
+    kept.cross = (1 - weight) * kept.cross + weight * whole * found.cross
+    kept.usage_gram = (1 - weight) * kept.usage_gram + weight * whole * found.usage_gram
+
+
+def _no_moments(k: int, features: int, like: torch.Tensor) -> Moments:
+    wide_like = wide(like[:0])
+    return Moments(
+        like.new_zeros((k, features)), wide_like.new_zeros((k, k)), wide_like.new_zeros(())
+    )
+
+
+def _place(like: torch.Tensor) -> tuple[torch.dtype, torch.device]:
+    return like.dtype, like.device
+
+
+def _gram(components: torch.Tensor) -> torch.Tensor:
+    return wide(components) @ wide(components).T
