@@ -38,6 +38,7 @@ localrules:
     quick,
     paper,
     simulations,
+    digits,
     mouse,
     figures,
     figure_beta,
@@ -66,6 +67,11 @@ rule simulations:
         group_outputs(ACTIVE.name, "simulation"),
 
 
+rule digits:
+    input:
+        group_outputs(ACTIVE.name, "digits"),
+
+
 rule mouse:
     input:
         group_outputs(ACTIVE.name, "mouse"),
@@ -83,11 +89,7 @@ rule figure_beta:
 
 rule figure_digits:
     input:
-        [
-            path
-            for study in group_studies(ACTIVE.name, "digits_texture")
-            for path in study_figures(ACTIVE.name, study)
-        ],
+        digits_figures(ACTIVE.name),
 
 
 rule figure_mouse:

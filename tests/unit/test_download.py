@@ -527,3 +527,20 @@ def test_an_interrupted_download_leaves_nothing(server, destination, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         fetch(entry(server.give("/t", Answer(BODY))), destination)
     assert list(destination.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [BODY, OTHER])
+def test_any_of_several_checksums_will_do(server, destination, body):
+    row = entry(server.give("/t", Answer(body)), sha256=f"{digest(OTHER)},{digest(BODY)}")
+    fetch(row, destination)
+    assert destination.read_bytes() == body
+    before = destination.stat().st_mtime_ns
+    fetch(row, destination)
+    assert destination.stat().st_mtime_ns == before  # it is kept
+
+
+def test_none_of_several_checksums_is_refused(server, destination):
+    third = BODY[:-1] + b"?"
+    row = entry(server.give("/t", Answer(third)), sha256=f"{digest(OTHER)},{digest(BODY)}")
+    assert f"not the registered file: {len(third):,} bytes" in refused(row, destination)
+    assert not destination.exists()

@@ -423,3 +423,22 @@ def test_published_mouse_score(shared_data):
     assert units["n"] == 18
     one_astray = adjusted_rand_score([0] * 9 + [1] * 9, [0] * 8 + [1] * 10)
     assert units["value"] == pytest.approx(one_astray)
+
+
+def test_merged_scores_are_added_where_the_study_asks_for_them():
+    target, background = pair()
+    fits = [make_fit(target, background)]
+    plain = evaluate(fits, target, background, STUDY, 0, bootstrap=10)
+    asked = evaluate(fits, target, background, STUDY | {"extra_scores": "merged"}, 0, bootstrap=10)
+    assert not plain.scores["score"].str.endswith("_merged").any()
+    added = asked.scores[asked.scores["score"].str.endswith("_merged")].set_index("score")
+    assert list(added.index) == [
+        "ari_usage_merged", "ari_usage_share_merged", "ari_umap_merged",
+    ]  # fmt: skip
+    clusters = asked.samples["cluster_usage"].to_numpy(dtype=int)
+    labels = asked.samples["label"].to_numpy()
+    majority = pd.Series(labels).groupby(clusters).agg(lambda of: of.mode().iloc[0])
+    expected = adjusted_rand_score(labels, majority[clusters])
+    assert added.loc["ari_usage_merged", "value"] == pytest.approx(expected)
+    rest = asked.scores[~asked.scores["score"].str.endswith("_merged")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, plain.scores)

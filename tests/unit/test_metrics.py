@@ -20,6 +20,7 @@ from bcnmf.metrics import (
     benjamini_hochberg,
     class_moments,
     kmeans_labels,
+    merged_clusters,
     silhouette,
     umap_embedding,
     unit_bootstrap_interval,
@@ -348,3 +349,19 @@ def test_auroc_equals_scikit_learn(seed, classes):
 def test_auroc_needs_two_classes():
     with pytest.raises(InputError, match="at least two classes"):
         auroc_per_class(np.ones((3, 1)), np.array(list("aaa")))
+
+
+def test_merged_clusters_have_their_majority_label():
+    labels = np.array(["b", "b", "a", "a", "a", "c", "c", "b"])
+    clusters = np.array([5, 5, 0, 0, 2, 2, 7, 7])
+    # 5 -> b; 0 -> a; 2 is half a, half c: the first; 7 is half b, half c: the first.
+    assert merged_clusters(labels, clusters).tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
+    np.testing.assert_array_equal(merged_clusters(labels, np.arange(8)), [1, 1, 0, 0, 0, 2, 2, 1])
+
+
+def test_merging_can_only_be_done_with_the_labels_at_hand():
+    """Many clusters of noise: merged, they seem to know the labels."""
+    rng = np.random.default_rng(0)
+    labels, clusters = rng.integers(0, 2, 300), rng.integers(0, 150, 300)
+    assert abs(adjusted_rand(labels, clusters)) < 0.05
+    assert adjusted_rand(labels, merged_clusters(labels, clusters)) > 0.2

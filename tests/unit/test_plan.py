@@ -117,3 +117,44 @@ def test_a_study_or_method_given_twice_is_refused(tmp_path):
     methods.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\n" + row + row)
     with pytest.raises(InputError, match="two rows for method 'pca'"):
         plan({"methods": ["pca"]}, {"methods": str(methods)})
+
+
+def test_a_study_can_be_for_some_methods_alone():
+    runs = plan().runs("digits_ten_published", 0)
+    assert [(run.method, run.alpha) for run in runs] == [
+        ("nmf", "none"), ("cpca_published", "175567.5"), ("bcnmf", "100000"),
+    ]  # fmt: skip
+    # Chosen with its group, but for none of the methods: it is left out.
+    few = plan({"studies": ["digits"], "methods": ["pca"]})
+    assert few.study_ids() == ["digits_two", "digits_ten"]
+    with pytest.raises(InputError, match=r"key methods: pca, but study 'digits_two_published' is"):
+        plan({"studies": ["digits_two_published"], "methods": ["pca"]})
+
+
+def test_a_misspelt_method_of_a_study_is_named(tmp_path):
+    sheets = studies_sheet(tmp_path, methods="nmf,bcnfm")
+    with pytest.raises(InputError, match=r"study 'mine', column methods: 'bcnfm' .*mean 'bcnmf'"):
+        plan({"studies": ["mine"]}, sheets)
+
+
+def test_the_published_alpha_is_ours_in_other_units():
+    ours, published = (
+        float(plan().method_row(study, "bcnmf")["alpha"])
+        for study in ("digits_two", "digits_two_published")
+    )
+    assert ours == pytest.approx(published / 255**2, rel=1e-6)
+    row = plan().method_row("digits_two", "bcnmf")
+    assert (row["contrast"], row["solver"], row["max_iter"], row["k"]) == (
+        "absolute", "mu", "500", "2",
+    )  # fmt: skip
+    by_hand = [plan().method_row(f"digits_ten{p}", "cpca_published")["alpha"] for p in PROTOCOLS]
+    assert float(by_hand[1]) == pytest.approx(float(by_hand[0]) * 255**2)
+
+
+PROTOCOLS = ("", "_published")
+
+
+def test_digits_have_ten_splits_and_reported_values_at_the_papers_share():
+    assert plan().replicates("digits_two") == list(range(10))
+    assert plan().as_in_paper("digits_ten")
+    assert not plan({"mnist": {"share": 0.01}}).as_in_paper("digits_ten")

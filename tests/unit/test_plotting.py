@@ -19,6 +19,7 @@ from bcnmf import InputError
 from bcnmf.plotting import style
 from bcnmf.plotting.basis import component_images, plot_basis
 from bcnmf.plotting.beta import beta_means, plot_beta
+from bcnmf.plotting.digits import component_columns, plot_digits, shown_methods, split_means
 from bcnmf.plotting.embedding import plot_embedding
 from bcnmf.plotting.loadings import loading_grid, plot_loadings
 from bcnmf.plotting.mouse import plot_mouse, unit_means
@@ -829,6 +830,93 @@ def test_objective_of_two_values_and_not_finite(mouse):
     check_layout(plot_objective(short.query("evaluation == 0")))
     broken = plot_objective(short.assign(objective=NAN))
     assert "not finite" in texts(broken)
+
+
+# --- digits ------------------------------------------------------------------
+
+
+def digits_study(splits=3):
+    """The tables of the digits figure: images of 8 x 8, scores of several splits."""
+    tables = digit_tables()
+    rng = np.random.default_rng(0)
+    images = [
+        {"side": side, "place": place, "label": label, "sample": f"{side}{place}",
+         "feature": f"pixel_{i}", "value": float(rng.integers(0, 256))}
+        for side, labels in (("target", "000111"), ("background", [""] * 5))
+        for place, label in enumerate(labels)
+        for i in range(64)
+    ]  # fmt: skip
+    scores = [
+        {"study": "digits_two", "method": method, "k": 2, "alpha": alpha, "replicate": split,
+         "seed": seed, "score": "ari_usage", "value": level + 0.01 * split + 0.02 * seed,
+         "reported": 0.8 if method == "bcnmf" else NAN}
+        for method, alpha, level in (("pca", NAN, 0.1), ("nmf", NAN, 0.2), ("bcnmf", 1.5, 0.7))
+        for split in range(splits)
+        for seed in range(2)
+    ]  # fmt: skip
+    return tables | {"examples": pd.DataFrame(images), "scores": pd.DataFrame(scores)}
+
+
+def draw_digits(tables, **changes):
+    names = ("examples", "samples", "topics", "loadings", "scores")
+    return plot_digits(*[tables[name] for name in names], (8, 8), **changes)
+
+
+def test_digits_figure():
+    tables = digits_study()
+    figure = draw_digits(tables)
+    check_layout(figure)
+    found = texts(figure)
+    for letter in "abcdef":
+        assert letter in found
+    assert found.count("Targets") == found.count("Backgrounds") == 1
+    # Pictures: 6 targets, 5 backgrounds, 2 components and a block of usages of each of 2 methods.
+    pictures = [axes for axes in figure.axes if axes.images]
+    assert len(pictures) == 6 + 5 + 2 * 2 + 2
+    pixels = tables["examples"].query("side == 'background' and place == 4")["value"]
+    np.testing.assert_array_equal(pictures[10].images[0].get_array().ravel(), pixels)
+
+
+def test_digits_bars_are_over_splits_not_seeds():
+    tables = digits_study()
+    means = split_means(tables["scores"])
+    values = means.query("method == 'bcnmf'")["value"]
+    np.testing.assert_allclose(values, [0.71, 0.72, 0.73])
+    figure = draw_digits(tables)
+    (axes,) = (axes for axes in figure.axes if gids(axes, "mean"))
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [0.12, 0.22, 0.72])
+    spreads = [bar for bar in axes.containers if isinstance(bar, ErrorbarContainer)]
+    segment = spreads[2].lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(segment[:, 0], [0.71, 0.73])
+    assert len(gids(axes, "reported")) == 1
+    # One split: a bar without spread.
+    alone = draw_digits(digits_study(splits=1))
+    assert not any(gids(axes, "sd") for axes in alone.axes)
+
+
+def test_digits_figure_of_more_classes_leaves_out_the_plane_of_two_topics():
+    tables = digits_study()
+    samples = tables["samples"]
+    tables["samples"] = samples.assign(label=np.arange(len(samples)) % 3)
+    figure = draw_digits(tables)
+    check_layout(figure)
+    assert not any("usage\n" in text for text in texts(figure))
+
+
+def test_digits_figure_shows_merged_scores_where_there_are_any():
+    tables = digits_study()
+    merged = tables["scores"].assign(score="ari_usage_merged", reported=NAN)
+    figure = draw_digits(tables | {"scores": pd.concat([tables["scores"], merged])})
+    check_layout(figure)
+    assert "on usage, clusters\nmerged by majority label" in texts(figure)
+
+
+def test_methods_of_the_digits_figure():
+    assert shown_methods(["bcnmf", "cpca_grid", "cpca_published", "nmf"]) == [
+        "nmf", "cpca_published", "bcnmf",
+    ]  # fmt: skip
+    assert shown_methods(["pca", "mine"]) == ["pca", "mine"]
+    assert [component_columns(k) for k in (1, 2, 4, 5, 16, 17)] == [1, 2, 4, 3, 4, 5]
 
 
 # --- mouse -------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from bcnmf.errors import InputError
 from bcnmf.provenance import file_digest
-from bcnmf.registry import Entry, load_registry
+from bcnmf.registry import Entry, load_registry, local_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("dataset", "file", "url", "mirror", "sha256", "bytes", "licence", "citation", "part")
@@ -199,3 +199,48 @@ def test_importing_the_registry_is_cheap():
     code = "import sys, bcnmf.registry; sys.exit('torch' in sys.modules or 'scanpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "workflow", check=False)
     assert done.returncode == 0
+
+
+def test_a_file_may_be_packed_in_several_ways(tmp_path):
+    both = ROW | {"sha256": f"{'ab' * 32},{'cd' * 32}"}
+    entry = load_registry(write_registry(tmp_path, both)).entry("mice", "table.zip")
+    assert entry.checksums == ("ab" * 32, "cd" * 32)
+    with pytest.raises(InputError, match="`sha256`"):
+        load_registry(write_registry(tmp_path, ROW | {"sha256": f"{'ab' * 32},pending"}))
+
+
+def test_what_is_at_hand(tmp_path, registry):
+    put(tmp_path / "mirror", "table.csv")
+    assert registry.at_hand("mice", "table", str(tmp_path), str(tmp_path / "mirror"))
+    assert not registry.at_hand("mice", "table", str(tmp_path))
+    assert not registry.at_hand("mice", "table")
+
+
+def test_a_folder_can_be_looked_into_and_an_address_cannot(tmp_path):
+    assert local_folder(str(tmp_path))
+    assert local_folder(f"file://{tmp_path}")
+    for other in ("", None, "https://example.org/data", str(tmp_path / "none")):
+        assert not local_folder(other)
+
+
+def test_the_images_and_digits_of_the_repository():
+    registry = load_registry(ROOT / "config" / "datasets.tsv")
+    parts = [entry.part for entry in registry.entries if entry.dataset == "mnist"]
+    assert parts == ["train_images", "train_labels", "test_images", "test_labels"]
+    chosen = registry.choose("grass", "images", Path("nowhere"), "")
+    assert chosen.file == "bcnmf-e1be4b1.zip"
+    assert registry.entry("grass", "grass28.npz").addresses == []
+
+
+@pytest.mark.shared
+def test_the_registered_checksums_are_those_of_images_and_digits(shared_data):
+    registry = load_registry(ROOT / "config" / "datasets.tsv")
+    for dataset, file in (
+        ("mnist", "t10k-images-idx3-ubyte.gz"),
+        ("mnist", "t10k-labels-idx1-ubyte.gz"),
+        ("grass", "grass28.npz"),
+    ):
+        entry = registry.entry(dataset, file)
+        path = shared_data / dataset / file
+        assert file_digest(path) in entry.checksums
+        assert path.stat().st_size == entry.bytes

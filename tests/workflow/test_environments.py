@@ -15,6 +15,7 @@ from conftest import ROOT
 CONDA_NAMES = {"pytorch-cpu": "torch"}
 MODULES = {
     "sklearn": "scikit-learn", "skimage": "scikit-image", "yaml": "pyyaml", "umap": "umap-learn",
+    "PIL": "pillow",
 }  # fmt: skip
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 

@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 
 TARGETS = [
-    "all", "quick", "paper", "simulations", "mouse", "figures", "figure_beta", "figure_digits",
-    "figure_mouse",
+    "all", "quick", "paper", "simulations", "digits", "mouse", "figures", "figure_beta",
+    "figure_digits", "figure_mouse",
 ]  # fmt: skip
 
 
@@ -23,6 +23,48 @@ def test_a_dry_run_of_every_named_target_works(workflow, target):
 def test_quick_needs_no_download_and_paper_does(workflow):
     assert "rule download:" not in workflow("-n", "quick").stdout
     assert "resources/downloads/mice_protein" in workflow("-n", "paper").stdout
+
+
+def put_mnist(folder, *names):
+    for name in names:
+        for kind in ("images-idx3", "labels-idx1"):
+            path = folder / "mnist" / f"{name}-{kind}-ubyte.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"not read while a run is planned")
+
+
+@pytest.mark.parametrize(
+    ("in_mirror", "sets", "train"),
+    [
+        (None, "auto", True),
+        ([], "auto", True),
+        (["t10k"], "auto", False),
+        (["t10k", "train"], "auto", True),
+        (["t10k"], "all", True),
+        (["t10k", "train"], "test", False),
+    ],
+)
+def test_digits_are_drawn_from_all_images_unless_the_mirror_holds_the_test_set_alone(
+    workflow, in_mirror, sets, train
+):
+    mirror = workflow.folder / "mirror"
+    if in_mirror is not None:
+        mirror.mkdir()
+        put_mnist(mirror, *in_mirror)
+    settings = {"name": "d", "title": "d", "studies": ["digits_two"], "mnist": {"sets": sets}}
+    settings["mirror"] = "" if in_mirror is None else str(mirror)
+    done = workflow("-n", "results/d/datasets/digits_on_images_two/0.h5ad", settings=settings)
+    assert done.returncode == 0, done.output
+    assert "mnist/t10k-images-idx3-ubyte.gz" in done.stdout
+    assert ("mnist/train-labels-idx1-ubyte.gz" in done.stdout) is train
+    assert "grass/bcnmf-e1be4b1.zip" in done.stdout
+
+
+def test_the_digits_figures_are_those_of_the_chosen_studies(workflow):
+    assert "figures/digits_two/digits.pdf" in workflow("-n", "figure_digits").stdout
+    texture = workflow("-n", "figure_digits", "--config", "studies=digits_texture").stdout
+    assert "figures/digits_texture/basis.pdf" in texture
+    assert "digits_two" not in texture
 
 
 def test_one_job_is_one_fit(workflow):

@@ -24,6 +24,7 @@ from bcnmf.metrics import (
     auroc_per_class,
     benjamini_hochberg,
     kmeans_labels,
+    merged_clusters,
     silhouette,
     umap_embedding,
     unit_bootstrap_interval,
@@ -103,6 +104,7 @@ class _Truth:
     samples: np.ndarray
     labels: np.ndarray
     units: np.ndarray | None
+    merged: bool
 
     @property
     def n_classes(self) -> int:
@@ -136,6 +138,8 @@ def evaluate(
     silhouette of the true label (`silhouette_*`). Where the study has units of replication, also by
     the majority vote of each unit (`ari_*_units`) and by the 95% bootstrap interval of the
     sample-level index under resampling of whole units (`ari_*_units_low`, `ari_*_units_high`).
+    Where the study asks for it, also after clusters with the same majority label were merged
+    (`ari_*_merged`), which uses the labels.
 
     Parameters
     ----------
@@ -144,7 +148,8 @@ def evaluate(
     target, background : AnnData
         The pair that was fitted; `target.obs` holds the label and the unit.
     study : mapping
-        `study`, `label` and, optionally, `unit` (column of the unit of replication, or empty).
+        `study`, `label` and, optionally, `unit` (column of the unit of replication, or empty) and
+        `extra_scores` ("merged", or empty).
     replicate : int
         Which replicate of the data.
     umap_neighbors, umap_min_dist : int, float
@@ -203,6 +208,7 @@ def _truth(target: AnnData, study: Mapping[str, Any], replicate: int) -> _Truth:
         samples=target.obs_names.to_numpy(dtype=str),
         labels=labels,
         units=units,
+        merged=study.get("extra_scores") == "merged",
     )
 
 
@@ -323,6 +329,9 @@ def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.Data
     for space, clusters in scored.clusters.items():
         rows.append((f"ari_{space}", adjusted_rand(truth.labels, clusters), n))
         rows.append((f"silhouette_{space}", silhouette(scored.spaces[space], truth.labels), n))
+        if truth.merged:
+            merged = merged_clusters(truth.labels, clusters)
+            rows.append((f"ari_{space}_merged", adjusted_rand(truth.labels, merged), n))
         if truth.units is not None:
             value, n_units = unit_majority_ari(truth.labels, clusters, truth.units)
             low, high = unit_bootstrap_interval(

@@ -220,6 +220,27 @@ def unit_majority_ari(
     return adjusted_rand(label_of_unit, votes.argmax(axis=1)), len(votes)
 
 
+def merged_clusters(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Merge clusters that have the same majority label.
+
+    The result uses the labels, so its index is no measure of how well clusters were found. It is
+    for comparison with publications that did so.
+
+    Parameters
+    ----------
+    labels, clusters : ndarray of shape (samples,)
+        True label and cluster of each sample.
+
+    Returns
+    -------
+    ndarray of int, shape (samples,)
+        The majority label of each sample's cluster, as its place among the sorted labels (ties: the
+        label that sorts first).
+    """
+    votes = _contingency(np.asarray(clusters), np.asarray(labels))
+    return votes.argmax(axis=1)[np.unique(np.asarray(clusters), return_inverse=True)[1]]
+
+
 def unit_bootstrap_interval(
     labels: np.ndarray,
     clusters: np.ndarray,

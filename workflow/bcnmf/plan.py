@@ -17,13 +17,16 @@ from bcnmf.sheets import check_settings, load_sheet, load_yaml, nearest
 DETERMINISTIC = frozenset({"pca", "cpca"})
 # What the rules of workflow/rules/preprocess.smk can make.
 DATASETS = re.compile(
-    r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein"
+    r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein|"
+    r"digits_on_images_(two|ten)(_published)?"
 )
 # The paper's simulation; a smaller one is another experiment, with no reported values beside it.
 PAPER_SIMULATION = {
     "n_genes": 3000, "n_target": 1000, "n_background": 1000, "n_shared": 5,
     "n_target_programs": 2, "shared_block": 250, "target_block": 120,
 }  # fmt: skip
+# The paper's share of each digit of MNIST.
+PAPER_SHARE = 0.1
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 
 
@@ -79,6 +82,7 @@ class Plan:
         self._check_datasets()
         self.studies = self._chosen_studies()
         self.method_ids = self._chosen_methods()
+        self.studies = self._leave_out_studies()
         for study in self.studies.index:
             self.method_rows(study)
 
@@ -106,8 +110,35 @@ class Plan:
                 raise InputError(
                     f"{self.sheet_paths['studies']}, study {study!r}, column dataset: {dataset!r} "
                     "is not a data set of the pipeline; allowed: simulation_beta<number>, "
-                    "digits_texture, pbmc68k_reduced, mice_protein, or the path of an .h5ad file"
+                    "digits_texture, pbmc68k_reduced, mice_protein, digits_on_images_two, "
+                    "digits_on_images_ten (both also with _published), or the path of an .h5ad file"
                 )
+
+    def _methods_of(self, study: str) -> list[str]:
+        """Return the chosen methods that the studies sheet allows for a study."""
+        wanted = as_list(self.all_studies.loc[study, "methods"])
+        known = list(dict.fromkeys(self.all_methods["method"]))
+        unknown = [name for name in wanted if name not in known]
+        # A methods sheet of one's own need not have any that the shipped studies are for.
+        if unknown and len(unknown) < len(wanted):
+            raise InputError(
+                f"{self.sheet_paths['studies']}, study {study!r}, column methods: {unknown[0]!r} "
+                f"is not in {self.sheet_paths['methods']}{nearest(unknown[0], known)}; "
+                f"known: {', '.join(known)}; empty for all"
+            )
+        return [name for name in self.method_ids if not wanted or name in wanted]
+
+    def _leave_out_studies(self) -> pd.DataFrame:
+        """Return the chosen studies without those that are for none of the chosen methods."""
+        kept = [study for study in self.studies.index if self._methods_of(study)]
+        if not kept:
+            study = self.studies.index[0]
+            raise InputError(
+                f"{self.where}, key methods: {', '.join(self.method_ids)}, but study {study!r} is "
+                f"for {self.all_studies.loc[study, 'methods']} alone "
+                f"({self.sheet_paths['studies']}, column methods)"
+            )
+        return self.studies.loc[kept]
 
     def _chosen_studies(self) -> pd.DataFrame:
         wanted = as_list(self.settings["studies"])
@@ -165,14 +196,15 @@ class Plan:
     def method_rows(self, study: str) -> list[dict[str, str]]:
         """Return the rows of all chosen methods that apply to a study, in the order chosen.
 
-        A method without a row for the study is left out (a Poisson method on protein levels, say).
+        A method without a row for the study is left out (a Poisson method on protein levels, say),
+        and so is one that is not among the `methods` of the studies sheet, where there are any.
 
         Raises
         ------
         InputError
             No method is left.
         """
-        rows = [self.method_row(study, method) for method in self.method_ids]
+        rows = [self.method_row(study, method) for method in self._methods_of(study)]
         chosen = [row for row in rows if row is not None]
         if not chosen:
             raise InputError(
@@ -218,8 +250,12 @@ class Plan:
 
     def as_in_paper(self, study: str) -> bool:
         """Whether a study has the paper's size, so that reported values may stand beside ours."""
-        simulated = self.all_studies.loc[study, "dataset"].startswith("simulation_")
-        return not simulated or dict(self.settings["simulation"]) == PAPER_SIMULATION
+        dataset = self.all_studies.loc[study, "dataset"]
+        if dataset.startswith("simulation_"):
+            return dict(self.settings["simulation"]) == PAPER_SIMULATION
+        if dataset.startswith("digits_on_images_"):
+            return self.settings["mnist"]["share"] == PAPER_SHARE
+        return True
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""

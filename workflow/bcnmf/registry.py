@@ -26,7 +26,8 @@ class Entry:
     url, mirror : str
         Addresses of the file; "" where there is none.
     sha256 : str or None
-        Registered checksum; None where the sheet says `pending`.
+        Registered checksum, or several with commas between them, where the same contents are handed
+        out packed in different ways; None where the sheet says `pending`.
     bytes : int or None
         Registered size; None where the sheet says `pending`.
     licence, citation : str
@@ -49,6 +50,11 @@ class Entry:
     def name(self) -> str:
         """Data set and file, as in messages and in the folders of downloads and mirrors."""
         return f"{self.dataset}/{self.file}"
+
+    @property
+    def checksums(self) -> tuple[str, ...]:
+        """The registered checksums, any of which the file may have; none where pending."""
+        return tuple(self.sha256.split(",")) if self.sha256 else ()
 
     @property
     def addresses(self) -> list[str]:
@@ -126,6 +132,11 @@ class Registry:
                 return entry
         raise InputError(self._none_to_be_had(rows, folder, mirror))
 
+    def at_hand(self, dataset: str, part: str, *places: str) -> bool:
+        """Return whether a file of a part lies in one of some folders, as ``<dataset>/<file>``."""
+        rows = self._alternatives(dataset, part)
+        return any(_is_file(entry.place_in(place)) for entry in rows for place in places)
+
     def _rows(self, dataset: str) -> list[Entry]:
         rows = [entry for entry in self.entries if entry.dataset == dataset]
         if not rows:
@@ -192,6 +203,12 @@ def local_path(address: str) -> Path | None:
         return Path(os.path.expanduser(address))
     parts = urlsplit(address)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def local_folder(mirror: str | None) -> bool:
+    """Return whether a mirror is a folder that can be looked into; a base URL or "" is not."""
+    folder = local_path(mirror) if mirror else None
+    return folder is not None and folder.is_dir()
 
 
 def check_mirror(mirror: str) -> None:

@@ -26,11 +26,14 @@ SCORE_TITLES = {
     "ari_usage_units": "ARI usage, units",
     "ari_usage_share_units": "ARI usage share, units",
     "ari_umap_units": "ARI UMAP, units",
+    "ari_usage_merged": "ARI usage, clusters merged by label",
+    "ari_usage_share_merged": "ARI usage share, clusters merged by label",
+    "ari_umap_merged": "ARI UMAP, clusters merged by label",
     "silhouette_usage": "Silhouette usage",
     "silhouette_usage_share": "Silhouette usage share",
     "silhouette_umap": "Silhouette UMAP",
 }
-_TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap")
+_TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merged")
 _SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
     "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",

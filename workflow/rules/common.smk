@@ -13,7 +13,7 @@ sys.path.insert(0, str(WORKFLOW))
 from bcnmf.errors import InputError
 from bcnmf.plan import Plan, Run, as_list
 from bcnmf.provenance import code_digest
-from bcnmf.registry import load_registry
+from bcnmf.registry import load_registry, local_folder
 from bcnmf.sheets import find_file, load_yaml, merge
 from snakemake.exceptions import WorkflowError
 
@@ -142,6 +142,19 @@ def part_of(dataset: str, part: str):
         return f"resources/downloads/{dataset}/{entry.file}"
 
     return choose
+
+
+def mnist_files(wildcards) -> dict:
+    """Return the files of MNIST that a configuration asks for, images and labels pair by pair."""
+    wanted = plan_of(wildcards).settings["mnist"]["sets"]
+    places = ["resources/downloads", MIRROR] if local_folder(MIRROR) else []
+    there = [REGISTRY.at_hand("mnist", f"{name}_images", *places) for name in ("train", "test")]
+    test_alone = wanted == "test" or (wanted == "auto" and there == [False, True])
+    names = ["test"] if test_alone else ["train", "test"]
+    return {
+        kind: [part_of("mnist", f"{name}_{kind}")(wildcards) for name in names]
+        for kind in ("images", "labels")
+    }
 
 
 def registered(wildcards) -> dict:

@@ -29,6 +29,23 @@ rule evaluate:
         "../scripts/evaluate.py"
 
 
+rule examples:
+    input:
+        unpack(pair_files),
+    output:
+        f"{EVALUATION}examples.parquet",
+    log:
+        "results/{config}/logs/evaluation/{study}/{replicate}_examples.log",
+    benchmark:
+        "results/{config}/benchmarks/evaluation/{study}/{replicate}_examples.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        code=code("examples.py"),
+    script:
+        "../scripts/examples.py"
+
+
 rule study_scores:
     input:
         scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),

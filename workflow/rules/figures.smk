@@ -163,3 +163,27 @@ rule draw_mouse:
         unit=lambda wildcards: study_row(wildcards)["unit"],
     script:
         "../scripts/figures/mouse.py"
+
+
+rule draw_digits:
+    input:
+        examples=f"{FIRST}examples.parquet",
+        samples=f"{FIRST}samples.parquet",
+        topics=f"{FIRST}topics.tsv",
+        loadings=f"{FIRST}loadings.parquet",
+        scores="results/{config}/tables/studies/{study}.scores.tsv",
+        record="results/{config}/pairs/{study}/0/pair.json",
+    output:
+        **drawn("digits"),
+    log:
+        "results/{config}/logs/figures/{study}/digits.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/digits.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/digits.py"),
+        labels=method_labels,
+        label_name=label_name,
+    script:
+        "../scripts/figures/digits.py"

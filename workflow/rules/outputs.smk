@@ -18,9 +18,16 @@ def figure_files(config_name: str, study: str, name: str) -> list[str]:
 
 
 def study_figures(config_name: str, study: str) -> list[str]:
-    panels = PLANS[config_name].panels(study)
-    extra = ["mouse"] if study == "mouse" else []
-    return [path for name in panels + extra for path in figure_files(config_name, study, name)]
+    names = PLANS[config_name].panels(study) + own_figures(config_name, study)
+    return [path for name in names for path in figure_files(config_name, study, name)]
+
+
+def own_figures(config_name: str, study: str) -> list[str]:
+    """Return the figures that are drawn for this study alone, or for its kind of data."""
+    dataset = PLANS[config_name].study(study)["dataset"]
+    if dataset.startswith("digits_on_images_"):
+        return ["digits"]
+    return ["mouse"] if study == "mouse" else []
 
 
 def group_studies(config_name: str, group: str) -> list[str]:
@@ -46,6 +53,17 @@ def group_outputs(config_name: str, group: str) -> list[str]:
     if group == "simulation":
         files += figure_files(config_name, "simulation", "beta")
     return files
+
+
+def digits_figures(config_name: str) -> list[str]:
+    """Return the figures of digits of the chosen studies: on natural images, and on texture."""
+    plan = PLANS[config_name]
+    texture = plan.study_ids("digits_texture")
+    images = (
+        [] if texture and not plan.study_ids("digits") else group_studies(config_name, "digits")
+    )
+    files = [path for study in images for path in figure_files(config_name, study, "digits")]
+    return files + [path for study in texture for path in study_figures(config_name, study)]
 
 
 def method_labels(wildcards) -> dict:

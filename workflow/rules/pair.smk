@@ -22,7 +22,7 @@ rule pair:
         study=lambda wildcards: {
             key: value
             for key, value in study_row(wildcards).items()
-            if key not in {"group", "title", "panels", "description"}
+            if key not in {"group", "title", "panels", "methods", "description"}
         },
         sheet=lambda wildcards: str(plan_of(wildcards).sheet_paths["studies"]),
     script:

@@ -65,3 +65,25 @@ rule mice_protein:
         code=code("mice_protein.py"),
     script:
         "../scripts/mice_protein.py"
+
+
+rule digits_on_images:
+    input:
+        unpack(mnist_files),
+        crops=part_of("grass", "images"),
+    output:
+        "results/{config}/datasets/digits_on_images_{digits}{protocol}/{replicate}.h5ad",
+    log:
+        "results/{config}/logs/datasets/digits_on_images_{digits}{protocol}/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/digits_on_images_{digits}{protocol}/{replicate}.tsv"
+    wildcard_constraints:
+        digits="two|ten",
+        protocol="(_published)?",
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code=code("digits_on_images.py"),
+        share=setting("mnist", "share"),
+    script:
+        "../scripts/digits_on_images.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bcnmf.io import read_table
 from bcnmf.job import logged
+from bcnmf.plotting.digits import shown_methods
 from bcnmf.plotting.representative import representative_runs, representative_text
 from bcnmf.report import write_report
 
@@ -17,6 +18,7 @@ FIGURES = {
     "loadings": ("Loadings", "Heatmap of the top features of the most associated topics"),
     "basis": ("Components", "Grid of the components of each method, drawn as images"),
     "objective": ("Objective", "Lines of the objective against the iteration for each method"),
+    "digits": ("Digits figure of the paper", "Images, scores, components, usages and UMAPs"),
     "mouse": ("Mouse figure of the paper", "UMAPs, usages by sample and by mouse, top proteins"),
 }
 
@@ -30,7 +32,8 @@ def shown_fits(name, study, scores, labels):
     if study not in labels:  # a figure across the studies of a group, all with the same settings
         study = next(one for one in labels if one.startswith(study))
     known = list(labels[study])
-    methods = [method for method in SHOWN.get(name, known) if method in known] or known[-1:]
+    wanted = shown_methods(known) if name == "digits" else SHOWN.get(name, known)
+    methods = [method for method in wanted if method in known] or known[-1:]
     runs = representative_runs(scores[scores["study"] == study], methods)
     return representative_text(runs, labels[study], every_run=name == "beta")
 

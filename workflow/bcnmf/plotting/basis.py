@@ -76,7 +76,7 @@ def plot_basis(
     for one, images, n_lines in zip(chosen, pictures, lines, strict=True):
         block = panels[line : line + n_lines].ravel()
         for axes, (topic, image) in zip(block, images.items(), strict=False):
-            _picture(axes, image, topic)
+            draw_picture(axes, image, topic)
         for axes in block[len(images) :]:
             axes.set_axis_off()
         block[0].set_ylabel(
@@ -122,7 +122,8 @@ def _pixel_order(features: pd.Series) -> list[str]:
     return sorted(names, key=numbers.__getitem__)
 
 
-def _picture(axes: Axes, image: np.ndarray, topic: int) -> None:
+def draw_picture(axes: Axes, image: np.ndarray, topic: int) -> None:
+    """Draw one component as an image, scaled by its largest absolute loading."""
     top = float(np.nanmax(np.abs(image))) or 1.0
     signed = bool((image < 0).any())
     axes.imshow(

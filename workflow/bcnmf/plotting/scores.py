@@ -35,6 +35,7 @@ REPRESENTATIONS = {
     "ari_usage": "k-means on usage",
     "ari_usage_share": "k-means on usage share",
     "ari_umap": "k-means on UMAP",
+    "ari_usage_merged": "on usage, clusters\nmerged by majority label",
 }
 _COLUMNS = ("method", "k", "alpha", "seed", "replicate", "score", "value")
 
@@ -92,7 +93,7 @@ def plot_scores(
         )
     methods = methods_in(scores, methods, "scores")
     table = with_settings(scores[scores["method"].isin(methods)], automatic)
-    rows = _rows(table, methods, labels)
+    rows = setting_rows(table, methods, labels)
     marks = method_marks(methods)
     has_units = table["score"].astype(str).str.endswith("_units").any()
     width = DOUBLE_COLUMN if len(shown) > 1 else SINGLE_COLUMN + 0.6
@@ -146,10 +147,13 @@ def with_settings(scores: pd.DataFrame, automatic: Collection[str] = AUTOMATIC) 
     return table.assign(setting_text=texts)
 
 
-def _rows(
-    table: pd.DataFrame, methods: Sequence[str], labels: Mapping[str, str] | None
+def setting_rows(
+    table: pd.DataFrame,
+    methods: Sequence[str],
+    labels: Mapping[str, str] | None,
+    between: str = "\n",
 ) -> list[tuple[tuple[str, str], str]]:
-    """Return ((method, setting), text) from top to bottom."""
+    """Return ((method, setting), text) from top to bottom, for a table of `with_settings`."""
     rows = []
     for method in methods:
         of_method = table[table["method"] == method].drop_duplicates("setting")
@@ -157,7 +161,7 @@ def _rows(
             of_method = of_method.sort_values(["k", "alpha"])
         for row in of_method.itertuples():
             name = shorten(method_label(method, labels), 28)
-            text = f"{name}\n{row.setting_text}" if row.setting_text else name
+            text = f"{name}{between}{row.setting_text}" if row.setting_text else name
             rows.append(((method, row.setting), text))
     return rows
 

@@ -25,6 +25,7 @@ SCORE_LABELS = {
     "ari_usage": "ARI, usage",
     "ari_usage_share": "ARI, usage share",
     "ari_umap": "ARI, UMAP",
+    "ari_usage_merged": "ARI, usage, clusters merged by label",
     "silhouette_usage": "Silhouette, usage",
     "silhouette_usage_share": "Silhouette, usage share",
     "silhouette_umap": "Silhouette, UMAP",
