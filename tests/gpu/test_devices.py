@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from bcnmf import BCNMF
+from bcnmf import BCNMF, CombinedBasisNMF, MultimodalBCNMF, SharedTargetNMF, memory
 
 DEVICES = [
     name
@@ -56,3 +56,71 @@ def test_auto_takes_cuda():
     x, y = pair()
     model = BCNMF(3, solver="mu", max_iter=3, tol=0, device="auto").fit(x, background=y)
     assert model.device_ == "cuda"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "stochastic", "batch_size": 64},
+        {"solver": "safeguarded", "batch_size": 64},
+        {"solver": "safeguarded", "init": "nndsvd"},
+        {"solver": "mu", "loss": "poisson", "batch_size": 64},
+    ],
+    ids=str,
+)
+def test_batches_and_starts_work_there_too(device, settings):
+    x, y = pair()
+    common = {"n_components": 5, "alpha": 0.5, "max_iter": 10, "tol": 0}
+    fits = [
+        BCNMF(**common, **settings, device=where).fit(x, background=y) for where in ("cpu", device)
+    ]
+    np.testing.assert_allclose(fits[1].objective_[-1], fits[0].objective_[-1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("loss", ["poisson", "squared_error"])
+def test_shared_and_target_topics(device, loss):
+    x, y = pair()
+    fits = [
+        SharedTargetNMF(3, 2, loss=loss, max_iter=20, tol=0, device=where).fit(x, background=y)
+        for where in ("cpu", device)
+    ]
+    np.testing.assert_allclose(fits[1].objective_[-1], fits[0].objective_[-1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_variants(device):
+    x, y = pair()
+    blocks = [(side[:, :200], side[:, 200:]) for side in (x, y)]
+    multimodal, combined = (
+        [make(where) for where in ("cpu", device)]
+        for make in (
+            lambda where: MultimodalBCNMF(4, max_iter=10, tol=0, device=where).fit(
+                list(blocks[0]), background=list(blocks[1])
+            ),
+            lambda where: CombinedBasisNMF(4, max_iter=10, tol=0, device=where).fit(
+                x, background=y
+            ),
+        )
+    )
+    for fits in (multimodal, combined):
+        np.testing.assert_allclose(fits[1].objective_[-1], fits[0].objective_[-1], rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+def test_the_estimate_of_memory_covers_what_is_taken(loss, container):
+    rng = np.random.default_rng(0)
+    sides = [
+        container(rng.poisson(0.1, (rows, 3000)).astype(np.float32)) for rows in (20_000, 5000)
+    ]
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    BCNMF(20, loss=loss, solver="mu", max_iter=3, tol=0, device="cuda").fit(
+        sides[0], background=sides[1]
+    )
+    taken = torch.cuda.max_memory_allocated()
+    estimate = memory.required(sides, 20, torch.float32, torch.device("cuda"), loss)
+    assert taken <= estimate <= 4 * taken

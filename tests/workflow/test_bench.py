@@ -178,3 +178,29 @@ def test_a_line_through_proportional_times_has_exponent_one():
     assert line["slope_ns_per_stored_value"] == pytest.approx(2.0)
     assert line["exponent"] == pytest.approx(1.0)
     assert line["r_squared"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "columns"),
+    [
+        (
+            "few_passes.py",
+            ["--seeds", "1", "--cells", "300", "200", "--out", "{out}"],
+            {"k", "alpha", "seed", "full_passes_to_1_percent", "gap_after_3", "gap_after_12"},
+        ),
+        (
+            "contrast_grid.py",
+            ["--betas", "1", "--data-seeds", "0", "--ks", "2", "--alphas", "1.5",
+             "--out", "{out}/contrast_grid.tsv"],
+            {"beta", "k", "alpha", "solver", "ari", "converged", "kkt_residual"},
+        ),
+    ],
+)  # fmt: skip
+def test_comparisons_of_solvers_write_their_tables(tmp_path, script, arguments, columns):
+    command = [sys.executable, str(FOLDER / script)]
+    command += [argument.format(out=tmp_path) for argument in arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / script.replace(".py", ".tsv"), sep="\t")
+    assert columns <= set(table)
+    assert len(table) > 1
