@@ -301,10 +301,15 @@ def _times(
     high: int,
     product: np.ndarray,
 ) -> None:
-    total = full(tag, components[0].dtype.type(0))
-    for s in range(low, high):
-        total = add_scaled(total, values[s], load(tag, components, index[s]))
-    store(total, product, 0)
+    # Two sums, so that an addition need not wait for the one before it.
+    even = odd = full(tag, components[0].dtype.type(0))
+    paired = low + (high - low) // 2 * 2
+    for s in range(low, paired, 2):
+        even = add_scaled(even, values[s], load(tag, components, index[s]))
+        odd = add_scaled(odd, values[s + 1], load(tag, components, index[s + 1]))
+    if paired < high:
+        even = add_scaled(even, values[paired], load(tag, components, index[paired]))
+    store(add_scaled(even, components[0].dtype.type(1), odd), product, 0)
 
 
 @_compiled
