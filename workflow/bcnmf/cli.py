@@ -39,9 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--alpha", type=float, default=1.0, help="contrast (default: %(default)s)")
     fit.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
     fit.add_argument("--loss", choices=("squared_error", "poisson"), default="squared_error")
-    fit.add_argument(
-        "--solver", choices=("safeguarded", "mu", "stochastic"), default="safeguarded"
-    )
+    fit.add_argument("--solver", choices=("safeguarded", "mu", "stochastic"), default="safeguarded")
     fit.add_argument("--init", choices=("random", "nndsvd"), default="random")
     fit.add_argument("--max-iter", type=int, default=500)
     fit.add_argument("--tol", type=float, default=1e-5)
