@@ -40,6 +40,7 @@ localrules:
     simulations,
     digits,
     mouse,
+    leukemia,
     figures,
     figure_beta,
     figure_digits,
@@ -75,6 +76,11 @@ rule digits:
 rule mouse:
     input:
         group_outputs(ACTIVE.name, "mouse"),
+
+
+rule leukemia:
+    input:
+        group_outputs(ACTIVE.name, "leukemia"),
 
 
 rule figures:

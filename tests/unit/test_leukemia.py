@@ -118,7 +118,7 @@ def test_samples_with_other_genes_are_refused(files):
     key = "filtered_matrices_mex/hg19/genes.tsv"
     members[key] = members[key].replace(b"ENSG00000000005", b"ENSG00000999999")
     miniatures.tar(paths["healthy"], members)
-    with pytest.raises(InputError, match="healthy_donor1.*has other genes"):
+    with pytest.raises(InputError, match=r"healthy_donor1.*has other genes"):
         read_leukemia(paths, gencode)
 
 
@@ -150,7 +150,8 @@ def test_another_species_is_refused(files, tmp_path):
     paths, _ = files
     path = tmp_path / "mouse.gtf"
     path.write_text(
-        'chr1\tx\tgene\t1\t2\t.\t+\t.\tgene_id "ENSMUSG1.1"; gene_type "protein_coding"; gene_name "A";\n'
+        "chr1\tx\tgene\t1\t2\t.\t+\t.\t"
+        'gene_id "ENSMUSG1.1"; gene_type "protein_coding"; gene_name "A";\n'
     )
     with pytest.raises(InputError, match="none of its protein-coding genes is among"):
         read_leukemia(paths, path)

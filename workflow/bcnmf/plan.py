@@ -18,7 +18,8 @@ DETERMINISTIC = frozenset({"pca", "cpca"})
 # What the rules of workflow/rules/preprocess.smk can make.
 DATASETS = re.compile(
     r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein|"
-    r"digits_on_images_(two|ten)(_published)?"
+    r"digits_on_images_(two|ten)(_published)?|"
+    r"leukemia_aml(027|035)(_donor2)?"
 )
 # The paper's simulation; a smaller one is another experiment, with no reported values beside it.
 PAPER_SIMULATION = {
@@ -111,7 +112,9 @@ class Plan:
                     f"{self.sheet_paths['studies']}, study {study!r}, column dataset: {dataset!r} "
                     "is not a data set of the pipeline; allowed: simulation_beta<number>, "
                     "digits_texture, pbmc68k_reduced, mice_protein, digits_on_images_two, "
-                    "digits_on_images_ten (both also with _published), or the path of an .h5ad file"
+                    "digits_on_images_ten (both also with _published), "
+                    "leukemia_aml027, leukemia_aml035 (both also with _donor2), or the path of an "
+                    ".h5ad file"
                 )
 
     def _methods_of(self, study: str) -> list[str]:

@@ -87,3 +87,33 @@ rule digits_on_images:
         share=setting("mnist", "share"),
     script:
         "../scripts/digits_on_images.py"
+
+
+rule leukemia_counts:
+    input:
+        pre=lambda wildcards: part_of("leukemia", f"{wildcards.patient}_pre_transplant")(wildcards),
+        post=lambda wildcards: part_of("leukemia", f"{wildcards.patient}_post_transplant")(
+            wildcards
+        ),
+        healthy=lambda wildcards: part_of(
+            "leukemia", f"frozen_bmmc_healthy_donor{2 if wildcards.donor else 1}"
+        )(wildcards),
+        gencode=part_of("gencode", "annotation"),
+    output:
+        data="results/{config}/datasets/leukemia_{patient}{donor}/{replicate}.h5ad",
+        qc="results/{config}/datasets/leukemia_{patient}{donor}/{replicate}.qc.tsv",
+    log:
+        "results/{config}/logs/datasets/leukemia_{patient}{donor}/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/leukemia_{patient}{donor}/{replicate}.tsv"
+    wildcard_constraints:
+        patient="aml027|aml035",
+        donor="(_donor2)?",
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        code=code("leukemia.py"),
+    script:
+        "../scripts/leukemia.py"
