@@ -6,7 +6,7 @@
 Log1p of counts per 10,000 of the paper's simulation; contrast relative. A fit is scored by the
 adjusted Rand index of k-means with two clusters (random_state 42, n_init 10) on its usages against
 the target programs. "mu" runs 200 iterations, "safeguarded" up to 500 with its own stopping rule;
-both from the same random start.
+both from the same random start. `reduced_objective` has usages that are exact for both.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import torch
 
 from bcnmf import BCNMF, ConvergenceWarning
 from bcnmf.io import write_table
+from bcnmf.matrix import as_matrix
 from bcnmf.metrics import adjusted_rand, kmeans_labels
 from bcnmf.simulate import simulate_counts
+from bcnmf.solvers.safeguarded import Side, evaluate, normalise
 
 SOLVERS = {
     "safeguarded": {},
@@ -62,10 +64,22 @@ def _fits(data: ad.AnnData, arguments: argparse.Namespace) -> Iterator[dict]:
         yield {
             "k": k, "alpha": alpha, "solver": solver, "fit_seed": seed,
             "ari": adjusted_rand(labels, kmeans_labels(usage, 2)),
-            "objective": model.objective_[-1], "n_iter": model.n_iter_,
+            "reduced_objective": _reduced(model, target, background), "n_iter": model.n_iter_,
             "converged": int(model.converged_), "kkt_residual": model.kkt_residual_,
             "processor_seconds": time.process_time() - started,
         }  # fmt: skip
+
+
+def _reduced(model: BCNMF, target: sp.csr_matrix, background: sp.csr_matrix) -> float:
+    """Return the objective at exact usages, which "mu" does not have."""
+    sides = [
+        Side(as_matrix(data, name, torch.float32, torch.device("cpu")), weight)
+        for data, name, weight in zip(
+            (target, background), _SIDES, (1.0, -model.alpha_), strict=True
+        )
+    ]
+    usages = [torch.zeros((side.data.shape[0], model.n_components)) for side in sides]
+    return evaluate(sides, normalise(torch.from_numpy(model.components_)), usages).objective
 
 
 _SIDES = ("target", "background")
@@ -86,6 +100,12 @@ def _summary(table: pd.DataFrame) -> str:
             cells = [f"{row['mean']:.3f} ({row['min']:.3f})" for _, row in scores.iterrows()]
             done = f"{int(fits['converged'].sum())}/{len(fits)}" if solver != "mu" else ""
             lines.append(f"| {beta:g} | {k} | {solver} | " + " | ".join(cells) + f" | {done} |")
+    wide = table.pivot_table(
+        index=["beta", "data_seed", "k", "alpha", "fit_seed"], columns="solver",
+        values="reduced_objective",
+    )  # fmt: skip
+    lower = int((wide["safeguarded"] < wide["mu"]).sum())
+    lines.append(f"\nThe safeguarded fit has the lower objective in {lower} of {len(wide)} pairs.")
     alphas = sorted(table["alpha"].unique())
     head = "| beta | K | solver | " + " | ".join(f"alpha {a:g}" for a in alphas) + " | converged |"
     return "\n".join([head, "|---" * (len(alphas) + 4) + "|", *lines])

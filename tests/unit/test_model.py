@@ -10,6 +10,8 @@ import torch
 from sklearn.base import clone
 
 from bcnmf import BCNMF, NMF, ConvergenceWarning, InputError
+from bcnmf.compiled import leave_threads_to_passes
+from bcnmf.matrix import as_matrix
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.model.ConvergenceWarning")
 
@@ -300,3 +302,17 @@ def test_data_stay_on_disk(tmp_path):
     whole = BCNMF(**settings).fit(x, background=y)
     streamed = BCNMF(**settings, batch_size=8).fit(backed["x"], background=backed["y"])
     np.testing.assert_allclose(streamed.objective_, whole.objective_, rtol=1e-8)
+
+
+def test_torch_has_one_thread_between_compiled_passes_and_its_own_again_afterwards():
+    sparse = as_matrix(sp.eye(4, format="csr"), "x", torch.float32, torch.device("cpu"))
+    dense = as_matrix(np.eye(4), "x", torch.float32, torch.device("cpu"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for sides, inside in (((sparse, None), 1), ((sparse, sparse), 1), ((sparse, dense), 2)):
+            with leave_threads_to_passes(*sides):
+                assert torch.get_num_threads() == inside
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -37,10 +38,17 @@ class CompiledSparseMatrix(Matrix):
         Canonical, non-negative; its arrays are used as they are where their types allow.
     dtype : torch.dtype
         Precision of the factors.
+    threads : int, optional
+        Threads of a pass; as many as torch may use now, if not given.
     """
 
-    def __init__(self, values: sp.csr_matrix, dtype: torch.dtype) -> None:
+    compiled = True
+
+    def __init__(
+        self, values: sp.csr_matrix, dtype: torch.dtype, threads: int | None = None
+    ) -> None:
         self.shape = values.shape
+        self._threads = torch.get_num_threads() if threads is None else threads
         self._dtype = np.dtype(str(dtype).removeprefix("torch."))
         self._pointer = values.indptr.astype(np.int64, copy=False)
         self._index = values.indices.astype(np.int32, copy=False)
@@ -88,7 +96,8 @@ class CompiledSparseMatrix(Matrix):
     def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
         """See `Matrix.rows`."""
         whole = sp.csr_matrix((self._values, self._index, self._pointer), self.shape)
-        return CompiledSparseMatrix(whole[chosen], torch.from_numpy(self._values[:0]).dtype)
+        dtype = torch.from_numpy(self._values[:0]).dtype
+        return CompiledSparseMatrix(whole[chosen], dtype, self._threads)
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
@@ -210,7 +219,7 @@ class CompiledSparseMatrix(Matrix):
             (slice(a, b), (self._pointer[a : b + 1], self._index, self._values))
             for a, b in pairwise(cuts)
         ]
-        threads = min(torch.get_num_threads(), len(work))
+        threads = min(self._threads, len(work))
         if threads == 1:
             yield from (chunk(*one) for one in work)
             return
@@ -220,7 +229,8 @@ class CompiledSparseMatrix(Matrix):
     def _cuts(self, k: int) -> list[int]:
         stored = int(self._pointer[-1])
         accumulated = self.shape[1] * sum(pack_widths(k))
-        chunks = max(1, min(_MOST_CHUNKS, stored // (_VALUES_PER_ACCUMULATED * accumulated)))
+        pairs = round(stored / (2 * _VALUES_PER_ACCUMULATED * accumulated))
+        chunks = 2 * max(1, min(_MOST_CHUNKS // 2, pairs))  # even: as much for two threads each
         ends = np.searchsorted(self._pointer, np.linspace(0, stored, chunks + 1)[1:-1])
         return sorted({0, *map(int, ends), self.shape[0]})
 
@@ -230,6 +240,24 @@ class CompiledSparseMatrix(Matrix):
 
     def _divergence(self, logs: float, modelled: float) -> torch.Tensor:
         return torch.tensor(self.entropy - logs + modelled, dtype=torch.float64)
+
+
+@contextmanager
+def leave_threads_to_passes(*sides: Matrix | None) -> Iterator[None]:
+    """Keep torch to one thread while all data are sparse and on the CPU.
+
+    Between passes there is little to do for it, and its idle threads, which spin for some time in
+    case more work comes, would take the processors from the threads of the passes.
+    """
+    before = torch.get_num_threads()
+    passes = all(side is None or side.compiled for side in sides)
+    try:
+        if passes:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if passes:
+            torch.set_num_threads(before)
 
 
 def _rows(usage: torch.Tensor) -> np.ndarray:

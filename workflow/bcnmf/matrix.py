@@ -60,12 +60,15 @@ class Matrix(ABC):
         Sum and sum of squares of all entries, in float64.
     run_length : int
         How many consecutive rows `rows` had better be asked for at a time.
+    compiled : bool
+        Whether passes are compiled, with threads of their own.
     """
 
     shape: tuple[int, int]
     total: float
     squared_norm: float
     run_length: int = 1
+    compiled: bool = False
 
     @abstractmethod
     def times(self, components: torch.Tensor) -> torch.Tensor:

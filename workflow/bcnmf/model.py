@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from bcnmf import memory
 from bcnmf.checkpoint import Checkpoint
 from bcnmf.checks import check_integer, check_number, check_same_features
+from bcnmf.compiled import leave_threads_to_passes
 from bcnmf.device import resolve_device, resolve_dtype, wide
 from bcnmf.divergence import squared_error
 from bcnmf.errors import InputError
@@ -218,7 +219,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
         target, other = self._pair(X, background)
         self.alpha_ = self._absolute_alpha(target, other)
         saved = Checkpoint(checkpoint, self._identity(target, other))
-        with saved.stopped_between_iterations():
+        with saved.stopped_between_iterations(), leave_threads_to_passes(target, other):
             best = self._best(target, other, saved)
         self._store(best, target, other, device)
         saved.remove()

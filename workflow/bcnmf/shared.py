@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from bcnmf.checks import check_integer, check_number, check_same_features
+from bcnmf.compiled import leave_threads_to_passes
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import given_arrays
@@ -181,16 +182,17 @@ class SharedTargetNMF(BCNMF):
         dtype, device = self._precision_and_device()
         target, other = self._pair(X, background)
         like = torch.empty(0, dtype=dtype, device=device)
-        result = staged.fit(
-            target,
-            other,
-            self.n_shared,
-            self.n_target,
-            self._settings(),
-            like,
-            null=self._null(target, like),
-            given=self._given(target.shape[1], like),
-        )
+        with leave_threads_to_passes(target, other):
+            result = staged.fit(
+                target,
+                other,
+                self.n_shared,
+                self.n_target,
+                self._settings(),
+                like,
+                null=self._null(target, like),
+                given=self._given(target.shape[1], like),
+            )
         self._store(result, target, other, device)
         return self.usage_
 

@@ -138,6 +138,8 @@ class StreamedMatrix(Matrix):
         self._pieces = source.pieces(batch_size)
         self._entropies: dict[int, float] = {}
         self.run_length = source.run_length
+        self.compiled = source.sparse and device.type == "cpu"
+        self._threads = torch.get_num_threads()
         tally = _Tally()
         _one_ahead(source.read, self._pieces, lambda _, values: tally.add(values, dtype))
         tally.check(name)
@@ -164,7 +166,7 @@ class StreamedMatrix(Matrix):
         runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(chosen, ends)]
         parts = [self._load(self._source.piece(slice(*run))) for run in runs]
         values = sp.vstack(parts, format="csr") if self._source.sparse else np.concatenate(parts)
-        return _block(values, self._dtype, self._device)
+        return _block(values, self._dtype, self._device, self._threads)
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
@@ -234,7 +236,8 @@ class StreamedMatrix(Matrix):
         """Call `work(block, rows)` for all blocks in their order."""
 
         def one(piece: _Piece, values: Values) -> None:
-            block, key = _block(values, self._dtype, self._device), piece.rows.start
+            block = _block(values, self._dtype, self._device, self._threads)
+            key = piece.rows.start
             # Compiled blocks keep what no factor changes; they themselves do not last.
             if key in self._entropies:
                 block.entropy = self._entropies[key]
@@ -257,12 +260,14 @@ def _in_precision(values: Values, dtype: torch.dtype) -> Values:
     return np.require(values, numpy_dtype, ["C", "W"])
 
 
-def _block(values: Values, dtype: torch.dtype, device: torch.device) -> Matrix:
+def _block(
+    values: Values, dtype: torch.dtype, device: torch.device, threads: int | None = None
+) -> Matrix:
     """Return checked values as the matrix that `as_matrix` would make of them."""
     if not sp.issparse(values):
         return DenseMatrix(torch.as_tensor(values, dtype=dtype).to(device))
     if device.type == "cpu":
-        return CompiledSparseMatrix(values, dtype)
+        return CompiledSparseMatrix(values, dtype, threads)
     return DeviceSparseMatrix(values, dtype, device)
 
 

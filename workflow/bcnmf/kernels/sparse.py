@@ -70,14 +70,18 @@ def multiplicative_pass(
     row = _buffer(tag, components)
     product = _buffer(tag, components)
     model = _buffer(tag, components)
+    half_eps = components[0].dtype.type(0.5) * eps
     fit = 0.0
     for i in range(samples):
         low, high = pointer[i], pointer[i + 1]
         _times(tag, index, values, components, low, high, product)
-        denominator = full(tag, eps)
-        for a in range(k):
-            denominator = add_scaled(denominator, usage[i, a], load(tag, gram, a))
-        store(denominator, model, 0)
+        even = odd = full(tag, half_eps)
+        for a in range(0, k - 1, 2):
+            even = add_scaled(even, usage[i, a], load(tag, gram, a))
+            odd = add_scaled(odd, usage[i, a + 1], load(tag, gram, a + 1))
+        if k % 2 == 1:
+            even = add_scaled(even, usage[i, k - 1], load(tag, gram, k - 1))
+        store(add_scaled(even, components[0].dtype.type(1), odd), model, 0)
         for a in range(k):
             row[a] = usage[i, a] * product[a] / model[a]
             usage[i, a] = row[a]
@@ -301,15 +305,18 @@ def _times(
     high: int,
     product: np.ndarray,
 ) -> None:
-    # Two sums, so that an addition need not wait for the one before it.
-    even = odd = full(tag, components[0].dtype.type(0))
-    paired = low + (high - low) // 2 * 2
-    for s in range(low, paired, 2):
-        even = add_scaled(even, values[s], load(tag, components, index[s]))
-        odd = add_scaled(odd, values[s + 1], load(tag, components, index[s + 1]))
-    if paired < high:
-        even = add_scaled(even, values[paired], load(tag, components, index[paired]))
-    store(add_scaled(even, components[0].dtype.type(1), odd), product, 0)
+    # Four sums, so that an addition need not wait for the one before it.
+    one = components[0].dtype.type(1)
+    a = b = c = d = full(tag, components[0].dtype.type(0))
+    fours = low + (high - low) // 4 * 4
+    for s in range(low, fours, 4):
+        a = add_scaled(a, values[s], load(tag, components, index[s]))
+        b = add_scaled(b, values[s + 1], load(tag, components, index[s + 1]))
+        c = add_scaled(c, values[s + 2], load(tag, components, index[s + 2]))
+        d = add_scaled(d, values[s + 3], load(tag, components, index[s + 3]))
+    for s in range(fours, high):
+        a = add_scaled(a, values[s], load(tag, components, index[s]))
+    store(add_scaled(add_scaled(a, one, b), one, add_scaled(c, one, d)), product, 0)
 
 
 @_compiled

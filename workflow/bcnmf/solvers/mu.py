@@ -186,7 +186,7 @@ def _contrast(
         (
             squared_error(
                 side.squared_norm,
-                (wide(part.cross) * wide(components)).sum(),
+                _inner_product(part.cross, components),
                 part.usage_gram,
                 gram,
             ),
@@ -194,6 +194,14 @@ def _contrast(
         )
         for (side, weight), part in zip(sides, moments, strict=True)
     )
+
+
+def _inner_product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the sum of products, added up in float64."""
+    product = one * other
+    if product.device.type == "mps":  # no float64 there
+        return wide(product).sum()
+    return product.sum(dtype=torch.float64)
 
 
 def _model(moments: Moments, components: torch.Tensor) -> torch.Tensor:
