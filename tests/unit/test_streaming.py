@@ -129,7 +129,7 @@ def test_blocks_on_an_accelerator_are_stored_for_it(monkeypatch):
     """Torch's sparse products exist on the CPU, too, and stand in for those of a GPU here."""
     x, dtype = sp.csr_matrix(counts(N, 0)), torch.float64
 
-    def block(values, dtype, device, threads):
+    def block(values, dtype, device, threads=None):
         return DeviceSparseMatrix(values, dtype, device)
 
     monkeypatch.setattr(streaming, "_block", block)
