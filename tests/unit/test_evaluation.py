@@ -442,3 +442,37 @@ def test_merged_scores_are_added_where_the_study_asks_for_them():
     assert added.loc["ari_usage_merged", "value"] == pytest.approx(expected)
     rest = asked.scores[~asked.scores["score"].str.endswith("_merged")].reset_index(drop=True)
     pd.testing.assert_frame_equal(rest, plain.scores)
+
+
+def test_the_best_topic_is_scored_for_each_class(evaluated):
+    target, _, fits, tables = evaluated
+    labels = target.obs["group"] == "treated"
+    signed = next(fit for fit in fits if fit.info["method"] == "pca")
+    areas = [roc_auc_score(labels, column) for column in signed.usage.T]
+    assert value_of(tables.scores, "pca", "auroc_best") == pytest.approx(
+        max(max(area, 1 - area) for area in areas)
+    )
+    plain = next(fit for fit in fits if fit.info["method"] == "cpca_auto")
+    areas = [roc_auc_score(labels, column) for column in plain.usage.T]
+    # For two classes each is the other's complement.
+    expected = (max(areas) + max(1 - area for area in areas)) / 2
+    assert value_of(tables.scores, "cpca_auto", "auroc_best") == pytest.approx(expected)
+
+
+def test_topics_are_compared_with_simulated_programs_where_there_are_any(evaluated):
+    target, background, _, tables = evaluated
+    assert not tables.scores["score"].str.startswith("program_").any()
+    simulated = target.copy()
+    simulated.var["program_target_1"] = np.eye(FEATURES)[0]
+    simulated.var["program_target_2"] = np.eye(FEATURES)[1]
+    simulated.var["block"] = ["target_1", "target_2", "shared_1", *["none"] * (FEATURES - 3)]
+    fit = make_fit(target, background)
+    fit.components = np.zeros((3, FEATURES))
+    fit.components[0, :2] = 3, 4
+    fit.components[1, 1] = 1
+    fit.components[2, 2] = 1
+    scores = evaluate([fit], simulated, background, STUDY, 0, bootstrap=10).scores
+    assert value_of(scores, "bcnmf", "program_cosine") == pytest.approx((0.6 + 1) / 2)
+    assert value_of(scores, "bcnmf", "program_cosine_least") == pytest.approx(0.6)
+    energy = np.square(fit.usage.astype(float)).sum(axis=0) * [25, 1, 1]
+    assert value_of(scores, "bcnmf", "shared_leakage") == pytest.approx(energy[2] / energy.sum())

@@ -34,6 +34,7 @@ from bcnmf.metrics import (
     welch_test,
 )
 from bcnmf.seeds import derive_seed
+from bcnmf.truth import program_cosine, shared_genes, shared_leakage, true_programs
 
 ALL_LOADINGS = 1000  # Up to this many features every loading is kept,
 TOP_LOADINGS = 100  # beyond it the strongest of each topic.
@@ -105,6 +106,8 @@ class _Truth:
     labels: np.ndarray
     units: np.ndarray | None
     merged: bool
+    programs: np.ndarray | None
+    shared: np.ndarray | None
 
     @property
     def n_classes(self) -> int:
@@ -139,7 +142,10 @@ def evaluate(
     the majority vote of each unit (`ari_*_units`) and by the 95% bootstrap interval of the
     sample-level index under resampling of whole units (`ari_*_units_low`, `ari_*_units_high`).
     Where the study asks for it, also after clusters with the same majority label were merged
-    (`ari_*_merged`), which uses the labels.
+    (`ari_*_merged`), which uses the labels. `auroc_best` is the AUROC of the best topic's usage for
+    a class, averaged over classes. Where programs were simulated, `program_cosine` and
+    `program_cosine_least` (mean and least over the target programs) and `shared_leakage` compare
+    topics with them, see `bcnmf.truth`; of a model with shared and target topics, the latter alone.
 
     Parameters
     ----------
@@ -201,6 +207,7 @@ def _truth(target: AnnData, study: Mapping[str, Any], replicate: int) -> _Truth:
     units = _column(target, str(unit), "unit") if unit else None
     if units is not None:
         unit_labels(labels, units)
+    programs = true_programs(target.var)
     return _Truth(
         study=str(study["study"]),
         replicate=int(replicate),
@@ -209,6 +216,8 @@ def _truth(target: AnnData, study: Mapping[str, Any], replicate: int) -> _Truth:
         labels=labels,
         units=units,
         merged=study.get("extra_scores") == "merged",
+        programs=programs,
+        shared=None if programs is None else shared_genes(target.var),
     )
 
 
@@ -345,11 +354,29 @@ def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.Data
             rows.append((f"ari_{space}_units", value, n_units))
             rows.append((f"ari_{space}_units_low", low, n_units))
             rows.append((f"ari_{space}_units_high", high, n_units))
+    rows.append(("auroc_best", _best_auroc(fit, truth), n))
+    if truth.programs is not None:
+        cosines = program_cosine(fit.components, truth.programs)
+        rows.append(("program_cosine", float(cosines.mean()), len(cosines)))
+        rows.append(("program_cosine_least", float(cosines.min()), len(cosines)))
+        leakage = shared_leakage(fit.components, fit.usage, truth.shared)
+        rows.append(("shared_leakage", leakage, int(truth.shared.sum())))
     table = pd.DataFrame(rows, columns=["score", "value", "n"])
     table["contrast"] = fit.info.get("contrast") or ""
     table["label"] = truth.label_column
     table["alpha_setting"] = _alpha_setting(fit)
     return _keyed(table, fit, truth)[list(_SCORES)]
+
+
+def _best_auroc(fit: Fit, truth: _Truth) -> float:
+    """Return the mean over classes of the best topic's AUROC for the class.
+
+    The sign of a signed topic means nothing, so its better side counts.
+    """
+    areas = auroc_per_class(fit.usage, truth.labels)[1]
+    if np.min(fit.usage) < 0:
+        areas = np.maximum(areas, 1 - areas)
+    return float(areas.max(axis=1).mean())
 
 
 def _samples(fit: Fit, scored: _Scored, truth: _Truth, widest: int) -> pd.DataFrame:

@@ -32,6 +32,10 @@ SCORE_TITLES = {
     "silhouette_usage": "Silhouette usage",
     "silhouette_usage_share": "Silhouette usage share",
     "silhouette_umap": "Silhouette UMAP",
+    "auroc_best": "AUROC of the best topic",
+    "program_cosine": "Cosine to the true programs, mean",
+    "program_cosine_least": "Cosine to the true programs, least",
+    "shared_leakage": "Energy on shared genes",
 }
 _TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merged")
 _SUMMARY_COLUMNS = (

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
+from bcnmf.truth import PROFILE
 
 _SOURCE = {
     "description": "simulated counts: target programs under shared programs of strength beta",
@@ -74,7 +75,8 @@ def simulate_counts(
         X: counts, float32 CSR, (n_target + n_background) x n_genes, target cells first.
         obs: `side` (target, background), `shared_program` (shared_1 ...), `target_program`
         (target_1 ..., "none" in the background), `library_size`, `cell_noise`.
-        var: `block` (the program whose block holds the gene, or "none"), `gene_noise`.
+        var: `block` (the program whose block holds the gene, or "none"), `gene_noise`,
+        `program_shared_1` ..., `program_target_1` ... (the weights of each program).
         uns: `shared_programs` (n_shared, n_genes), `target_programs` (n_target_programs, n_genes),
         `beta`, `random_state`, `source`.
 
@@ -124,7 +126,7 @@ def simulate_counts(
     return ad.AnnData(
         counts,
         obs=_named(cells, n_shared, n_target_programs),
-        var=_genes(gene_noise, sizes),
+        var=_genes(gene_noise, sizes).assign(**_profiles(shared, target)),
         uns={
             "shared_programs": shared,
             "target_programs": target,
@@ -232,6 +234,16 @@ def _genes(gene_noise: np.ndarray, sizes: dict[str, int]) -> pd.DataFrame:
         {"block": pd.Categorical(blocks), "gene_noise": gene_noise},
         index=[f"gene_{gene + 1}" for gene in range(len(gene_noise))],
     )
+
+
+def _profiles(shared: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the weights of each program by the name of its column."""
+    named = (("shared", shared), ("target", target))
+    return {
+        f"{PROFILE}{label}": weights
+        for kind, programs in named
+        for label, weights in zip(_labels(kind, len(programs)), programs, strict=True)
+    }
 
 
 def _labels(kind: str, number: int) -> list[str]:
