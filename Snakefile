@@ -38,11 +38,15 @@ localrules:
     quick,
     paper,
     simulations,
+    drivers,
     digits,
     mouse,
     leukemia,
+    mixseq,
+    mdd,
     figures,
     figure_beta,
+    figure_drivers,
     figure_digits,
     figure_mouse,
 
@@ -68,6 +72,11 @@ rule simulations:
         group_outputs(ACTIVE.name, "simulation"),
 
 
+rule drivers:
+    input:
+        group_outputs(ACTIVE.name, "drivers"),
+
+
 rule digits:
     input:
         group_outputs(ACTIVE.name, "digits"),
@@ -83,6 +92,16 @@ rule leukemia:
         group_outputs(ACTIVE.name, "leukemia"),
 
 
+rule mixseq:
+    input:
+        group_outputs(ACTIVE.name, "mixseq"),
+
+
+rule mdd:
+    input:
+        group_outputs(ACTIVE.name, "mdd"),
+
+
 rule figures:
     input:
         all_figures(ACTIVE.name),
@@ -91,6 +110,11 @@ rule figures:
 rule figure_beta:
     input:
         figure_files(ACTIVE.name, "simulation", "beta"),
+
+
+rule figure_drivers:
+    input:
+        drivers_figures(ACTIVE.name),
 
 
 rule figure_digits:

@@ -30,7 +30,18 @@ def test_the_score_table_keeps_its_contract(results):
     assert set(scores["study"]) == set(TINY["studies"])
     assert set(scores["method"]) == set(TINY["methods"])
     assert scores.loc[scores["score"].str.startswith("ari"), "value"].between(-1, 1).all()
-    assert (scores["n"] == TINY["simulation"]["n_target"]).all()
+    of_programs = scores["score"].str.startswith("program_")
+    assert (scores.loc[~of_programs, "n"] == TINY["simulation"]["n_target"]).all()
+    assert (scores.loc[of_programs, "n"] == TINY["simulation"]["n_target_programs"]).all()
+
+
+def test_every_fit_is_scored_against_the_truth(results):
+    scores = read_table(results / "tables" / "scores.tsv")
+    fits = scores[scores["score"] == "ari_usage"]
+    for score in ("auroc_best", "program_cosine", "program_cosine_least", "shared_leakage"):
+        of_score = scores[scores["score"] == score]
+        assert len(of_score) == len(fits)
+        assert of_score["value"].between(0, 1).all()
 
 
 def test_a_smaller_simulation_has_no_reported_values_beside_it(results):

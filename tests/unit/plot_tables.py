@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bcnmf.drivers import VARIANTS
+
 BETAS = (0, 1, 2, 4, 8, 16)
 MOUSE_PROTEINS = (
     "DYRK1A_N", "ITSN1_N", "BDNF_N", "NR1_N", "NR2A_N", "pAKT_N", "pBRAF_N", "pCAMKII_N",
@@ -64,6 +66,28 @@ def beta_scores(
                                     "title": f"Count simulation, beta = {beta}",
                                 }
                             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def driver_scores(replicates: int = 2, seeds: int = 1) -> pd.DataFrame:
+    """Scores of the drivers: K varied on every data set, alpha on the base."""
+    rng = np.random.default_rng(5)
+    one = [("nmf", k, np.nan) for k in (2, 7)] + [("bcnmf", k, 2.0) for k in (2, 7)]
+    one += [("cpca_auto", k, alpha) for k in (2, 7) for alpha in (0.7, 3.1, 15.0)]
+    grid = one + [("bcnmf", k, alpha) for k in (2, 7) for alpha in (1.0, 5.0)]
+    rows = []
+    for name in ("base", *VARIANTS):
+        for replicate in range(replicates):
+            for method, k, alpha in grid if name == "base" else one:
+                for seed in range(1 if method == "cpca_auto" else seeds):
+                    actual = alpha * (1 + 0.05 * replicate) if method == "cpca_auto" else alpha
+                    rows.append(
+                        {
+                            "study": f"drivers_{name}", "method": method, "k": k, "alpha": actual,
+                            "seed": seed, "replicate": replicate, "score": "ari_usage",
+                            "value": rng.uniform(0, 1),
+                        }
+                    )  # fmt: skip
     return pd.DataFrame(rows)
 
 

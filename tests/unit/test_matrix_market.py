@@ -60,7 +60,8 @@ def test_tabs_and_a_last_line_without_an_end_are_read():
     np.testing.assert_array_equal(read(content).toarray(), values.toarray())
 
 
-def test_memory_is_that_of_what_is_kept():
+def test_memory_is_that_of_what_is_kept(monkeypatch):
+    monkeypatch.setattr(matrix_market, "_BLOCK", 1 << 18)
     values = drawn(20_000, 50)
     content = gzip.compress(text_of(values), 1)
     samples = np.zeros(20_000, bool)
@@ -72,7 +73,7 @@ def test_memory_is_that_of_what_is_kept():
     tracemalloc.stop()
     assert found.shape == (2000, 50)
     # Beside a block of text and its table, which do not grow with the file.
-    assert peak < 8 * (found.data.nbytes + found.indices.nbytes) + 4 * matrix_market._BLOCK
+    assert peak < 8 * (found.data.nbytes + found.indices.nbytes) + 8 * matrix_market._BLOCK
 
 
 GOOD = text_of(drawn())
@@ -113,3 +114,49 @@ def test_a_stream_that_was_cut_short_is_refused():
     packed = gzip.compress(GOOD)[:-30]
     with gzip.open(io.BytesIO(packed)) as stream, pytest.raises(InputError, match="cut short"):
         read_counts(stream, "file.mtx.gz")
+
+
+HEAD = b"%%MatrixMarket matrix coordinate integer general\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD.replace(b"integer", b"complex"), "expected a Matrix Market file"),
+        (HEAD + b"2 2 2\n1 1 3 9\n2 2 1 9\n", "more than 'row column count'"),
+        (HEAD + b"2 2 2\n1 1 3\n2 2 1 9\n", "not 'row column count'"),
+        (HEAD + b"2 2 2\n1 1\n2 2\n", "are no counts, for instance nan"),
+        (HEAD + b"2 2 1\n1 1 3\n2 2 1\n", "more entries than the 1 that its header states"),
+        (HEAD + b"2 -2 1\n1 1 3\n", "which no matrix of counts has"),
+        (HEAD + b"9999999999 2 1\n1 1 3\n", "which no matrix of counts has"),
+        (HEAD + b"2 2 5\n1 1 3\n", "2 x 2 with 5 entries, which no matrix"),
+    ],
+)
+def test_sizes_and_lines_that_cannot_be_are_refused(content, message):
+    with pytest.raises(InputError, match=f"file.mtx.*{message}"):
+        read(content)
+
+
+def test_a_file_without_ends_of_lines_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(matrix_market, "_BLOCK", 1 << 12)
+    with pytest.raises(InputError, match="a line of more than 65536 bytes"):
+        read(HEAD + b"2 2 1\n" + b"1" * 10**6)
+
+
+def test_entries_in_any_order_are_read(monkeypatch):
+    values = drawn()
+    lines = text_of(values).splitlines(keepends=True)
+    shuffled = np.random.default_rng(0).permutation(lines[3:]).tolist()
+    for part in (1 << 20, 7):
+        monkeypatch.setattr(matrix_market, "_PART", part)
+        found = read(b"".join(lines[:3] + shuffled))
+        np.testing.assert_array_equal(found.toarray(), values.toarray())
+        assert found.has_canonical_format
+        half = np.arange(30) % 2 == 0
+        found = read(b"".join(lines[:3] + shuffled), samples=half)
+        np.testing.assert_array_equal(found.toarray(), values.toarray()[half])
+
+
+def test_more_entries_than_there_is_room_for_are_refused():
+    with pytest.raises(InputError, match=r"states 100000000000000 entries.*no room"):
+        read(HEAD + b"10000000 10000000 100000000000000\n1 1 1\n")

@@ -70,6 +70,21 @@ def test_reported_values_are_for_simulations_of_the_papers_size():
     assert smaller.as_in_paper("mouse")
 
 
+def test_variants_of_the_simulation_are_studies_of_their_own(tmp_path):
+    drivers = plan({"studies": ["drivers"]})
+    assert drivers.replicates("drivers_rare5") == list(range(5))
+    assert {run.method for run in drivers.runs("drivers_rare5", 0)} == {
+        "nmf", "cpca_auto", "bcnmf", "bcnmf_safeguarded", "shared_target",
+    }  # fmt: skip
+    grid = {(r.k, r.alpha) for r in drivers.runs("drivers_base", 0) if r.method == "bcnmf"}
+    assert grid == {(k, alpha) for k in (2, 7, 10) for alpha in ("1", "1.5", "2", "5")}
+    assert not drivers.as_in_paper("drivers_depth3")
+    assert not any(study.startswith("drivers") for study in plan().study_ids())
+    sheets = studies_sheet(tmp_path, dataset="simulation_depth7_beta8")
+    with pytest.raises(InputError, match=r"'simulation_depth7_beta8' is not .*variants: .*depth3"):
+        plan({"studies": ["mine"]}, sheets)
+
+
 def studies_sheet(tmp_path, **changes):
     row = {
         "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",

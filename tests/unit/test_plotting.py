@@ -16,10 +16,12 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 
 from bcnmf import InputError
+from bcnmf.drivers import DRIVERS, TOPICS_AT, VARIANTS
 from bcnmf.plotting import style
 from bcnmf.plotting.basis import component_images, plot_basis
 from bcnmf.plotting.beta import beta_means, plot_beta
 from bcnmf.plotting.digits import component_columns, plot_digits, shown_methods, split_means
+from bcnmf.plotting.drivers import plot_drivers, reference_text
 from bcnmf.plotting.embedding import plot_embedding
 from bcnmf.plotting.loadings import loading_grid, plot_loadings
 from bcnmf.plotting.mouse import plot_mouse, unit_means
@@ -48,6 +50,7 @@ from plot_tables import (
     REPORTED,
     beta_scores,
     digit_tables,
+    driver_scores,
     mouse_scores,
     study_tables,
 )
@@ -438,6 +441,65 @@ def test_beta_needs_a_beta(mouse):
         plot_beta(mouse_scores())
     figure = plot_beta(mouse_scores(), betas={"mouse": 3.5})
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["3.5"]
+
+
+# --- drivers -----------------------------------------------------------------
+
+
+VARIANTS_OF = {f"drivers_{variant or 'base'}": variant for variant in ("", *VARIANTS)}
+
+
+def test_driver_points_and_error_bars_by_hand():
+    table = driver_scores(replicates=3, seeds=2)
+    figure = plot_drivers(table, VARIANTS_OF)
+    axes = next(axes for axes in figure.axes if axes.get_title() == "Deeper target")
+    rows = table.query("method == 'bcnmf' and k == 2 and alpha == 2 and score == 'ari_usage'")
+    by_set = rows.groupby(["study", "replicate"])["value"].mean()
+    levels = [by_set[f"drivers_{name}"] for name in ("base", "depth3", "depth10")]
+    container = next(c for c in axes.containers if c.lines[0].get_gid() == "mean bcnmf")
+    np.testing.assert_allclose(
+        np.array(container.lines[0].get_ydata(), dtype=float), [v.mean() for v in levels]
+    )
+    segments = np.array(container.lines[2][0].get_segments())
+    np.testing.assert_allclose(segments[:, 1, 1] - segments[:, 0, 1], [2 * v.std() for v in levels])
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "3", "10"]
+
+
+def test_every_driver_has_a_panel_and_methods_without_alpha_a_level():
+    figure = plot_drivers(driver_scores(), VARIANTS_OF, labels={"bcnmf": "Ours"})
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == [
+        *[driver.title for driver in DRIVERS], *TOPICS_AT.values(), "Contrast, K = 2",
+        "Contrast, K = 7",
+    ]  # fmt: skip
+    contrast = next(axes for axes in figure.axes if axes.get_title() == "Contrast, K = 2")
+    assert gids(contrast, "level nmf")
+    assert gids(contrast, "level cpca_auto")
+    assert not gids(contrast, "level bcnmf")
+    assert [t.get_text() for t in contrast.get_xticklabels()] == ["1", "2", "5"]
+    assert "Ours" in texts(figure)
+    check_layout(figure)
+
+
+def test_drivers_that_were_not_run_are_left_out():
+    table = driver_scores(replicates=1, seeds=1)
+    few = table[table["study"].isin(["drivers_base", "drivers_lacks1"]) & (table["k"] == 2)]
+    few = few[few["method"] != "bcnmf"]
+    figure = plot_drivers(few, VARIANTS_OF)
+    assert [axes.get_title() for axes in figure.axes] == ["Background lacks a program"]
+    assert "one data set a point" in texts(figure)
+    check_layout(figure)
+    with pytest.raises(InputError, match="no driver has two levels; found the variants ''"):
+        plot_drivers(few[few["study"] == "drivers_base"], VARIANTS_OF)
+    with pytest.raises(InputError, match="no row of the score ari_umap of a study of the drivers"):
+        plot_drivers(table, VARIANTS_OF, score="ari_umap")
+
+
+def test_reference_is_what_most_data_sets_were_fitted_with():
+    assert reference_text(driver_scores(), ["bcnmf", "cpca_auto", "nmf"]) == (
+        "Unless varied: bcNMF with K = 2, α = 2; cPCA (automatic alpha) with K = 2, the middle "
+        "automatic α of each data set; NMF with K = 2; all replicates and seeds."
+    )
 
 
 # --- scores ------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 
 TARGETS = [
-    "all", "quick", "paper", "simulations", "digits", "mouse", "figures", "figure_beta",
-    "figure_digits", "figure_mouse",
+    "all", "quick", "paper", "simulations", "drivers", "digits", "mouse", "figures",
+    "figure_beta", "figure_drivers", "figure_digits", "figure_mouse",
 ]  # fmt: skip
 
 
@@ -65,6 +65,20 @@ def test_the_digits_figures_are_those_of_the_chosen_studies(workflow):
     texture = workflow("-n", "figure_digits", "--config", "studies=digits_texture").stdout
     assert "figures/digits_texture/basis.pdf" in texture
     assert "digits_two" not in texture
+
+
+def test_drivers_run_by_name_and_not_with_the_paper(workflow):
+    assert "drivers" not in workflow("-n", "paper").stdout
+    done = workflow("-n", "figure_drivers", "--configfile", str(ROOT / "config" / "drivers.yaml"))
+    assert done.returncode == 0, done.output
+    for replicate in range(5):
+        assert f"results/drivers/datasets/simulation_rare5_beta8/{replicate}.h5ad" in done.stdout
+    assert "results/drivers/figures/drivers/drivers.pdf" in done.stdout
+    assert "results/drivers/figures/drivers/drivers_auroc.pdf" in done.stdout
+    # Alpha is varied on the base simulation alone.
+    assert "fits/drivers_base/0/bcnmf_safeguarded/k10_alpha5_seed0.npz" in done.stdout
+    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha2_seed0.npz" in done.stdout
+    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha5" not in done.stdout
 
 
 def test_one_job_is_one_fit(workflow):

@@ -360,7 +360,7 @@ def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.Data
         rows.append(("program_cosine", float(cosines.mean()), len(cosines)))
         rows.append(("program_cosine_least", float(cosines.min()), len(cosines)))
         leakage = shared_leakage(fit.components, fit.usage, truth.shared)
-        rows.append(("shared_leakage", leakage, int(truth.shared.sum())))
+        rows.append(("shared_leakage", leakage, n))
     table = pd.DataFrame(rows, columns=["score", "value", "n"])
     table["contrast"] = fit.info.get("contrast") or ""
     table["label"] = truth.label_column

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bcnmf.drivers import BASE, SIMULATION, VARIANTS, variant_of
 from bcnmf.errors import InputError
 from bcnmf.sheets import check_settings, load_sheet, load_yaml, nearest
 
@@ -17,9 +18,10 @@ from bcnmf.sheets import check_settings, load_sheet, load_yaml, nearest
 DETERMINISTIC = frozenset({"pca", "cpca"})
 # What the rules of workflow/rules/preprocess.smk can make.
 DATASETS = re.compile(
-    r"simulation_beta[0-9]+([.][0-9]+)?|digits_texture|pbmc68k_reduced|mice_protein|"
+    rf"{SIMULATION.pattern}|"
+    r"digits_texture|pbmc68k_reduced|mice_protein|"
     r"digits_on_images_(two|ten)(_published)?|"
-    r"leukemia_aml(027|035)(_donor2)?"
+    r"leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
 )
 # The paper's simulation; a smaller one is another experiment, with no reported values beside it.
 PAPER_SIMULATION = {
@@ -111,10 +113,11 @@ class Plan:
                 raise InputError(
                     f"{self.sheet_paths['studies']}, study {study!r}, column dataset: {dataset!r} "
                     "is not a data set of the pipeline; allowed: simulation_beta<number>, "
+                    f"simulation_<variant>_beta<number> (variants: {', '.join(VARIANTS)}), "
                     "digits_texture, pbmc68k_reduced, mice_protein, digits_on_images_two, "
                     "digits_on_images_ten (both also with _published), "
-                    "leukemia_aml027, leukemia_aml035 (both also with _donor2), or the path of an "
-                    ".h5ad file"
+                    "leukemia_aml027, leukemia_aml035 (both also with _donor2), mixseq, mdd, or "
+                    "the path of an .h5ad file"
                 )
 
     def _methods_of(self, study: str) -> list[str]:
@@ -254,8 +257,9 @@ class Plan:
     def as_in_paper(self, study: str) -> bool:
         """Whether a study has the paper's size, so that reported values may stand beside ours."""
         dataset = self.all_studies.loc[study, "dataset"]
-        if dataset.startswith("simulation_"):
-            return dict(self.settings["simulation"]) == PAPER_SIMULATION
+        variant = variant_of(dataset)
+        if variant is not None:
+            return variant == BASE and dict(self.settings["simulation"]) == PAPER_SIMULATION
         if dataset.startswith("digits_on_images_"):
             return self.settings["mnist"]["share"] == PAPER_SHARE
         return True

@@ -17,8 +17,10 @@ def true_programs(var: pd.DataFrame) -> np.ndarray | None:
     Parameters
     ----------
     var : DataFrame
-        Features, with columns ``program_target_1``, ... where they were simulated.
+        Features, with columns ``block`` and ``program_target_1``, ... where they were simulated.
     """
+    if BLOCK not in var:
+        return None
     names = [name for name in var.columns if str(name).startswith(PROFILE + TARGET)]
     return var[names].to_numpy(dtype=np.float64).T if names else None
 

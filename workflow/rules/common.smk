@@ -10,6 +10,7 @@ SCRIPTS = WORKFLOW / "scripts"
 # Scripts get the search path of this process, inside conda environments too.
 sys.path.insert(0, str(WORKFLOW))
 
+from bcnmf.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
 from bcnmf.plan import Plan, Run, as_list
 from bcnmf.provenance import code_digest
@@ -164,6 +165,12 @@ def registered(wildcards) -> dict:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     return {"bytes": entry.bytes, "sha256": entry.sha256}
+
+
+def simulated_as(wildcards) -> dict:
+    """Return what a data set is simulated with: the configuration's sizes, changed by its variant."""
+    sizes = plan_of(wildcards).settings["simulation"]
+    return simulation_arguments(sizes, wildcards.variant.removeprefix("_"))
 
 
 def dataset_file(wildcards) -> str:

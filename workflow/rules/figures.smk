@@ -24,6 +24,45 @@ rule draw_beta:
         "../scripts/figures/beta.py"
 
 
+rule draw_drivers:
+    input:
+        scores=lambda wildcards: [
+            f"results/{wildcards.config}/tables/studies/{study}.scores.tsv"
+            for study in group_studies(wildcards.config, wildcards.study)
+        ],
+    output:
+        **drawn("drivers"),
+    log:
+        "results/{config}/logs/figures/{study}/drivers.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/drivers.tsv"
+    wildcard_constraints:
+        study="drivers",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/drivers.py"),
+        labels=method_labels,
+        variants=variants_of_drivers,
+        score="ari_usage",
+    script:
+        "../scripts/figures/drivers.py"
+
+
+use rule draw_drivers as draw_drivers_auroc with:
+    output:
+        **drawn("drivers_auroc"),
+    log:
+        "results/{config}/logs/figures/{study}/drivers_auroc.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/drivers_auroc.tsv"
+    params:
+        code=code("figures/drivers.py"),
+        labels=method_labels,
+        variants=variants_of_drivers,
+        score="auroc_best",
+
+
 rule draw_scores:
     input:
         scores="results/{config}/tables/studies/{study}.scores.tsv",

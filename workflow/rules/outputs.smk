@@ -42,6 +42,8 @@ def all_figures(config_name: str) -> list[str]:
     files = [path for study in plan.study_ids() for path in study_figures(config_name, study)]
     if plan.study_ids("simulation"):
         files += figure_files(config_name, "simulation", "beta")
+    if plan.study_ids("drivers"):
+        files += drivers_figures(config_name)
     return files
 
 
@@ -52,7 +54,23 @@ def group_outputs(config_name: str, group: str) -> list[str]:
     files += [path for study in studies for path in study_figures(config_name, study)]
     if group == "simulation":
         files += figure_files(config_name, "simulation", "beta")
+    if group == "drivers":
+        files += drivers_figures(config_name)
     return files
+
+
+def drivers_figures(config_name: str) -> list[str]:
+    names = ("drivers", "drivers_auroc")
+    return [path for name in names for path in figure_files(config_name, "drivers", name)]
+
+
+def variants_of_drivers(wildcards) -> dict:
+    """Return the variant of the simulation that each study of the drivers has."""
+    plan = plan_of(wildcards)
+    return {
+        study: variant_of(plan.study(study)["dataset"])
+        for study in group_studies(wildcards.config, wildcards.study)
+    }
 
 
 def digits_figures(config_name: str) -> list[str]:

@@ -3,18 +3,19 @@
 
 rule simulate:
     output:
-        "results/{config}/datasets/simulation_beta{beta}/{replicate}.h5ad",
+        "results/{config}/datasets/simulation{variant}_beta{beta}/{replicate}.h5ad",
     log:
-        "results/{config}/logs/datasets/simulation_beta{beta}/{replicate}.log",
+        "results/{config}/logs/datasets/simulation{variant}_beta{beta}/{replicate}.log",
     benchmark:
-        "results/{config}/benchmarks/datasets/simulation_beta{beta}/{replicate}.tsv"
+        "results/{config}/benchmarks/datasets/simulation{variant}_beta{beta}/{replicate}.tsv"
     wildcard_constraints:
+        variant=f"(_({'|'.join(VARIANTS)}))?",
         beta="[0-9]+([.][0-9]+)?",
     conda:
         "../../envs/data.yaml"
     params:
         code=code("simulate.py"),
-        sizes=setting("simulation"),
+        sizes=simulated_as,
     script:
         "../scripts/simulate.py"
 
@@ -117,3 +118,50 @@ rule leukemia_counts:
         code=code("leukemia.py"),
     script:
         "../scripts/leukemia.py"
+
+
+rule mixseq_counts:
+    input:
+        idasanutlin=part_of("mixseq", "idasanutlin"),
+        dmso=part_of("mixseq", "dmso"),
+        mutations=part_of("depmap_19q3", "mutations"),
+        cell_lines=part_of("depmap_19q3", "cell_lines"),
+    output:
+        data="results/{config}/datasets/mixseq/{replicate}.h5ad",
+        qc="results/{config}/datasets/mixseq/{replicate}.qc.tsv",
+    log:
+        "results/{config}/logs/datasets/mixseq/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/mixseq/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        code=code("mixseq.py"),
+    script:
+        "../scripts/mixseq.py"
+
+
+rule mdd_counts:
+    input:
+        matrix=part_of("mdd", "matrix"),
+        genes=part_of("mdd", "genes"),
+        cells=part_of("mdd", "cells"),
+        donors=part_of("mdd", "donors"),
+        gencode=part_of("gencode", "annotation"),
+    output:
+        data="results/{config}/datasets/mdd/{replicate}.h5ad",
+        qc="results/{config}/datasets/mdd/{replicate}.qc.tsv",
+    log:
+        "results/{config}/logs/datasets/mdd/{replicate}.log",
+    benchmark:
+        "results/{config}/benchmarks/datasets/mdd/{replicate}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        code=code("mdd.py"),
+    script:
+        "../scripts/mdd.py"

@@ -52,6 +52,7 @@ rule report:
             study
             for study in plan_of(wildcards).study_ids()
             if not plan_of(wildcards).as_in_paper(study)
+            and study in set(plan_of(wildcards).reported["study"])
         ],
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}

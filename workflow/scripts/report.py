@@ -6,12 +6,21 @@ from pathlib import Path
 from bcnmf.io import read_table
 from bcnmf.job import logged
 from bcnmf.plotting.digits import shown_methods
+from bcnmf.plotting.drivers import reference_text
 from bcnmf.plotting.representative import representative_runs, representative_text
 from bcnmf.report import write_report
 
 # Title, and what a reader who cannot see the figure is told.
 FIGURES = {
     "beta": ("Scores against beta", "Lines of adjusted Rand index against beta for each method"),
+    "drivers": (
+        "What drives success",
+        "Lines of adjusted Rand index against levels of each driver",
+    ),
+    "drivers_auroc": (
+        "What drives success, topic by topic",
+        "Lines of AUROC of the best topic against levels of each driver",
+    ),
     "scores": ("Scores", "Bars of adjusted Rand index for each method, with runs as dots"),
     "embedding": ("UMAP of the usages", "Two-dimensional maps of the samples, one for each method"),
     "usages": ("Usages", "Scatter of the samples in two topics, one panel for each method"),
@@ -29,6 +38,10 @@ SHOWN = {"mouse": ("nmf", "bcnmf"), "loadings": ("bcnmf",)}
 
 def shown_fits(name, study, scores, labels):
     """Return the sentences of a caption that say which fits a figure shows."""
+    if name.startswith("drivers"):
+        members = [row["study"] for row in snakemake.params.studies if row["group"] == study]
+        names = labels[members[0]]
+        return reference_text(scores[scores["study"].isin(members)], list(names), names)
     if study not in labels:  # a figure across the studies of a group, all with the same settings
         study = next(one for one in labels if one.startswith(study))
     known = list(labels[study])

@@ -17,9 +17,12 @@ import scipy.sparse as sp
 
 from bcnmf.errors import InputError
 
-_BLOCK = 1 << 24
+_BLOCK, _PART = 1 << 22, 1 << 16
 _LARGEST_COUNT = 1e9
+# Longer than any line about the file; more rows or columns than any study has.
+_LONGEST_LINE, _LARGEST_SIDE = 1 << 16, 10**7
 _BANNER = b"%%matrixmarket matrix coordinate"
+_FIELDS = (b"integer", b"real")
 _AGAIN = "delete the file and fetch it again"
 # What gzip, tar and zip streams raise when they are cut short or overwritten.
 STREAM_FAULTS = (EOFError, OSError, zlib.error)
@@ -69,6 +72,10 @@ def read_counts(
         return _collected(stream, place, shape, stated, (features, samples), progress)
     except STREAM_FAULTS as error:
         raise InputError(f"{place}: damaged or cut short ({error}); {_AGAIN}") from error
+    except MemoryError as error:
+        raise InputError(
+            f"{place}: states {stated} entries, for which this machine has no room ({error})"
+        ) from error
 
 
 def _collected(
@@ -82,13 +89,17 @@ def _collected(
     new_feature, new_sample = (
         _renumbered(mask, size) for mask, size in zip(masks, shape, strict=True)
     )
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    kept = _Entries(stated, all_wanted=all(mask is None or mask.all() for mask in masks))
     seen = 0
-    for block in _blocks(stream):
+    for block in _blocks(stream, place):
         feature, sample, count = _parse(block, place, shape)
         seen += len(count)
+        if seen > stated:
+            raise InputError(
+                f"{place}: holds more entries than the {stated} that its header states; {_AGAIN}"
+            )
         wanted = (new_feature[feature] >= 0) & (new_sample[sample] >= 0) & (count > 0)
-        kept.append((new_feature[feature[wanted]], new_sample[sample[wanted]], count[wanted]))
+        kept.add(new_feature[feature[wanted]], new_sample[sample[wanted]], count[wanted])
         if progress is not None:
             progress(seen, stated)
     if seen != stated:
@@ -99,34 +110,42 @@ def _collected(
 
 
 def _header(stream: BinaryIO, place: str) -> tuple[tuple[int, int], int]:
-    banner = stream.readline().lower()
+    banner = stream.readline(_LONGEST_LINE).lower()
     words = banner.split()
-    if not banner.startswith(_BANNER) or len(words) != 5 or words[3] == b"pattern":
+    if not banner.startswith(_BANNER) or len(words) != 5 or words[3] not in _FIELDS:
         raise InputError(
             f"{place}: begins with {banner[:60]!r}; expected a Matrix Market file, "
             "'%%MatrixMarket matrix coordinate integer general'"
         )
     if words[4] != b"general":
         raise InputError(f"{place}: is {words[4].decode()}; expected a general matrix")
-    line = stream.readline()
+    line = stream.readline(_LONGEST_LINE)
     while line.startswith(b"%") or (line and not line.strip()):
-        line = stream.readline()
+        line = stream.readline(_LONGEST_LINE)
     try:
         rows, columns, entries = map(int, line.split())
     except ValueError as error:
         raise InputError(
             f"{place}: its size is given as {line[:60]!r}; expected rows, columns and entries"
         ) from error
+    sides_fit = min(rows, columns) >= 0 and max(rows, columns) <= _LARGEST_SIDE
+    if not sides_fit or not 0 <= entries <= rows * columns:
+        raise InputError(
+            f"{place}: its size is given as {rows} x {columns} with {entries} entries, which no "
+            f"matrix of counts has; {_AGAIN}"
+        )
     return (rows, columns), entries
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+def _blocks(stream: BinaryIO, place: str) -> Iterator[bytes]:
     """Yield whole lines, many at a time."""
     rest = b""
     while block := stream.read(_BLOCK):
         cut = block.rfind(b"\n") + 1
         if cut == 0:
             rest += block
+            if len(rest) > _LONGEST_LINE:
+                raise InputError(f"{place}: a line of more than {_LONGEST_LINE} bytes; {_AGAIN}")
             continue
         yield rest + block[:cut]
         rest = block[cut:]
@@ -148,6 +167,8 @@ def _parse(
         raise InputError(
             f"{place}: a line that is not 'row column count' ({error}); {_AGAIN}"
         ) from error
+    if not isinstance(table.index, pd.RangeIndex):  # what pandas makes of further fields
+        raise InputError(f"{place}: lines with more than 'row column count'; {_AGAIN}")
     feature, sample = table["feature"].to_numpy() - 1, table["sample"].to_numpy() - 1
     count = table["count"].to_numpy()
     outside = (feature < 0) | (feature >= shape[0]) | (sample < 0) | (sample >= shape[1])
@@ -173,26 +194,61 @@ def _renumbered(mask: np.ndarray | None, size: int) -> np.ndarray:
     return np.where(mask, np.cumsum(mask) - 1, -1).astype(np.int32)
 
 
-def _assembled(
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]], shape: tuple[int, int], place: str
-) -> sp.csr_matrix:
-    """Put blocks of entries together, freeing each as it is used."""
-    stored = sum(len(count) for _, _, count in kept)
+class _Entries:
+    """Entries in the order of the file, in arrays with room for more.
+
+    Parameters
+    ----------
+    most : int
+        Entries of the file.
+    all_wanted : bool
+        Make room for them at once; else it grows by halves.
+    """
+
+    def __init__(self, most: int, all_wanted: bool) -> None:
+        room = most if all_wanted else min(most, _PART)
+        self._most = most
+        self.feature, self.sample = np.empty(room, np.int32), np.empty(room, np.int32)
+        self.count = np.empty(room, np.float32)
+        self.stored = 0
+        self.by_sample = True
+
+    def add(self, feature: np.ndarray, sample: np.ndarray, count: np.ndarray) -> None:
+        new = slice(self.stored, self.stored + len(count))
+        if new.stop > len(self.count):
+            room = min(self._most, max(new.stop, len(self.count) * 3 // 2))
+            for name in ("feature", "sample", "count"):
+                setattr(self, name, _with_room(getattr(self, name)[: self.stored], room))
+        self.feature[new], self.sample[new], self.count[new] = feature, sample, count
+        # The last one of before, too.
+        joined = self.sample[max(0, new.start - 1) : new.stop]
+        self.by_sample = self.by_sample and bool((joined[1:] >= joined[:-1]).all())
+        self.stored = new.stop
+
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield views of some entries at a time."""
+        for start in range(0, self.stored, _PART):
+            part = slice(start, min(start + _PART, self.stored))
+            yield self.feature[part], self.sample[part], self.count[part]
+
+
+def _with_room(values: np.ndarray, room: int) -> np.ndarray:
+    wider = np.empty(room, values.dtype)
+    wider[: len(values)] = values
+    return wider
+
+
+def _assembled(kept: _Entries, shape: tuple[int, int], place: str) -> sp.csr_matrix:
+    """Make CSR of the entries: of their own arrays, if they are sorted by sample."""
     pointer = np.zeros(shape[0] + 1, dtype=np.int64)
-    for _, sample, _ in kept:
+    for _, sample, _ in kept.parts():
         pointer[1:] += np.bincount(sample, minlength=shape[0])
     np.cumsum(pointer, out=pointer)
-    index, values = np.empty(stored, np.int32), np.empty(stored, np.float32)
-    following = pointer[:-1].copy()
-    kept.reverse()
-    while kept:
-        feature, sample, count = kept.pop()
-        order = np.argsort(sample, kind="stable")
-        sample = sample[order]
-        first = np.searchsorted(sample, sample)
-        at = following[sample] + np.arange(len(sample)) - first
-        index[at], values[at] = feature[order], count[order]
-        following += np.bincount(sample, minlength=shape[0])
+    if kept.by_sample:
+        index, values = kept.feature[: kept.stored], kept.count[: kept.stored]
+        kept.sample = np.empty(0, np.int32)
+    else:
+        index, values = _sorted_by_sample(kept, pointer)
     counts = sp.csr_matrix((values, index, pointer), shape=shape)
     counts.sort_indices()
     repeated = np.diff(counts.indices) == 0
@@ -204,3 +260,16 @@ def _assembled(
             f"column; {_AGAIN}"
         )
     return counts
+
+
+def _sorted_by_sample(kept: _Entries, pointer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    index, values = np.empty(kept.stored, np.int32), np.empty(kept.stored, np.float32)
+    following = pointer[:-1].copy()
+    for feature, sample, count in kept.parts():
+        order = np.argsort(sample, kind="stable")
+        sample = sample[order]
+        first = np.searchsorted(sample, sample)
+        at = following[sample] + np.arange(len(sample)) - first
+        index[at], values[at] = feature[order], count[order]
+        following += np.bincount(sample, minlength=len(following))
+    return index, values

@@ -43,7 +43,7 @@ _SOURCE = {
     "citation": (
         "McFarland et al. 2020, Multiplexed single-cell transcriptional response profiling to "
         "define cancer vulnerabilities and therapeutic mechanism of action, Nature Communications "
-        "11:4296, doi:10.1038/s41467-020-17440-w; mutations: DepMap 19Q3, "
+        "11:4296, doi:10.1038/s41467-020-17440-w; mutations: DepMap Public 19Q3, "
         "doi:10.6084/m9.figshare.9201770"
     ),
     "licence": "CC BY 4.0 (figshare)",

@@ -68,7 +68,7 @@ def table_pieces(
         File and member, for errors.
     columns : mapping
         Name of a column here -> the names that it may have in the file, in order of preference. No
-        other column is read.
+        other column is read; a row with too few fields has "" in the others.
     rows : int
         Rows of a piece.
 
@@ -86,8 +86,8 @@ def table_pieces(
             if not found:
                 shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
                 raise InputError(
-                    f"{place}: no column {' or '.join(known)}; found {len(names)} columns: {shown}; "
-                    f"{_AGAIN}, or take the one that config/datasets.tsv names"
+                    f"{place}: no column {' or '.join(known)}; found {len(names)} columns: "
+                    f"{shown}; {_AGAIN}, or take the one that config/datasets.tsv names"
                 )
             chosen[names.index(found[0])] = name
         pieces = pd.read_csv(

@@ -29,6 +29,10 @@ SCORE_LABELS = {
     "silhouette_usage": "Silhouette, usage",
     "silhouette_usage_share": "Silhouette, usage share",
     "silhouette_umap": "Silhouette, UMAP",
+    "auroc_best": "AUROC of the best topic",
+    "program_cosine": "Cosine to the true programs",
+    "program_cosine_least": "Least cosine to a true program",
+    "shared_leakage": "Energy on shared genes",
 }
 MISSING = "(no label)"
 REST = "(other)"

@@ -1,0 +1,90 @@
+"""MIX-seq and depression, from a mirror to the scores, on miniatures in the published formats."""
+
+import shutil
+
+import pytest
+
+import miniatures
+from bcnmf.io import read_table
+from conftest import ROOT, TINY, Workflow
+
+pytestmark = pytest.mark.slow
+
+# As many topics as programs were planted, beside the sheet's own rows.
+TWO = (
+    "two\tbcNMF, K=2\tbcnmf\t{study}\tdefault\t2\t\t2\trelative\t"
+    "squared_error\tsafeguarded\t500\t1e-5\t\t\n"
+)
+
+
+def registered(dataset, part):
+    """Return the first file of a part in the registry."""
+    table = read_table_of_datasets()
+    rows = table[(table["dataset"] == dataset) & (table["part"] == part)]
+    return rows["file"].iloc[0]
+
+
+def read_table_of_datasets():
+    import pandas as pd
+
+    return pd.read_csv(ROOT / "config" / "datasets.tsv", sep="\t", comment="#")
+
+
+def put(mirror, dataset, part, path):
+    """Copy a file into the mirror under the name that the registry has."""
+    folder = mirror / dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, folder / registered(dataset, part))
+
+
+def run(folder, mirror, study, rename):
+    """Run a study with fewer variable genes than the miniatures have."""
+    sheet = (ROOT / "config" / "studies.tsv").read_text()
+    (folder / "studies.tsv").write_text(sheet.replace(*rename))
+    methods = (ROOT / "config" / "methods.tsv").read_text() + TWO.format(study=study)
+    (folder / "methods.tsv").write_text(methods)
+    settings = TINY | {
+        "name": study, "studies": [study], "seeds": {"default": [0]},
+        "methods": ["bcnmf_safeguarded", "two"], "mirror": str(mirror),
+        "sheets": {"studies": "studies.tsv", "methods": "methods.tsv"},
+    }  # fmt: skip
+    target = f"results/{study}/tables/scores.tsv"
+    done = Workflow(ROOT, folder)(target, settings=settings)
+    assert done.returncode == 0, done.output
+    return read_table(folder / target)
+
+
+def best(scores, study):
+    chosen = scores[(scores["study"] == study) & (scores["method"] == "two")]
+    return chosen[chosen["score"] == "ari_usage"]["value"].max()
+
+
+def test_mixseq(tmp_path):
+    zips, mutations, lines = miniatures.mixseq(tmp_path)
+    mirror = tmp_path / "mirror"
+    for arm, path in zips.items():
+        put(mirror, "mixseq", arm, path)
+    put(mirror, "depmap_19q3", "mutations", mutations)
+    put(mirror, "depmap_19q3", "cell_lines", lines)
+    scores = run(tmp_path, mirror, "mixseq", ("counts\t10000", "counts\t150"))
+    assert best(scores, "mixseq") > 0.8
+    assert set(scores["study"]) == {"mixseq", "mixseq_normal"}
+    assert set(scores["label"]) == {"TP53"}
+    # Lines are the unit.
+    assert scores["score"].str.endswith("_units").any()
+    quality = read_table(tmp_path / "results/mixseq/datasets/mixseq/0.qc.tsv")
+    assert quality["arm"].tolist() == ["idasanutlin", "dmso"]
+
+
+def test_mdd(tmp_path):
+    paths = miniatures.mdd(tmp_path)
+    mirror = tmp_path / "mirror"
+    for part in ("matrix", "genes", "cells", "donors"):
+        put(mirror, "mdd", part, paths[part])
+    put(mirror, "gencode", "annotation", paths["gencode"])
+    scores = run(tmp_path, mirror, "mdd", ("counts\t3000", "counts\t150"))
+    assert set(scores["study"]) == {"mdd", "mdd_other_donors"}
+    assert set(scores["label"]) == {"diagnosis"}
+    assert scores["score"].str.endswith("_units").any()
+    log = (tmp_path / "results/mdd/logs/datasets/mdd/0.log").read_text()
+    assert "its donors are not published" in log
