@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 
 from bcnmf import BCNMF, InputError, checkpoint
 from bcnmf.checkpoint import Checkpoint
@@ -138,6 +139,22 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path, stop_after):
     x[3, 4] += 1
     with pytest.raises(InputError, match="target total was"):
         make().fit(x, background=y, checkpoint=path)
+
+
+@pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, np.ndarray.tolist])
+def test_given_starts_belong_to_the_fit(tmp_path, stop_after, container):
+    x, y = pair()
+    rng = np.random.default_rng(1)
+    start = [rng.random(shape) for shape in ((4, 20), (60, 4), (40, 4))]
+    init = tuple(container(one) for one in start)
+    whole = make(init=init).fit(x, background=y)
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        make(init=init).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    with pytest.raises(InputError, match="init was"):
+        make(init=(2 * start[0], *start[1:])).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    resumed = make(init=init).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    np.testing.assert_array_equal(resumed.components_, whole.components_)
 
 
 def test_more_iterations_may_be_asked_for(tmp_path, stop_after):

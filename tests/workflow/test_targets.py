@@ -68,7 +68,7 @@ def test_the_digits_figures_are_those_of_the_chosen_studies(workflow):
 
 
 def test_drivers_run_by_name_and_not_with_the_paper(workflow):
-    assert "drivers" not in workflow("-n", "paper").stdout
+    assert "drivers_base" not in workflow("-n", "paper").stdout
     done = workflow("-n", "figure_drivers", "--configfile", str(ROOT / "config" / "drivers.yaml"))
     assert done.returncode == 0, done.output
     for replicate in range(5):

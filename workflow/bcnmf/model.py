@@ -218,7 +218,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
         device = self._precision_and_device()[1]
         target, other = self._pair(X, background)
         self.alpha_ = self._absolute_alpha(target, other)
-        saved = Checkpoint(checkpoint, self._identity(target, other))
+        identity = {} if checkpoint is None else self._identity(target, other)
+        saved = Checkpoint(checkpoint, identity)
         with saved.stopped_between_iterations(), leave_threads_to_passes(target, other):
             best = self._best(target, other, saved)
         self._store(best, target, other, device)
@@ -428,8 +429,8 @@ class BCNMF(TransformerMixin, BaseEstimator):
         """Return what tells this fit from others, for checkpoints."""
         parameters = self.get_params()
         identity = {name: parameters[name] for name in parameters if name not in _MAY_CHANGE}
-        given = not isinstance(self.init, str)
-        identity["init"] = [float(np.sum(one)) for one in self.init] if given else self.init
+        if not isinstance(self.init, str):
+            identity["init"] = [float(torch.as_tensor(one).sum()) for one in self.init]
         for name, side in (("target", target), ("background", background)):
             if side is not None:
                 identity |= {
