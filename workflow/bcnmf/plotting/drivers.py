@@ -36,6 +36,8 @@ from bcnmf.plotting.tables import (
 _COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
 _COLUMNS_OF_PANELS = 4
 _BASE = "#EBEBEB"
+# What a method that has learnt nothing gets.
+_CHANCE = {"auroc_best": 0.5}
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,11 @@ def plot_drivers(
     figure.get_layout_engine().set(hspace=0.06)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     lowest = min((panel.points["mean"] - panel.points["sd"].fillna(0)).min() for panel in panels)
+    chance = _CHANCE.get(score, 0.0)
     for axes, panel in zip(grid.flat, panels, strict=False):
+        axes.axhline(chance, color="#D9D9D9", linewidth=0.6, zorder=0)
         _draw(axes, panel, marks)
-        axes.set_ylim(min(0.0, lowest) - 0.06, 1.06)
+        axes.set_ylim(min(chance, lowest) - 0.06, 1.06)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
@@ -245,7 +249,8 @@ def _k_panel(title: str, of_variant: pd.DataFrame, references: pd.DataFrame) -> 
     rows = of_variant.merge(references[["method", "rank"]], on=["method", "rank"])
     ks = sorted(rows["k"].unique())
     panel = _panel(title, "K", ks, [str(k) for k in ks], rows, by="k")
-    return _at_base(panel, ks, set(references["k"]))
+    of_base = (of_variant["variant"] == BASE).any()
+    return _at_base(panel, ks, set(references["k"])) if of_base else panel
 
 
 def _alpha_panels(
@@ -286,7 +291,6 @@ def _means(rows: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _draw(axes: Axes, panel: Panel, marks: dict[str, Mark]) -> None:
     offsets = np.linspace(-0.16, 0.16, len(marks)) if len(marks) > 1 else [0.0]
-    axes.axhline(0, color="#D9D9D9", linewidth=0.6, zorder=0)
     if panel.base is not None:
         half = 0.08 * len(panel.ticks) + 0.06
         axes.axvspan(panel.base - half, panel.base + half, color=_BASE, linewidth=0, zorder=-1)
