@@ -53,6 +53,8 @@ def test_the_simulation_carries_its_truth():
     np.testing.assert_array_equal(true_programs(data.var), data.uns["target_programs"])
     assert shared_genes(data.var).tolist() == [True] * 20 + [False] * 40
     assert true_programs(pd.DataFrame(index=["a"])) is None
+    # A column of own data that happens to be called like one of the simulation's.
+    assert true_programs(pd.DataFrame({"program_target_1": [1.0]})) is None
 
 
 @pytest.mark.parametrize("k", [2, 4])
