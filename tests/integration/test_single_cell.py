@@ -6,6 +6,7 @@ import pytest
 
 import miniatures
 from bcnmf.io import read_table
+from bcnmf.registry import load_registry
 from conftest import ROOT, TINY, Workflow
 
 pytestmark = pytest.mark.slow
@@ -18,16 +19,9 @@ TWO = (
 
 
 def registered(dataset, part):
-    """Return the first file of a part in the registry."""
-    table = read_table_of_datasets()
-    rows = table[(table["dataset"] == dataset) & (table["part"] == part)]
-    return rows["file"].iloc[0]
-
-
-def read_table_of_datasets():
-    import pandas as pd
-
-    return pd.read_csv(ROOT / "config" / "datasets.tsv", sep="\t", comment="#")
+    """Return the preferred file of a part in the registry."""
+    registry = load_registry(ROOT / "config" / "datasets.tsv")
+    return registry.choose(dataset, part, ROOT / "nowhere").file
 
 
 def put(mirror, dataset, part, path):

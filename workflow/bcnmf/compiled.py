@@ -24,7 +24,6 @@ _VALUES_PER_ACCUMULATED = 8
 _MAX_SWEEPS = 5000
 _NNLS_TOL = 1e-8
 
-
 # A factor (features, K) as the kernels keep it, see `bcnmf.kernels.pack.split`.
 Split = tuple[np.ndarray, ...]
 
@@ -95,9 +94,12 @@ class CompiledSparseMatrix(Matrix):
 
     def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
         """See `Matrix.rows`."""
-        whole = sp.csr_matrix((self._values, self._index, self._pointer), self.shape)
         dtype = torch.from_numpy(self._values[:0]).dtype
-        return CompiledSparseMatrix(whole[chosen], dtype, self._threads)
+        return CompiledSparseMatrix(self._csr[chosen], dtype, self._threads)
+
+    @cached_property
+    def _csr(self) -> sp.csr_matrix:
+        return sp.csr_matrix((self._values, self._index, self._pointer), self.shape)
 
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
@@ -230,7 +232,8 @@ class CompiledSparseMatrix(Matrix):
         stored = int(self._pointer[-1])
         accumulated = self.shape[1] * sum(pack_widths(k))
         pairs = round(stored / (2 * _VALUES_PER_ACCUMULATED * accumulated))
-        chunks = 2 * max(1, min(_MOST_CHUNKS // 2, pairs))  # even: as much for two threads each
+        # Even, as much for two threads each; small data are not worth a second one.
+        chunks = min(_MOST_CHUNKS, 2 * pairs) or 1
         ends = np.searchsorted(self._pointer, np.linspace(0, stored, chunks + 1)[1:-1])
         return sorted({0, *map(int, ends), self.shape[0]})
 

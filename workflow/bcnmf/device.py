@@ -68,3 +68,9 @@ def wide(values: torch.Tensor) -> torch.Tensor:
     if values.device.type == "mps":
         values = values.cpu()
     return values.to(torch.float64)
+
+
+def wide_gram(components: torch.Tensor) -> torch.Tensor:
+    """Return C C' (K, K) of components (K, features) in float64, see `wide`."""
+    seen = wide(components)
+    return seen @ seen.T

@@ -15,7 +15,7 @@ from bcnmf import memory
 from bcnmf.checkpoint import Checkpoint
 from bcnmf.checks import check_integer, check_number, check_same_features
 from bcnmf.compiled import leave_threads_to_passes
-from bcnmf.device import resolve_device, resolve_dtype, wide
+from bcnmf.device import resolve_device, resolve_dtype, wide, wide_gram
 from bcnmf.divergence import squared_error
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
@@ -233,7 +233,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
         components = torch.as_tensor(self.components_, dtype=dtype).to(device)
         if self.loss == "squared_error":
             usage = torch.zeros((data.shape[0], len(components)), dtype=dtype, device=device)
-            nonnegative_least_squares(data.times(components), _gram(components), usage)
+            nonnegative_least_squares(data.times(components), wide_gram(components), usage)
         else:
             # A flat start in which each sample's expected total is its own total.
             weights = components.sum()
@@ -601,11 +601,6 @@ class NMF(BCNMF):
         self.random_state = random_state
         self.damping = damping
         self.verbose = verbose
-
-
-def _gram(components: torch.Tensor) -> torch.Tensor:
-    seen = wide(components)
-    return seen @ seen.T
 
 
 def _null_deviance(data: Matrix, like: torch.Tensor) -> float:

@@ -17,7 +17,6 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.checks import check_integer, check_number, check_same_features
-from bcnmf.device import wide
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.init import Factors, given_arrays, given_factors, random_factors
@@ -27,7 +26,7 @@ from bcnmf.model import BCNMF, ConvergenceWarning
 from bcnmf.progress import Progress
 from bcnmf.solvers import combined, safeguarded
 from bcnmf.solvers.result import Monitor, SolverResult
-from bcnmf.solvers.safeguarded import Side
+from bcnmf.solvers.safeguarded import Side, exact_usage
 
 _CHOICES = {"contrast": ("relative", "absolute"), "dtype": ("float32", "float64")}
 _STARTS = ("seeded", "random")
@@ -175,7 +174,7 @@ class MultimodalBCNMF(BCNMF):
         )
         if len(contrasted) < len(sides):
             seen = best.components * sides[1].scale
-            best.background_usage = _solved_usage(sides[1].data, seen)
+            best.background_usage = exact_usage(sides[1].data, seen)
         self._keep(best, target, other)
         return self.usage_
 
@@ -192,7 +191,7 @@ class MultimodalBCNMF(BCNMF):
         roots = np.sqrt(self.block_weights_)
         stacked = np.hstack([c * root for c, root in zip(self.components_, roots, strict=True)])
         components = torch.as_tensor(stacked, dtype=data.dtype).to(data.device)
-        return _solved_usage(data.side_by_side(roots), components).cpu().numpy()
+        return exact_usage(data.side_by_side(roots), components).cpu().numpy()
 
     def inverse_transform(self, H: Any) -> list[np.ndarray]:
         """Return the reconstructions H C_b (samples, features_b), dense, one per block."""
@@ -799,15 +798,6 @@ def _warn(model: BCNMF, advice: str) -> None:
 
 def _unused(usage: np.ndarray) -> str:
     return ", ".join(str(topic + 1) for topic in np.flatnonzero(usage.max(0) == 0))
-
-
-def _solved_usage(data: Matrix, components: torch.Tensor) -> torch.Tensor:
-    """Return the usages (samples, K) that minimise ||X - H C||^2."""
-    usage = torch.zeros(
-        (data.shape[0], len(components)), dtype=components.dtype, device=components.device
-    )
-    data.exact_pass(components, wide(components) @ wide(components).T, usage)
-    return usage
 
 
 def _stacked_start(init: Sequence[Any], features: list[int]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.data.gencode import protein_coding
+from bcnmf.data.single_cell import cell_sizes, median_counts, unique_names
 from bcnmf.data.tenx import TenX, read_10x
 from bcnmf.errors import InputError
 
@@ -73,11 +74,12 @@ def read_leukemia(paths: Mapping[str, str | os.PathLike], gencode: str | os.Path
             f"{gencode}: none of its protein-coding genes is among those of {paths['pre']}, whose "
             f"first is {first['gene_id'][0]!r}; expected human Ensembl ids"
         )
+    genes = first[coding].reset_index(drop=True)
     counts = sp.vstack([sample.counts[:, coding] for sample in samples.values()], format="csr")
     return ad.AnnData(
         counts,
         obs=_cells(samples, paths, counts),
-        var=_features(first[coding]),
+        var=genes.set_axis(unique_names(genes["symbol"], genes["gene_id"])[0], axis=0),
         uns={
             "source": _SOURCE | {"description": _description(samples, paths, coding)},
             "qc": _quality(samples, coding),
@@ -114,17 +116,10 @@ def _cells(
             "sample": pd.Categorical(sample),
             "stage": pd.Categorical(np.where(sample == "healthy", "none", sample)),
             "donor": pd.Categorical(np.repeat([_stem(paths[name]) for name in samples], sizes)),
-            "n_counts": np.asarray(counts.sum(1)).ravel(),
-            "n_genes": np.diff(counts.indptr),
+            **cell_sizes(counts),
         },
         index=names,
     )
-
-
-def _features(genes: pd.DataFrame) -> pd.DataFrame:
-    repeated = genes["symbol"].duplicated(keep=False)
-    names = np.where(repeated, genes["symbol"] + "_" + genes["gene_id"], genes["symbol"])
-    return genes.set_axis(pd.Index(names, name=None), axis=0)
 
 
 def _quality(samples: Mapping[str, TenX], coding: np.ndarray) -> pd.DataFrame:
@@ -133,7 +128,7 @@ def _quality(samples: Mapping[str, TenX], coding: np.ndarray) -> pd.DataFrame:
             "cells": sample.counts.shape[0],
             "genes": sample.counts.shape[1],
             "protein_coding": int(coding.sum()),
-            "median_counts": float(np.median(np.asarray(sample.counts.sum(1)))),
+            "median_counts": median_counts(sample.counts),
         }
         for name, sample in samples.items()
     }

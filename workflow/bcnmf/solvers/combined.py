@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch
 
-from bcnmf.device import wide
+from bcnmf.device import wide, wide_gram
 from bcnmf.divergence import squared_error
 from bcnmf.matrix import Matrix, Moments
 from bcnmf.seeds import derive_seed
@@ -137,7 +137,7 @@ def seeded_start(
     shared = _unit(diverse_samples(background, k, "squared_error", seed, like))
     side = Side(target, 1.0)
     usage = _no_usage(side, shared)
-    target.exact_pass(shared, wide(shared) @ wide(shared).T, usage)
+    target.exact_pass(shared, wide_gram(shared), usage)
     draw = uniform((len(usage), k), derive_seed("target parts", seed), like)
     # Heavy tails: a few samples decide, other ones for every topic.
     weights = -(draw.clamp(min=_FLOOR).log() ** 3)
@@ -244,7 +244,7 @@ def _evaluate(problem: Problem, bases: Bases, usages: list[torch.Tensor]) -> _Po
     combined = bases.combined()
     moments = []
     for side, topics, usage in zip(problem.sides, (combined, bases.shared), usages, strict=True):
-        gram = wide(topics) @ wide(topics).T
+        gram = wide_gram(topics)
         part = side.data.exact_pass(topics, gram, usage)
         error = squared_error(side.data.squared_norm, part.fit, part.usage_gram, gram)
         objective += side.weight * float(error)
@@ -303,7 +303,7 @@ def _shared_model(problem: Problem, point: _Point, forces: _Forces, length: floa
     curvature = curvature + problem.background_weight * point.moments[1].usage_gram
     curvature = _raised(curvature, problem.penalty * _largest(bases.target))
     shared = _towards(bases.shared, forces.shared, curvature, length)
-    likeness = wide(bases.shared) @ wide(bases.shared).T
+    likeness = wide_gram(bases.shared)
     scale = _towards(bases.weight[:, None], forces.weight, usage_gram * likeness, length)
     return shared, scale[:, 0], bases.target
 
@@ -344,7 +344,7 @@ def _towards(
 
 def _largest(topics: torch.Tensor) -> float:
     """Return the largest eigenvalue of topics' topics, which bounds the penalty's curvature."""
-    return float(torch.linalg.eigvalsh(wide(topics) @ wide(topics).T)[-1])
+    return float(torch.linalg.eigvalsh(wide_gram(topics))[-1])
 
 
 def _raised(matrix: torch.Tensor, by: float) -> torch.Tensor:

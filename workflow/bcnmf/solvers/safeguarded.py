@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bcnmf.device import wide
+from bcnmf.device import wide, wide_gram
 from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
 from bcnmf.matrix import Matrix, Moments
@@ -100,7 +100,7 @@ def exact_usage(data: Matrix | None, components: torch.Tensor) -> torch.Tensor:
     """Return the usages (samples, K) that solve the least-squares problem, none without data."""
     usage = components.new_zeros((0 if data is None else data.shape[0], len(components)))
     if data is not None:
-        data.exact_pass(components, wide(components) @ wide(components).T, usage)
+        data.exact_pass(components, wide_gram(components), usage)
     return usage
 
 
@@ -281,7 +281,7 @@ def _restored(
         components,
         usages[: len(sides)],
         unpacked_moments(state, len(sides), components),
-        [wide(one) @ wide(one).T for one in seen],
+        [wide_gram(one) for one in seen],
         state["errors"].tolist(),
         float(state["point_objective"]),
     )
@@ -330,7 +330,7 @@ def evaluate(sides: Sequence[Side], components: torch.Tensor, usages: list[torch
     moments, grams, errors = [], [], []
     for side, usage in zip(sides, usages, strict=False):
         seen = components if side.scale is None else components * side.scale
-        gram = wide(seen) @ wide(seen).T
+        gram = wide_gram(seen)
         part = side.data.exact_pass(seen, gram, usage)
         errors.append(float(squared_error(side.data.squared_norm, part.fit, part.usage_gram, gram)))
         if side.scale is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bcnmf.device import wide
+from bcnmf.device import wide, wide_gram
 from bcnmf.divergence import squared_error
 from bcnmf.init import Factors
 from bcnmf.matrix import Matrix, Moments
@@ -128,11 +128,12 @@ class _Descent:
         self._count = math.ceil(batches if batch_size is None else samples / batch_size)
         self._seed = seed
         self._seen = 0
+        self._taken = [0] * len(sides)
         self._shares = _warm_up(sides, self._count) if warm_up else []
         components = normalise(start[0])
         k, features = components.shape
         moments = [_no_moments(k, features, components) for _ in sides]
-        grams = [_gram(components)] * len(sides)
+        grams = [wide_gram(components)] * len(sides)
         usages = [usage.clone() for usage in start[1 : 1 + len(sides)]]
         self.point = Point(components, usages, moments, grams, [0.0] * len(sides), math.inf)
 
@@ -140,15 +141,16 @@ class _Descent:
         """Go through all samples once, in an order of their own for every pass."""
         rng = np.random.default_rng([self._seed, number])
         batches = [_batches(side.data, self._count, rng) for side in self._sides]
-        errors = [0.0] * len(self._sides)
+        errors: list[torch.Tensor | float] = [0.0] * len(self._sides)
         for rows_of_sides in zip(*batches, strict=True):
             for i, rows in enumerate(rows_of_sides):
                 if len(rows):
-                    errors[i] += self._take_in(i, rows)
+                    errors[i] = errors[i] + self._take_in(i, rows)
             self._seen += 1
             self._move()
-        self.point.errors = errors
-        self.point.objective = safeguarded.objective(self._sides, errors)
+        # Only here does the host wait for the device.
+        self.point.errors = [float(error) for error in errors]
+        self.point.objective = safeguarded.objective(self._sides, self.point.errors)
 
     def settled(self, before: float, tol: float) -> bool:
         """Whether a pass changed the objective by at most `tol` of what the topics explain."""
@@ -165,30 +167,33 @@ class _Descent:
         """Return what `restore` takes, and the factors."""
         usages = [*self.point.usages, self.point.usages[0][:0]]
         factors = dict(zip(FACTORS, (self.point.components, *usages[:2]), strict=True))
-        kept = {"seen": self._seen, "estimate": self.point.objective, "errors": self.point.errors}
+        kept = {"seen": self._seen, "taken": self._taken}
+        kept |= {"estimate": self.point.objective, "errors": self.point.errors}
         kept |= {"iteration": passes, "objective": trace.recorded()}
         return factors | kept | packed_moments(self.point.moments)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from where another descent was that had the same factors."""
         self.point.components = as_tensor(state["components"], _place(self.point.components))
-        self.point.grams = [_gram(self.point.components)] * len(self._sides)
-        self._seen = int(state["seen"])
+        self.point.grams = [wide_gram(self.point.components)] * len(self._sides)
+        self._seen, self._taken = int(state["seen"]), state["taken"].tolist()
         self.point.objective = float(state["estimate"])
         self.point.errors = state["errors"].tolist()
         self.point.moments = unpacked_moments(state, len(self._sides), self.point.components)
 
-    def _take_in(self, i: int, rows: np.ndarray) -> float:
+    def _take_in(self, i: int, rows: np.ndarray) -> torch.Tensor:
         """Solve the usages of a batch and average in what it gives; return its squared error."""
         side, point = self._sides[i].data, self.point
         batch, index = side.rows(rows), torch.as_tensor(rows, device=point.usages[i].device)
         usage = point.usages[i][index]
         found = batch.exact_pass(point.components, point.grams[i], usage)
         point.usages[i][index] = usage
-        weight = (self._seen + 1) ** -_FORGETTING
+        # A small side is not in every batch.
+        self._taken[i] += 1
+        weight = float(self._taken[i]) ** -_FORGETTING
         whole = side.shape[0] / len(rows)
         _average(point.moments[i], found, weight, whole)
-        return float(squared_error(batch.squared_norm, found.fit, found.usage_gram, point.grams[i]))
+        return squared_error(batch.squared_norm, found.fit, found.usage_gram, point.grams[i])
 
     def _move(self) -> None:
         """Take steps along the gradient that the averages give."""
@@ -198,7 +203,7 @@ class _Descent:
         for step in (quasi_newton_step, multiplicative_step):
             pull, push = gradient_parts(sides, point)
             point.components = normalise(step(point, pull, push, length))
-        point.grams = [_gram(point.components)] * len(sides)
+        point.grams = [wide_gram(point.components)] * len(sides)
 
     def _eased(self) -> Sequence[Side]:
         """Return the sides with the contrast of this moment."""
@@ -247,7 +252,3 @@ def _no_moments(k: int, features: int, like: torch.Tensor) -> Moments:
 
 def _place(like: torch.Tensor) -> tuple[torch.dtype, torch.device]:
     return like.dtype, like.device
-
-
-def _gram(components: torch.Tensor) -> torch.Tensor:
-    return wide(components) @ wide(components).T
