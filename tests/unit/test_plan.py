@@ -55,12 +55,21 @@ def test_own_study_row_beats_group_beats_star(tmp_path):
         "pca\tPCA\tpca\tsimulation\tdefault\t4\n"
         "pca\tPCA\tpca\tsimulation_beta8\tdefault\t5\n"
     )
-    chosen = plan({"methods": ["pca"]}, {"methods": str(sheet)})
+    studies = ["simulation", "mouse"]
+    chosen = plan({"methods": ["pca"], "studies": studies}, {"methods": str(sheet)})
     found = [
         chosen.method_row(study, "pca")["k"]
         for study in ("mouse", "simulation_beta1", "simulation_beta8")
     ]
     assert found == ["3", "4", "5"]
+
+
+def test_a_study_for_methods_that_no_sheet_has_is_not_left_out_silently(tmp_path):
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\npca\tPCA\tpca\t*\tdefault\t3\n")
+    message = r"study 'digits_two_published', column methods: 'nmf' is not in .*methods\.tsv"
+    with pytest.raises(InputError, match=message):
+        plan({"methods": ["pca"], "studies": ["mouse", "digits"]}, {"methods": str(sheet)})
 
 
 def test_reported_values_are_for_simulations_of_the_papers_size():

@@ -125,8 +125,7 @@ class Plan:
         wanted = as_list(self.all_studies.loc[study, "methods"])
         known = list(dict.fromkeys(self.all_methods["method"]))
         unknown = [name for name in wanted if name not in known]
-        # A methods sheet of one's own need not have any that the shipped studies are for.
-        if unknown and len(unknown) < len(wanted):
+        if unknown:
             raise InputError(
                 f"{self.sheet_paths['studies']}, study {study!r}, column methods: {unknown[0]!r} "
                 f"is not in {self.sheet_paths['methods']}{nearest(unknown[0], known)}; "

@@ -336,7 +336,6 @@ def _towards(
     pull, push = force
     aim = (_like(curvature, values) @ values + pull - push).T.contiguous()
     solved = values.T.clone(memory_format=torch.contiguous_format)
-    curvature = curvature if solved.device.type == "cpu" else _like(curvature, solved)
     nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
     moved = (values + length * (solved.T - values)).clamp(min=0)
     return torch.where(unused.to(moved.device)[:, None], values, moved)
