@@ -9,10 +9,12 @@ from typing import Any
 import anndata as ad
 import numpy as np
 
+from bcnmf import selection
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
 from bcnmf.io import atomic_path
 from bcnmf.model import BCNMF
+from bcnmf.selection import Selection
 
 
 def fit(
@@ -69,6 +71,25 @@ def fit(
         "device": model.device_,
     }
     return model
+
+
+def select(
+    target: ad.AnnData, background: ad.AnnData, *, layer: str | None = None, **options: Any
+) -> Selection:
+    """Recommend a number of topics and a contrast, see `bcnmf.selection.select`.
+
+    Parameters
+    ----------
+    target, background : AnnData
+        Same features in the same order.
+    layer : str, optional
+        Layer to fit instead of X.
+    **options
+        Of `bcnmf.selection.select`.
+    """
+    _check_same_features(background.var_names, target.var_names, "background", "target")
+    sides = [_values(target, layer, "target"), _values(background, layer, "background")]
+    return selection.select(*sides, **options)
 
 
 def project(

@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|project|simulate|show``."""
+"""Command line: ``python -m bcnmf fit|select|project|simulate|show``."""
 
 from __future__ import annotations
 
@@ -63,6 +63,26 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("-v", "--verbose", action="count", default=0)
     fit.set_defaults(command=_fit)
 
+    select = commands.add_parser(
+        "select", help="which number of topics and which contrast reproduce, without labels"
+    )
+    select.add_argument("--target", required=True, type=Path, help=".h5ad, samples x features")
+    select.add_argument("--background", required=True, type=Path, help=".h5ad, same features")
+    select.add_argument(
+        "-k", "--n-components", type=int, nargs="+", default=[2, 5, 10], help="numbers to try"
+    )
+    select.add_argument(
+        "--alpha", type=float, nargs="+", default=[1.0, 1.5, 2.0, 3.0, 5.0], help="contrasts to try"
+    )
+    select.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
+    select.add_argument("--splits", type=int, default=3, help="random splits into halves")
+    select.add_argument("--max-iter", type=int, default=200)
+    select.add_argument("--seed", type=int, default=0)
+    select.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    select.add_argument("--layer", help="layer to fit instead of X")
+    select.add_argument("--out", required=True, type=Path, help=".tsv: one row a setting")
+    select.set_defaults(command=_select)
+
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
     project.add_argument("--data", required=True, type=Path, help=".h5ad with the same features")
@@ -119,6 +139,27 @@ def _fit(options: argparse.Namespace) -> None:
         f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
         f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
     )
+
+
+def _select(options: argparse.Namespace) -> None:
+    from bcnmf.anndata import read, select
+    from bcnmf.io import write_table
+
+    found = select(
+        read(options.target),
+        read(options.background),
+        layer=options.layer,
+        n_components=options.n_components,
+        alphas=options.alpha,
+        contrast=options.contrast,
+        n_splits=options.splits,
+        max_iter=options.max_iter,
+        random_state=options.seed,
+        device=options.device,
+    )
+    write_table(found.summary, options.out)
+    print(found.summary.to_string(index=False, float_format="{:.3f}".format))
+    print(f"{options.out}: {found.advice()}")
 
 
 def _project(options: argparse.Namespace) -> None:

@@ -1,0 +1,276 @@
+"""Which number of topics and which contrast, chosen without labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.optimize import linear_sum_assignment
+
+from bcnmf.checks import check_integer, check_number
+from bcnmf.errors import InputError
+from bcnmf.inputs import host_array
+from bcnmf.model import BCNMF, ConvergenceWarning
+from bcnmf.seeds import derive_seed
+from bcnmf.streaming import is_on_disk
+
+MIN_SPECIFICITY = 2.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What every number of topics and contrast came to, and which is recommended.
+
+    Attributes
+    ----------
+    fits : DataFrame
+        One row a fit of a half: k, alpha, split, half, explained_target, explained_background (of
+        the samples left out), specificity, converged.
+    summary : DataFrame
+        One row a setting: k, alpha, stability, stability_sd (over splits), specificity,
+        explained_target, explained_background, converged (share of fits), eligible, recommended.
+    n_components, alpha : int, float, or None
+        The recommended setting; None where no setting is eligible.
+    """
+
+    fits: pd.DataFrame
+    summary: pd.DataFrame
+    n_components: int | None
+    alpha: float | None
+
+    def advice(self) -> str:
+        """Return the recommendation in a sentence."""
+        if self.n_components is None:
+            return (
+                "no setting has topics specific to the target (specificity, see the table); "
+                "try larger alphas, or another background"
+            )
+        row = self.summary[self.summary["recommended"]].iloc[0]
+        return (
+            f"recommended: K = {self.n_components}, alpha = {self.alpha:g} (stability "
+            f"{row['stability']:.2f}; the target uses its topics {row['specificity']:.1f} times as "
+            "strongly as the background)"
+        )
+
+
+def select(
+    target: Any,
+    background: Any,
+    *,
+    n_components: Sequence[int],
+    alphas: Sequence[float],
+    n_splits: int = 3,
+    min_specificity: float = MIN_SPECIFICITY,
+    random_state: int = 0,
+    **parameters: Any,
+) -> Selection:
+    """Fit halves of the data over a grid, and recommend the most reproducible specific topics.
+
+    Target and background are split into halves at random, and each half is fitted from a start of
+    its own. Three things are seen:
+
+    - stability: cosine between the topics of the two halves, assigned one to one, mean over topics.
+    - specificity: of each topic, its mean squared usage per sample in the target over that in the
+      background, both of the half that was left out; median over topics. Shared topics have 1.
+    - how much of the samples left out the topics explain, on either side.
+
+    Stability alone would choose alpha = 0, since shared programs reproduce well. So a setting is
+    eligible if its specificity is at least `min_specificity`, and among these the most stable one
+    is recommended.
+
+    Parameters
+    ----------
+    target, background : ndarray, scipy sparse, torch.Tensor or AnnData, samples x features
+        In memory.
+    n_components : sequence of int
+        Numbers of topics to try.
+    alphas : sequence of float
+        Contrasts to try.
+    n_splits : int
+        Random splits; every setting is fitted twice a split, on half of the data.
+    min_specificity : float
+        At least 1.
+    random_state : int
+        Seed of splits and starts.
+    **parameters
+        Further parameters of `BCNMF`, the same in all fits; squared error only.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    InputError
+        Nothing to try, data on disk, a Poisson loss, halves too small for the topics, or anything
+        that `BCNMF` refuses.
+
+    References
+    ----------
+    Kotliar et al. 2019, eLife 8:e43803 (stability of topics over replicates); Lange et al. 2004,
+    Neural Computation 16:1299 (stability over halves of the data).
+    """
+    _check(n_components, alphas, n_splits, min_specificity, parameters)
+    sides = [
+        _in_memory(data, name) for data, name in ((target, "target"), (background, "background"))
+    ]
+    fits: list[dict] = []
+    stability: dict[tuple[int, float], list[float]] = {}
+    for split, (k, alpha) in product(range(n_splits), product(n_components, alphas)):
+        halves = [
+            _halves(side, random_state, name, split)
+            for side, name in zip(sides, _SIDES, strict=True)
+        ]
+        model = {"n_components": k, "alpha": alpha, **parameters}
+        components = []
+        for half, row in _fit_halves(halves, model, (random_state, split)):
+            components.append(half)
+            fits.append({"k": k, "alpha": alpha, "split": split, **row})
+        stability.setdefault((k, alpha), []).append(matched_cosine(*components))
+    return _selection(pd.DataFrame(fits), stability, min_specificity)
+
+
+def matched_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean cosine of topics that are assigned one to one such that the sum is largest.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (K, features)
+        Loadings of two fits; a topic of zeros is like no other.
+    """
+    norms = [np.linalg.norm(one, axis=1, keepdims=True) for one in (first, second)]
+    unit = [one / np.maximum(norm, 1e-30) for one, norm in zip((first, second), norms, strict=True)]
+    cosines = unit[0] @ unit[1].T
+    rows, columns = linear_sum_assignment(cosines, maximize=True)
+    return float(cosines[rows, columns].mean())
+
+
+_SIDES = ("target", "background")
+
+
+def _check(
+    ks: Sequence[int],
+    alphas: Sequence[float],
+    n_splits: int,
+    min_specificity: float,
+    parameters: dict[str, Any],
+) -> None:
+    for name, values in (("n_components", ks), ("alphas", alphas)):
+        if not len(values):
+            raise InputError(f"{name}: nothing to try; give at least one value")
+        if len(set(values)) < len(values):
+            raise InputError(f"{name}: {', '.join(map(str, values))} holds a value twice")
+    for k in ks:
+        check_integer("n_components", k, 1)
+    for alpha in alphas:
+        check_number("alphas", alpha, 0.0, np.inf)
+    check_integer("n_splits", n_splits, 1)
+    check_number("min_specificity", min_specificity, 1.0, np.inf)
+    if parameters.get("loss", "squared_error") != "squared_error":
+        raise InputError(
+            f"loss={parameters['loss']!r}: contrasts are compared under squared error only, as the "
+            "Poisson contrast has no minimum; pass log values with loss='squared_error'"
+        )
+
+
+def _in_memory(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
+    if is_on_disk(data):
+        raise InputError(
+            f"{name}: is on disk; halves are fitted in memory. Take a random part of its samples "
+            "(data[rows].to_memory()): a setting that reproduces there will do for all"
+        )
+    values = host_array(data, name)
+    if values.shape[0] < 4:
+        raise InputError(f"{name}: has {values.shape[0]} samples; halves need at least 4")
+    return values
+
+
+def _halves(values: Any, random_state: int, name: str, split: int) -> list[Any]:
+    """Return two halves of the samples, at random; every setting gets the same ones."""
+    order = np.random.default_rng(derive_seed("halves", name, split, random_state)).permutation(
+        values.shape[0]
+    )
+    middle = len(order) // 2
+    return [values[np.sort(part)] for part in (order[:middle], order[middle:])]
+
+
+def _fit_halves(
+    halves: list[list[Any]], parameters: dict[str, Any], names: tuple
+) -> Iterator[tuple[np.ndarray, dict]]:
+    """Fit each half; yield its components and how they do on the other."""
+    for half in (0, 1):
+        model = BCNMF(**parameters, random_state=derive_seed("start", *names, half))
+        with warnings.catch_warnings():
+            # Said once for the setting, as a share of its fits.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(halves[0][half], background=halves[1][half])
+        explained, energy = zip(*(_held_out(model, side[1 - half]) for side in halves), strict=True)
+        yield (
+            model.components_,
+            {
+                "half": half + 1,
+                "explained_target": explained[0],
+                "explained_background": explained[1],
+                "specificity": _ratio(*energy),
+                "converged": bool(model.converged_),
+            },
+        )
+
+
+def _held_out(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
+    """Return the explained share of the samples' energy, and the mean squared usage per topic."""
+    usage = model.transform(samples).astype(np.float64)
+    components = model.components_.astype(np.float64)
+    unit = usage * np.linalg.norm(components, axis=1)
+    fit = np.sum((samples @ components.T) * usage)
+    model_energy = np.sum((usage.T @ usage) * (components @ components.T))
+    total = float((samples.multiply(samples) if sp.issparse(samples) else samples**2).sum())
+    explained = (2 * fit - model_energy) / total if total > 0 else float("nan")
+    return float(explained), np.square(unit).mean(axis=0)
+
+
+def _ratio(target: np.ndarray, background: np.ndarray) -> float:
+    """Return the median over topics; one that no left-out target sample uses has 0."""
+    ratio = np.zeros_like(target)
+    used = target > 0
+    with np.errstate(divide="ignore"):
+        ratio[used] = target[used] / background[used]
+    return float(np.median(ratio))
+
+
+def _selection(
+    fits: pd.DataFrame, stability: dict[tuple[int, float], list[float]], min_specificity: float
+) -> Selection:
+    means = fits.groupby(["k", "alpha"], sort=False)
+    summary = pd.DataFrame(
+        {
+            "stability": pd.Series({key: np.mean(values) for key, values in stability.items()}),
+            "stability_sd": pd.Series(
+                {
+                    key: np.std(values, ddof=1) if len(values) > 1 else np.nan
+                    for key, values in stability.items()
+                }
+            ),
+            "specificity": means["specificity"].median(),
+            "explained_target": means["explained_target"].mean(),
+            "explained_background": means["explained_background"].mean(),
+            "converged": means["converged"].mean(),
+        }
+    )
+    summary = summary.rename_axis(["k", "alpha"]).reset_index().sort_values(["k", "alpha"])
+    summary["eligible"] = summary["specificity"] >= min_specificity
+    eligible = summary[summary["eligible"]]
+    best = None if eligible.empty else eligible["stability"].idxmax()
+    summary["recommended"] = summary.index == best
+    return Selection(
+        fits=fits,
+        summary=summary.reset_index(drop=True),
+        n_components=None if best is None else int(summary.loc[best, "k"]),
+        alpha=None if best is None else float(summary.loc[best, "alpha"]),
+    )
