@@ -27,6 +27,7 @@ include: "workflow/rules/download.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/pair.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/select.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/figures.smk"
@@ -37,6 +38,7 @@ localrules:
     all,
     quick,
     paper,
+    select,
     simulations,
     drivers,
     digits,
@@ -65,6 +67,11 @@ rule quick:
 rule paper:
     input:
         run_outputs("paper"),
+
+
+rule select:
+    input:
+        selections(ACTIVE.name),
 
 
 rule simulations:

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _fits(data: ad.AnnData, arguments: argparse.Namespace) -> Iterator[dict]:
-    target, background = (_log_values(data[data.obs["side"] == side]) for side in _SIDES)
+    target, background = (log_values(data[data.obs["side"] == side]) for side in SIDES)
     labels = data.obs["target_program"][data.obs["side"] == "target"].to_numpy()
     for k, alpha, solver, seed in product(
         arguments.ks, arguments.alphas, SOLVERS, arguments.fit_seeds
@@ -75,17 +75,18 @@ def _reduced(model: BCNMF, target: sp.csr_matrix, background: sp.csr_matrix) -> 
     sides = [
         Side(as_matrix(data, name, torch.float32, torch.device("cpu")), weight)
         for data, name, weight in zip(
-            (target, background), _SIDES, (1.0, -model.alpha_), strict=True
+            (target, background), SIDES, (1.0, -model.alpha_), strict=True
         )
     ]
     usages = [torch.zeros((side.data.shape[0], model.n_components)) for side in sides]
     return evaluate(sides, normalise(torch.from_numpy(model.components_)), usages).objective
 
 
-_SIDES = ("target", "background")
+SIDES = ("target", "background")
 
 
-def _log_values(side: ad.AnnData) -> sp.csr_matrix:
+def log_values(side: ad.AnnData) -> sp.csr_matrix:
+    """Return log1p of counts per 10,000."""
     counts = sp.csr_matrix(side.X, dtype=np.float32)
     shares = sp.diags(1e4 / np.asarray(counts.sum(1)).ravel()) @ counts
     return sp.csr_matrix(shares.log1p(), dtype=np.float32)

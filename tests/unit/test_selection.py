@@ -8,10 +8,12 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
 from bcnmf import InputError
 from bcnmf.anndata import select as select_anndata
 from bcnmf.cli import main
+from bcnmf.plotting.selection import plot_selection
 from bcnmf.selection import matched_cosine, select
 
 
@@ -136,3 +138,20 @@ def test_features_have_to_be_the_same():
     y.var_names = [f"other {name}" for name in y.var_names]
     with pytest.raises(InputError, match="60 are missing"):
         select_anndata(x, y, n_components=[2], alphas=[1.0])
+
+
+def test_the_figure_shows_every_number_and_frames_the_recommended_setting():
+    summary = pd.DataFrame(
+        {
+            "k": [2, 2, 5], "alpha": [1.0, 2.0, 2.0], "stability": [0.99, 0.91, 0.42],
+            "specificity": [1.1, 12.4, 2.5], "eligible": [False, True, True],
+            "recommended": [False, True, False],
+        }
+    )  # fmt: skip
+    stability, specificity = plot_selection(summary).axes
+    assert {text.get_text() for text in stability.texts} == {"(0.99)", "0.91", "0.42"}
+    assert {text.get_text() for text in specificity.texts} == {"(1.10)", "12", "2.50"}
+    frames = [patch for patch in stability.patches if isinstance(patch, Rectangle)]
+    assert [frame.get_xy() for frame in frames] == [(0.5, -0.5)]
+    with pytest.raises(InputError, match="has no rows"):
+        plot_selection(summary.iloc[:0])

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 TARGETS = [
-    "all", "quick", "paper", "simulations", "drivers", "digits", "mouse", "figures",
+    "all", "quick", "paper", "simulations", "drivers", "digits", "mouse", "figures", "select",
     "figure_beta", "figure_drivers", "figure_digits", "figure_mouse",
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -30,8 +30,8 @@ class Selection:
     Attributes
     ----------
     fits : DataFrame
-        One row a fit of a half: k, alpha, split, half, explained_target, explained_background (of
-        the samples left out), specificity, converged.
+        One row a fit of a half: k, alpha, split, half, stability (of both halves),
+        explained_target, explained_background (of the samples left out), specificity, converged.
     summary : DataFrame
         One row a setting: k, alpha, stability, stability_sd (over splits), specificity,
         explained_target, explained_background, converged (share of fits), eligible, recommended.
@@ -116,24 +116,82 @@ def select(
     Kotliar et al. 2019, eLife 8:e43803 (stability of topics over replicates); Lange et al. 2004,
     Neural Computation 16:1299 (stability over halves of the data).
     """
-    _check(n_components, alphas, n_splits, min_specificity, parameters)
-    sides = [
-        _in_memory(data, name) for data, name in ((target, "target"), (background, "background"))
+    check_integer("n_splits", n_splits, 1)
+    splits = [
+        fit_split(
+            target, background, split, n_components=n_components, alphas=alphas,
+            random_state=random_state, **parameters,
+        )
+        for split in range(n_splits)
+    ]  # fmt: skip
+    return summarise(pd.concat(splits, ignore_index=True), min_specificity)
+
+
+def fit_split(
+    target: Any,
+    background: Any,
+    split: int,
+    *,
+    n_components: Sequence[int],
+    alphas: Sequence[float],
+    random_state: int = 0,
+    **parameters: Any,
+) -> pd.DataFrame:
+    """Fit both halves of one random split over the grid; see `select`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `Selection.fits`.
+    """
+    _check(n_components, alphas, parameters)
+    halves = [
+        _halves(_in_memory(data, name), derive_seed("halves", name, split, random_state))
+        for data, name in ((target, "target"), (background, "background"))
     ]
-    fits: list[dict] = []
-    stability: dict[tuple[int, float], list[float]] = {}
-    for split, (k, alpha) in product(range(n_splits), product(n_components, alphas)):
-        halves = [
-            _halves(side, random_state, name, split)
-            for side, name in zip(sides, _SIDES, strict=True)
+    rows = []
+    for k, alpha in product(n_components, alphas):
+        models = [
+            _fitted(
+                halves, half, n_components=k, alpha=alpha, **parameters,
+                random_state=derive_seed("start", split, half, random_state),
+            )
+            for half in (0, 1)
+        ]  # fmt: skip
+        stability = matched_cosine(*(model.components_ for model in models))
+        rows += [
+            {"k": k, "alpha": alpha, "split": split, "half": half + 1, "stability": stability}
+            | _left_out(model, [side[1 - half] for side in halves])
+            for half, model in enumerate(models)
         ]
-        model = {"n_components": k, "alpha": alpha, **parameters}
-        components = []
-        for half, row in _fit_halves(halves, model, (random_state, split)):
-            components.append(half)
-            fits.append({"k": k, "alpha": alpha, "split": split, **row})
-        stability.setdefault((k, alpha), []).append(matched_cosine(*components))
-    return _selection(pd.DataFrame(fits), stability, min_specificity)
+    return pd.DataFrame(rows)
+
+
+def summarise(fits: pd.DataFrame, min_specificity: float = MIN_SPECIFICITY) -> Selection:
+    """Return means over splits, and the most stable of the settings that are specific enough."""
+    check_number("min_specificity", min_specificity, 1.0, np.inf)
+    settings = fits.groupby(["k", "alpha"])
+    per_split = fits.groupby(["k", "alpha", "split"])["stability"].first().groupby(["k", "alpha"])
+    summary = pd.DataFrame(
+        {
+            "stability": per_split.mean(),
+            "stability_sd": per_split.std(),
+            "specificity": settings["specificity"].median(),
+            "explained_target": settings["explained_target"].mean(),
+            "explained_background": settings["explained_background"].mean(),
+            "converged": settings["converged"].mean(),
+        }
+    ).reset_index()
+    summary["eligible"] = summary["specificity"] >= min_specificity
+    stability = summary["stability"].where(summary["eligible"])
+    best = None if stability.isna().all() else stability.idxmax()
+    summary["recommended"] = summary.index == best
+    return Selection(
+        fits=fits,
+        summary=summary,
+        n_components=None if best is None else int(summary.loc[best, "k"]),
+        alpha=None if best is None else float(summary.loc[best, "alpha"]),
+    )
 
 
 def matched_cosine(first: np.ndarray, second: np.ndarray) -> float:
@@ -151,16 +209,7 @@ def matched_cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(cosines[rows, columns].mean())
 
 
-_SIDES = ("target", "background")
-
-
-def _check(
-    ks: Sequence[int],
-    alphas: Sequence[float],
-    n_splits: int,
-    min_specificity: float,
-    parameters: dict[str, Any],
-) -> None:
+def _check(ks: Sequence[int], alphas: Sequence[float], parameters: dict[str, Any]) -> None:
     for name, values in (("n_components", ks), ("alphas", alphas)):
         if not len(values):
             raise InputError(f"{name}: nothing to try; give at least one value")
@@ -170,8 +219,6 @@ def _check(
         check_integer("n_components", k, 1)
     for alpha in alphas:
         check_number("alphas", alpha, 0.0, np.inf)
-    check_integer("n_splits", n_splits, 1)
-    check_number("min_specificity", min_specificity, 1.0, np.inf)
     if parameters.get("loss", "squared_error") != "squared_error":
         raise InputError(
             f"loss={parameters['loss']!r}: contrasts are compared under squared error only, as the "
@@ -191,36 +238,29 @@ def _in_memory(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
     return values
 
 
-def _halves(values: Any, random_state: int, name: str, split: int) -> list[Any]:
-    """Return two halves of the samples, at random; every setting gets the same ones."""
-    order = np.random.default_rng(derive_seed("halves", name, split, random_state)).permutation(
-        values.shape[0]
-    )
+def _halves(values: np.ndarray | sp.csr_matrix, seed: int) -> list[np.ndarray | sp.csr_matrix]:
+    """Return two halves of the samples, at random."""
+    order = np.random.default_rng(seed).permutation(values.shape[0])
     middle = len(order) // 2
     return [values[np.sort(part)] for part in (order[:middle], order[middle:])]
 
 
-def _fit_halves(
-    halves: list[list[Any]], parameters: dict[str, Any], names: tuple
-) -> Iterator[tuple[np.ndarray, dict]]:
-    """Fit each half; yield its components and how they do on the other."""
-    for half in (0, 1):
-        model = BCNMF(**parameters, random_state=derive_seed("start", *names, half))
-        with warnings.catch_warnings():
-            # Said once for the setting, as a share of its fits.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(halves[0][half], background=halves[1][half])
-        explained, energy = zip(*(_held_out(model, side[1 - half]) for side in halves), strict=True)
-        yield (
-            model.components_,
-            {
-                "half": half + 1,
-                "explained_target": explained[0],
-                "explained_background": explained[1],
-                "specificity": _ratio(*energy),
-                "converged": bool(model.converged_),
-            },
-        )
+def _fitted(halves: list[list[Any]], half: int, **parameters: Any) -> BCNMF:
+    with warnings.catch_warnings():
+        # The table has it, as a share of the fits.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return BCNMF(**parameters).fit(halves[0][half], background=halves[1][half])
+
+
+def _left_out(model: BCNMF, sides: list[Any]) -> dict[str, Any]:
+    """Return how a fit does on the halves of target and background that it has not seen."""
+    explained, energy = zip(*(_held_out(model, side) for side in sides), strict=True)
+    return {
+        "explained_target": explained[0],
+        "explained_background": explained[1],
+        "specificity": _ratio(*energy),
+        "converged": bool(model.converged_),
+    }
 
 
 def _held_out(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
@@ -242,35 +282,3 @@ def _ratio(target: np.ndarray, background: np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         ratio[used] = target[used] / background[used]
     return float(np.median(ratio))
-
-
-def _selection(
-    fits: pd.DataFrame, stability: dict[tuple[int, float], list[float]], min_specificity: float
-) -> Selection:
-    means = fits.groupby(["k", "alpha"], sort=False)
-    summary = pd.DataFrame(
-        {
-            "stability": pd.Series({key: np.mean(values) for key, values in stability.items()}),
-            "stability_sd": pd.Series(
-                {
-                    key: np.std(values, ddof=1) if len(values) > 1 else np.nan
-                    for key, values in stability.items()
-                }
-            ),
-            "specificity": means["specificity"].median(),
-            "explained_target": means["explained_target"].mean(),
-            "explained_background": means["explained_background"].mean(),
-            "converged": means["converged"].mean(),
-        }
-    )
-    summary = summary.rename_axis(["k", "alpha"]).reset_index().sort_values(["k", "alpha"])
-    summary["eligible"] = summary["specificity"] >= min_specificity
-    eligible = summary[summary["eligible"]]
-    best = None if eligible.empty else eligible["stability"].idxmax()
-    summary["recommended"] = summary.index == best
-    return Selection(
-        fits=fits,
-        summary=summary.reset_index(drop=True),
-        n_components=None if best is None else int(summary.loc[best, "k"]),
-        alpha=None if best is None else float(summary.loc[best, "alpha"]),
-    )

@@ -116,6 +116,17 @@ def run_outputs(config_name: str) -> list[str]:
     ]
 
 
+def selections(config_name: str) -> list[str]:
+    return [
+        path
+        for study in PLANS[config_name].study_ids()
+        for path in [
+            f"results/{config_name}/selection/{study}/summary.tsv",
+            *figure_files(config_name, study, "selection"),
+        ]
+    ]
+
+
 def pair_records(wildcards) -> list[str]:
     return [
         f"results/{wildcards.config}/pairs/{study}/0/pair.json"

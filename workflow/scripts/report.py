@@ -27,6 +27,10 @@ FIGURES = {
     "loadings": ("Loadings", "Heatmap of the top features of the most associated topics"),
     "basis": ("Components", "Grid of the components of each method, drawn as images"),
     "objective": ("Objective", "Lines of the objective against the iteration for each method"),
+    "selection": (
+        "Choice of K and contrast",
+        "Heatmaps of stability and specificity over K and alpha",
+    ),
     "digits": ("Digits figure of the paper", "Images, scores, components, usages and UMAPs"),
     "mouse": ("Mouse figure of the paper", "UMAPs, usages by sample and by mouse, top proteins"),
 }

@@ -1,0 +1,14 @@
+"""Recommend a number of topics and a contrast for a study."""
+
+import pandas as pd
+
+from bcnmf.io import read_table, write_table
+from bcnmf.job import logged
+from bcnmf.selection import summarise
+
+with logged(snakemake):
+    fits = pd.concat([read_table(path) for path in snakemake.input], ignore_index=True)
+    found = summarise(fits, snakemake.params.min_specificity)
+    write_table(found.fits, snakemake.output.fits)
+    write_table(found.summary, snakemake.output.summary)
+    print(f"study {snakemake.wildcards.study}: {found.advice()}")
