@@ -1,6 +1,6 @@
 """Settings recommended without labels, beside what the labels would have picked: the beta series.
 
-    python benchmarks/select.py --out results/bench/select.tsv           about half an hour, one thread
+    python benchmarks/select.py --out results/bench/select.tsv      half an hour, one thread
 
 For each data set `bcnmf.selection.select` recommends K and alpha from log1p of counts per 10,000.
 Then every setting is fitted to all of the data and scored by the adjusted Rand index of k-means
@@ -64,7 +64,7 @@ def _settings(beta: float, data_seed: int, arguments: argparse.Namespace) -> pd.
 
 def _markdown(table: pd.DataFrame) -> str:
     lines = [
-        "| beta | data seed | recommended K, alpha | stability | specificity | its ARI | best ARI |",
+        "| beta | data seed | recommended K, alpha | stability | specificity | ARI | best ARI |",
         "|---|---|---|---|---|---|---|",
     ]
     for (beta, seed), part in table.groupby(["beta", "data_seed"]):

@@ -153,5 +153,5 @@ def test_the_figure_shows_every_number_and_frames_the_recommended_setting():
     assert {text.get_text() for text in specificity.texts} == {"(1.10)", "12", "2.50"}
     frames = [patch for patch in stability.patches if isinstance(patch, Rectangle)]
     assert [frame.get_xy() for frame in frames] == [(0.5, -0.5)]
-    with pytest.raises(InputError, match="has no rows"):
+    with pytest.raises(InputError, match="selection summary: no rows to draw"):
         plot_selection(summary.iloc[:0])

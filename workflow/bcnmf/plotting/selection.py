@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bcnmf.errors import InputError
 from bcnmf.plotting.style import DOUBLE_COLUMN, FAINT, INK, SMALL, new_figure, styled
 from bcnmf.plotting.tables import require_columns, short_number
 
@@ -36,8 +35,6 @@ def plot_selection(summary: pd.DataFrame) -> Figure:
         A column is missing, or there is no row.
     """
     require_columns(summary, _COLUMNS, "selection summary")
-    if summary.empty:
-        raise InputError("selection summary: has no rows; nothing was tried")
     rows = summary["k"].nunique()
     figure = new_figure(DOUBLE_COLUMN, 0.75 + 0.26 * max(rows, 2))
     left, right = figure.subplots(1, 2)
