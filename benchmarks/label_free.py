@@ -1,6 +1,6 @@
 """Settings recommended without labels, beside what the labels would have picked: the beta series.
 
-    python benchmarks/select.py --out results/bench/select.tsv      half an hour, one thread
+    python benchmarks/label_free.py      half an hour, one thread
 
 For each data set `bcnmf.selection.select` recommends K and alpha from log1p of counts per 10,000.
 Then every setting is fitted to all of the data and scored by the adjusted Rand index of k-means
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ks", type=int, nargs="+", default=[2, 5, 10])
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.0, 1.0, 1.5, 2.0, 3.0, 5.0])
     parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("results/bench/select.tsv"))
+    parser.add_argument("--out", type=Path, default=Path("results/bench/label_free.tsv"))
     return parser.parse_args()
 
 
