@@ -30,6 +30,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/enrich.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 

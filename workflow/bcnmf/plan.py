@@ -88,6 +88,7 @@ class Plan:
         self.studies = self._leave_out_studies()
         for study in self.studies.index:
             self.method_rows(study)
+            self._check_gene_sets(study)
 
     def _load(self, sheet: str, schemas: Path) -> pd.DataFrame:
         return load_sheet(self.sheet_paths[sheet], load_yaml(schemas / f"{sheet}.schema.yaml"))
@@ -118,6 +119,16 @@ class Plan:
                     "digits_on_images_ten (both also with _published), "
                     "leukemia_aml027, leukemia_aml035 (both also with _donor2), mixseq, mdd, or "
                     "the path of an .h5ad file"
+                )
+
+    def _check_gene_sets(self, study: str) -> None:
+        known = list(self.settings["enrichment"]["collections"])
+        for name in self.gene_sets(study):
+            if name not in known:
+                raise InputError(
+                    f"{self.sheet_paths['studies']}, study {study!r}, column gene_sets: {name!r} "
+                    f"is none of the collections of {self.where}{nearest(name, known)}; "
+                    f"known: {', '.join(known) or 'none'} (enrichment.collections)"
                 )
 
     def _methods_of(self, study: str) -> list[str]:
@@ -227,6 +238,23 @@ class Plan:
             for alpha in alphas(row)
             for seed in self.seeds(study, row["algorithm"])
         ]
+
+    def gene_sets(self, study: str) -> list[str]:
+        """Return the collections of gene sets that topics of a study are tested against."""
+        return as_list(self.all_studies.loc[study, "gene_sets"])
+
+    def enriched_methods(self, study: str) -> list[str]:
+        """Return the methods of a study whose topics are tested: non-negative ones."""
+        wanted = self.settings["enrichment"]["methods"]
+        return [
+            row["method"]
+            for row in self.method_rows(study)
+            if row["algorithm"] not in DETERMINISTIC and row["method"] in wanted
+        ]
+
+    def shown_run(self, study: str, method: str) -> Run:
+        """Return the fit of a method that stands first: K, alpha and seed, of the first data."""
+        return next(run for run in self.runs(study, 0) if run.method == method)
 
     def study_ids(self, group: str | None = None) -> list[str]:
         """Return the chosen studies, or those of one group."""

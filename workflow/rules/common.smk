@@ -201,6 +201,27 @@ def tables_of_replicates(wildcards, table: str) -> list[str]:
     return [f"{folder}/{table}" for folder in folders]
 
 
+def gene_set_files(wildcards) -> dict:
+    """Return the file of each collection that the study is tested against."""
+    plan = plan_of(wildcards)
+    try:
+        return {
+            name: gene_set_file(plan.settings["enrichment"]["collections"][name])
+            for name in plan.gene_sets(wildcards.study)
+        }
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def gene_set_file(place: str) -> str:
+    """Return a path: of a file as it stands, else of one of the registry, <dataset>/<file>."""
+    if place.endswith(".gmt") and find(place).exists():
+        return str(find(place))
+    dataset, _, file = place.rpartition("/")
+    REGISTRY.entry(dataset, file)
+    return f"resources/downloads/{place}"
+
+
 wildcard_constraints:
     config="|".join(PLANS),
     study="[A-Za-z][A-Za-z0-9_-]*",

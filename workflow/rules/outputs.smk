@@ -19,7 +19,24 @@ def figure_files(config_name: str, study: str, name: str) -> list[str]:
 
 def study_figures(config_name: str, study: str) -> list[str]:
     names = PLANS[config_name].panels(study) + own_figures(config_name, study)
+    if enriched(config_name, study):
+        names.append("enrichment")
     return [path for name in names for path in figure_files(config_name, study, name)]
+
+
+def enrichment_tables(config_name: str, table: str) -> list[str]:
+    """Return one table of enrichment of each chosen study that is tested against gene sets."""
+    plan = PLANS[config_name]
+    return [
+        f"results/{config_name}/enrichment/{study}/{table}.tsv"
+        for study in plan.study_ids()
+        if enriched(config_name, study)
+    ]
+
+
+def enriched(config_name: str, study: str) -> bool:
+    plan = PLANS[config_name]
+    return bool(plan.gene_sets(study) and plan.enriched_methods(study))
 
 
 def own_figures(config_name: str, study: str) -> list[str]:
@@ -112,6 +129,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/tables/summary.tsv",
         f"{folder}/provenance.json",
         f"{folder}/config.yaml",
+        *joint_enrichment(config_name),
         *all_figures(config_name),
     ]
 
@@ -125,6 +143,13 @@ def selections(config_name: str) -> list[str]:
             *figure_files(config_name, study, "selection"),
         ]
     ]
+
+
+def joint_enrichment(config_name: str) -> list[str]:
+    """Return the tables of all studies, if any is tested against gene sets."""
+    folder = f"results/{config_name}/tables"
+    found = enrichment_tables(config_name, "ora")
+    return [f"{folder}/enrichment_ora.tsv", f"{folder}/enrichment_gsea.tsv"] if found else []
 
 
 def pair_records(wildcards) -> list[str]:

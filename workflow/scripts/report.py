@@ -31,13 +31,17 @@ FIGURES = {
         "Choice of K and contrast",
         "Heatmaps of stability and specificity over K and alpha",
     ),
+    "enrichment": (
+        "Gene sets",
+        "Dots of gene sets against topics, by overlap and adjusted p-value",
+    ),
     "digits": ("Digits figure of the paper", "Images, scores, components, usages and UMAPs"),
     "mouse": ("Mouse figure of the paper", "UMAPs, usages by sample and by mouse, top proteins"),
 }
 
 
 # Figures that show these methods only; the others show all.
-SHOWN = {"mouse": ("nmf", "bcnmf"), "loadings": ("bcnmf",)}
+SHOWN = {"mouse": ("nmf", "bcnmf"), "loadings": ("bcnmf",), "enrichment": ("bcnmf",)}
 
 
 def shown_fits(name, study, scores, labels):

@@ -1,0 +1,138 @@
+"""Collections of gene sets in GMT files, read strictly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bcnmf.errors import InputError
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class SetSizes:
+    """Which sizes of gene sets are tested, counted after genes outside the universe were left out.
+
+    Attributes
+    ----------
+    smallest, largest : int
+        Both included.
+    """
+
+    smallest: int = 5
+    largest: int = 500
+
+
+def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
+    """Read gene sets: a line is name, description, gene, gene, ... with tabs between.
+
+    Parameters
+    ----------
+    path : path
+        A .gmt file, UTF-8.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Name of the set -> its genes, both in the order of the file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, no text or no GMT; a set without genes, with a gene twice, or
+        whose name stands twice. The line is named.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected gene sets in GMT format") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason}); expected GMT") from error
+    sets: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, genes = _parse(line, f"{path}, line {number}")
+        if name in sets:
+            raise InputError(
+                f"{path}, line {number}: the set {name!r} stands twice; give each a name of its own"
+            )
+        sets[name] = genes
+    if not sets:
+        raise InputError(f"{path}: holds no gene set; expected GMT: name, description, genes")
+    return sets
+
+
+def _parse(line: str, where: str) -> tuple[str, tuple[str, ...]]:
+    cells = [cell.strip() for cell in line.split("\t")]
+    while len(cells) > 1 and not cells[-1]:  # some writers end lines with tabs
+        cells.pop()
+    if len(cells) < 3 or not cells[0]:
+        html = " (it looks like a web page: download the file itself)" if "<" in line else ""
+        raise InputError(
+            f"{where}: {line[:_SHOWN]!r} has {len(cells)} cells{html}; expected name, description "
+            "and at least one gene, with tabs between"
+        )
+    genes = cells[2:]
+    if "" in genes:
+        raise InputError(f"{where}, set {cells[0]!r}: an empty cell between genes; remove it")
+    repeated = [gene for gene in genes if genes.count(gene) > 1] if _repeats(genes) else []
+    if repeated:
+        raise InputError(
+            f"{where}, set {cells[0]!r}: the gene {repeated[0]!r} stands twice; name it once"
+        )
+    return cells[0], tuple(genes)
+
+
+def _repeats(genes: list[str]) -> bool:
+    return len(set(genes)) < len(genes)
+
+
+def within(
+    sets: Mapping[str, Collection[str]],
+    universe: Collection[str],
+    sizes: SetSizes,
+    where: str,
+) -> dict[str, tuple[str, ...]]:
+    """Return the sets without genes that were not tested, and of these the ones of usable size.
+
+    Parameters
+    ----------
+    sets : mapping of str to genes
+        As `read_gmt` gives them.
+    universe : collection of str
+        Genes that could have come out on top: all that the fit saw.
+    sizes : SetSizes
+        Which sizes are tested.
+    where : str
+        Name of the collection and the data, for the message.
+
+    Raises
+    ------
+    InputError
+        No gene of any set is in the universe, or no set is of usable size.
+    """
+    known = frozenset(universe)
+    kept = {name: tuple(gene for gene in genes if gene in known) for name, genes in sets.items()}
+    if not any(kept.values()):
+        raise InputError(
+            f"{where}: none of the {len(known)} genes is in any of the {len(sets)} sets; the data "
+            f"have names such as {', '.join(sorted(known)[:3])}, the sets such as "
+            f"{', '.join(next(iter(sets.values()))[:3])}. Give gene sets with the names of the "
+            "data (symbols of the same species), or leave gene_sets empty"
+        )
+    tested = {
+        name: genes for name, genes in kept.items() if sizes.smallest <= len(genes) <= sizes.largest
+    }
+    if not tested:
+        largest = max(len(genes) for genes in kept.values())
+        raise InputError(
+            f"{where}: no set has {sizes.smallest} to {sizes.largest} genes among the "
+            f"{len(known)} of the data (the largest has {largest}); change enrichment.min_size or "
+            "enrichment.max_size, or keep more features"
+        )
+    return tested

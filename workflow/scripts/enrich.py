@@ -1,0 +1,41 @@
+"""Gene scores of one fit, and which gene sets its topics are enriched for."""
+
+import anndata as ad
+
+from bcnmf.enrichment import How, enrichr, over_representation, ranked_enrichment
+from bcnmf.fitfile import Fit
+from bcnmf.gene_sets import SetSizes, read_gmt
+from bcnmf.io import write_table
+from bcnmf.job import logged
+from bcnmf.specificity import gene_scores
+
+_KEY = ("study", "method", "k", "alpha", "seed")
+
+with logged(snakemake):
+    settings = snakemake.params.how
+    how = How(
+        n_top=settings["n_top"],
+        sizes=SetSizes(settings["min_size"], settings["max_size"]),
+        permutations=settings["permutations"],
+    )
+    fit = Fit.read(snakemake.input.fit)
+    layer = "" if snakemake.params.values == "default" else snakemake.params.values
+    genes = gene_scores(
+        fit,
+        ad.read_h5ad(snakemake.input.target),
+        ad.read_h5ad(snakemake.input.background),
+        layer,
+    )
+    where = f"study {snakemake.wildcards.study}, method {snakemake.wildcards.method}"
+    collections = {name: read_gmt(snakemake.input[name]) for name in snakemake.params.collections}
+    tables = {
+        "genes": genes[genes["rank"] <= settings["genes"]],
+        "ora": over_representation(genes, collections, how, where),
+        "gsea": ranked_enrichment(genes, collections, how, where),
+    }
+    if settings["enrichr"]:
+        tables["ora"] = enrichr(genes, settings["enrichr"], how, where, beside=tables["ora"])
+    for name, table in tables.items():
+        for place, key in enumerate(_KEY):
+            table.insert(place, key, fit.info[key])
+        write_table(table, snakemake.output[name])
