@@ -52,6 +52,9 @@ localrules:
     figure_drivers,
     figure_digits,
     figure_mouse,
+    figure_leukemia,
+    figure_mixseq,
+    figure_mdd,
 
 
 rule all:
@@ -133,3 +136,18 @@ rule figure_digits:
 rule figure_mouse:
     input:
         figure_files(ACTIVE.name, "mouse", "mouse"),
+
+
+rule figure_leukemia:
+    input:
+        paper_figures(ACTIVE.name, "leukemia"),
+
+
+rule figure_mixseq:
+    input:
+        paper_figures(ACTIVE.name, "mixseq"),
+
+
+rule figure_mdd:
+    input:
+        paper_figures(ACTIVE.name, "mdd"),

@@ -10,6 +10,7 @@ from conftest import ROOT
 TARGETS = [
     "all", "quick", "paper", "simulations", "drivers", "digits", "mouse", "figures", "select",
     "figure_beta", "figure_drivers", "figure_digits", "figure_mouse",
+    "leukemia", "mixseq", "mdd", "figure_leukemia", "figure_mixseq", "figure_mdd",
 ]  # fmt: skip
 
 

@@ -46,6 +46,27 @@ rule examples:
         "../scripts/examples.py"
 
 
+rule annotations:
+    input:
+        target="results/{config}/pairs/{study}/{replicate}/target.h5ad",
+    output:
+        f"{EVALUATION}annotations.parquet",
+    log:
+        "results/{config}/logs/evaluation/{study}/{replicate}_annotations.log",
+    benchmark:
+        "results/{config}/benchmarks/evaluation/{study}/{replicate}_annotations.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        code=code("annotations.py"),
+        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
+        where=lambda wildcards: (
+            f"{plan_of(wildcards).sheet_paths['studies']}, study {wildcards.study}"
+        ),
+    script:
+        "../scripts/annotations.py"
+
+
 rule study_scores:
     input:
         scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),

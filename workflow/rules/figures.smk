@@ -226,3 +226,56 @@ rule draw_digits:
         label_name=label_name,
     script:
         "../scripts/figures/digits.py"
+
+
+rule draw_leukemia:
+    input:
+        samples=f"{FIRST}samples.parquet",
+        annotations=f"{FIRST}annotations.parquet",
+        scores="results/{config}/tables/studies/{study}.scores.tsv",
+        topics=f"{FIRST}topics.tsv",
+        loadings=f"{FIRST}loadings.parquet",
+        features=f"{FIRST}features.tsv",
+    output:
+        **drawn("leukemia"),
+    log:
+        "results/{config}/logs/figures/{study}/leukemia.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/leukemia.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("figures/leukemia.py"),
+        labels=method_labels,
+        label_name=label_name,
+        unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",
+    script:
+        "../scripts/figures/leukemia.py"
+
+
+use rule draw_leukemia as draw_mixseq with:
+    output:
+        **drawn("mixseq"),
+    log:
+        "results/{config}/logs/figures/{study}/mixseq.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/mixseq.tsv"
+    params:
+        code=code("figures/mixseq.py"),
+        labels=method_labels,
+        label_name=label_name,
+        unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",
+
+
+use rule draw_leukemia as draw_mdd with:
+    output:
+        **drawn("mdd"),
+    log:
+        "results/{config}/logs/figures/{study}/mdd.log",
+    benchmark:
+        "results/{config}/benchmarks/figures/{study}/mdd.tsv"
+    params:
+        code=code("figures/mdd.py"),
+        labels=method_labels,
+        label_name=label_name,
+        unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",

@@ -3,6 +3,8 @@
 FIGURE = "results/{config}/figures/{study}/"
 # Figures show one replicate: the first.
 FIRST = "results/{config}/evaluation/{study}/0/"
+# Groups of studies with a figure of their own, which has the group's name.
+SINGLE_CELL = ("leukemia", "mixseq", "mdd")
 
 
 def drawn(name: str) -> dict:
@@ -41,9 +43,11 @@ def enriched(config_name: str, study: str) -> bool:
 
 def own_figures(config_name: str, study: str) -> list[str]:
     """Return the figures that are drawn for this study alone, or for its kind of data."""
-    dataset = PLANS[config_name].study(study)["dataset"]
-    if dataset.startswith("digits_on_images_"):
+    row = PLANS[config_name].study(study)
+    if row["dataset"].startswith("digits_on_images_"):
         return ["digits"]
+    if row["group"] in SINGLE_CELL:
+        return [row["group"]]
     return ["mouse"] if study == "mouse" else []
 
 
@@ -99,6 +103,15 @@ def digits_figures(config_name: str) -> list[str]:
     )
     files = [path for study in images for path in figure_files(config_name, study, "digits")]
     return files + [path for study in texture for path in study_figures(config_name, study)]
+
+
+def paper_figures(config_name: str, group: str) -> list[str]:
+    """Return the figures that carry a group's name, one for each of its studies."""
+    return [
+        path
+        for study in group_studies(config_name, group)
+        for path in figure_files(config_name, study, group)
+    ]
 
 
 def method_labels(wildcards) -> dict:

@@ -22,7 +22,16 @@ rule pair:
         study=lambda wildcards: {
             key: value
             for key, value in study_row(wildcards).items()
-            if key not in {"group", "title", "panels", "methods", "description"}
+            if key
+            not in {
+                "group",
+                "title",
+                "panels",
+                "methods",
+                "colours",
+                "gene_sets",
+                "description",
+            }
         },
         sheet=lambda wildcards: str(plan_of(wildcards).sheet_paths["studies"]),
     script:

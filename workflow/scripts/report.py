@@ -36,6 +36,9 @@ FIGURES = {
         "Dots of gene sets against topics, by overlap and adjusted p-value",
     ),
     "digits": ("Digits figure of the paper", "Images, scores, components, usages and UMAPs"),
+    "leukemia": ("Leukemia figure of the paper", "UMAPs, scores, genes of topics"),
+    "mixseq": ("MIX-seq figure of the paper", "UMAPs by TP53 and line, scores, genes of topics"),
+    "mdd": ("Depression figure of the paper", "UMAPs by diagnosis and cell type, scores, genes"),
     "mouse": ("Mouse figure of the paper", "UMAPs, usages by sample and by mouse, top proteins"),
 }
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
-from bcnmf.plotting.representative import AUTOMATIC, representative_runs
+from bcnmf.plotting.representative import AUTOMATIC, Chosen, representative_runs
 from bcnmf.plotting.style import (
     FAINT,
     INK,
@@ -84,6 +85,68 @@ def plot_loadings(
     InputError
         A column is missing, or the method has no rows.
     """
+    parts = loading_parts(
+        loadings, topics, features, method=method, classes=classes, n_features=n_features,
+        n_topics=n_topics, automatic=automatic,
+    )  # fmt: skip
+    entries = parts.entries()
+    columns = 2 if len(entries) <= 4 else 3
+    legend_height = 0.13 * -(-len(entries) // columns)
+    figure = new_figure(SINGLE_COLUMN + 0.2, parts.height + 1.5 + legend_height)
+    heat = draw_loadings(figure, parts)
+    one = parts.chosen
+    heat.set_title(f"{shorten(method_label(one.method, labels), 26)}, {one.setting}", loc="left")
+    if entries:
+        figure.legend(handles=class_handles(entries), loc="outside lower center", ncols=columns)
+    return figure
+
+
+@dataclass(frozen=True)
+class LoadingParts:
+    """What the heatmap shows.
+
+    Attributes
+    ----------
+    chosen : Chosen
+        The fit.
+    grid : DataFrame
+        See `loading_grid`.
+    topics, own : DataFrame
+        The topics' and the features' tests, in the order of the grid.
+    marks : Classes
+        Of the label.
+    """
+
+    chosen: Chosen
+    grid: pd.DataFrame
+    topics: pd.DataFrame
+    own: pd.DataFrame
+    marks: Classes
+
+    @property
+    def height(self) -> float:
+        """Height of the heatmap in inches."""
+        return 0.125 * len(self.grid)
+
+    def entries(self) -> dict[str, Mark]:
+        """Return the entries of a legend."""
+        return {
+            f"higher in {shorten(name, 20)}": mark for name, mark in self.marks.entries().items()
+        }
+
+
+def loading_parts(
+    loadings: pd.DataFrame,
+    topics: pd.DataFrame,
+    features: pd.DataFrame,
+    *,
+    method: str,
+    classes: Sequence[str] | None = None,
+    n_features: int = 10,
+    n_topics: int = 5,
+    automatic: Collection[str] = AUTOMATIC,
+) -> LoadingParts:
+    """Return what `plot_loadings` shows; parameters and errors are those of it."""
     require_columns(loadings, ("topic", "feature", "loading", "rank"), "loadings")
     require_columns(topics, ("topic", "p_value", "p_adjusted", "favours"), "topics")
     require_columns(features, ("feature", "p_adjusted", "favours"), "features")
@@ -94,28 +157,33 @@ def plot_loadings(
     marks = Classes(
         classes if classes is not None else [*own["favours"].dropna(), *shown["favours"].dropna()]
     )
-    signed = bool((grid.to_numpy() < 0).any())
+    return LoadingParts(one, grid, shown, own, marks)
 
-    heatmap_height = 0.125 * len(grid)
-    entries = {f"higher in {shorten(name, 20)}": mark for name, mark in marks.entries().items()}
-    columns = 2 if len(entries) <= 4 else 3
-    legend_height = 0.13 * -(-len(entries) // columns)
-    figure = new_figure(SINGLE_COLUMN + 0.2, heatmap_height + 1.5 + legend_height)
+
+def draw_loadings(
+    figure: Figure | SubFigure, parts: LoadingParts, marked: Collection[str] = ()
+) -> Axes:
+    """Draw the heatmap with both significances into a figure, or a part of one.
+
+    Features in `marked` have bold names. Returns the axes of the heatmap.
+    """
+    grid = parts.grid
+    signed = bool((grid.to_numpy() < 0).any())
     cells = figure.add_gridspec(
-        2, 2, height_ratios=[heatmap_height, 0.5], width_ratios=[1.0, 0.6], hspace=0.0, wspace=0.0
+        2, 2, height_ratios=[parts.height, 0.5], width_ratios=[1.0, 0.6], hspace=0.0, wspace=0.0
     )
     heat = figure.add_subplot(cells[0, 0])
     below = figure.add_subplot(cells[1, 0])
     beside = figure.add_subplot(cells[0, 1], sharey=heat)
     corner = figure.add_subplot(cells[1, 1])
     image = _heatmap(heat, grid, signed)
-    _topic_bars(below, shown, marks, signed)
-    _feature_bars(beside, own, marks)
-    heat.set_title(f"{shorten(method_label(one.method, labels), 26)}, {one.setting}", loc="left")
+    _topic_bars(below, parts.topics, parts.marks, signed)
+    _feature_bars(beside, parts.own, parts.marks)
     _scale(corner, image, signed)
-    if entries:
-        figure.legend(handles=class_handles(entries), loc="outside lower center", ncols=columns)
-    return figure
+    for name, text in zip(grid.index, heat.get_yticklabels(), strict=True):
+        if name in marked:
+            text.set_fontweight("bold")
+    return heat
 
 
 def loading_grid(loadings: pd.DataFrame, topics: Sequence[int], n_features: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from bcnmf.errors import InputError
@@ -78,6 +78,46 @@ def plot_scores(
     InputError
         A column is missing, several studies are mixed, or no ARI is there.
     """
+    shown, rows, _ = _rows_and_panels(scores, methods, labels, automatic)
+    has_units = scores["score"].astype(str).str.endswith("_units").any()
+    width = DOUBLE_COLUMN if len(shown) > 1 else SINGLE_COLUMN + 0.6
+    figure = new_figure(width, 1.15 + len(rows) * (0.30 if has_units else 0.21))
+    draw_scores(figure, scores, methods=methods, labels=labels, unit=unit, automatic=automatic)
+    return figure
+
+
+def draw_scores(
+    figure: Figure | SubFigure,
+    scores: pd.DataFrame,
+    *,
+    methods: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    unit: str = "unit",
+    automatic: Collection[str] = AUTOMATIC,
+) -> list[Axes]:
+    """Draw what `plot_scores` does into a figure, or a part of one; return its panels."""
+    shown, rows, table = _rows_and_panels(scores, methods, labels, automatic)
+    marks = method_marks(list(dict.fromkeys(key[0] for key, _ in rows)))
+    has_units = table["score"].astype(str).str.endswith("_units").any()
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, score in zip(panels, shown, strict=True):
+        for place, (key, _) in enumerate(rows):
+            of_setting = table[(table["method"] == key[0]) & (table["setting"] == key[1])]
+            _row(axes, place, of_setting, score, marks[key[0]])
+        axes.set_title(REPRESENTATIONS[score])
+        axes.set_xlabel("Adjusted Rand index")
+    _finish(panels, rows, table, shown)
+    _legend(figure, table, unit, has_units)
+    return list(panels)
+
+
+def _rows_and_panels(
+    scores: pd.DataFrame,
+    methods: Sequence[str] | None,
+    labels: Mapping[str, str] | None,
+    automatic: Collection[str],
+) -> tuple[list[str], list[tuple[tuple[str, str], str]], pd.DataFrame]:
+    """Return the scores that are shown, the rows from top to bottom, and their table."""
     require_columns(scores, _COLUMNS, "scores")
     studies = scores["study"].unique() if "study" in scores else []
     if len(studies) > 1:
@@ -93,21 +133,7 @@ def plot_scores(
         )
     methods = methods_in(scores, methods, "scores")
     table = with_settings(scores[scores["method"].isin(methods)], automatic)
-    rows = setting_rows(table, methods, labels)
-    marks = method_marks(methods)
-    has_units = table["score"].astype(str).str.endswith("_units").any()
-    width = DOUBLE_COLUMN if len(shown) > 1 else SINGLE_COLUMN + 0.6
-    figure = new_figure(width, 1.15 + len(rows) * (0.30 if has_units else 0.21))
-    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, score in zip(panels, shown, strict=True):
-        for place, (key, _) in enumerate(rows):
-            of_setting = table[(table["method"] == key[0]) & (table["setting"] == key[1])]
-            _row(axes, place, of_setting, score, marks[key[0]])
-        axes.set_title(REPRESENTATIONS[score])
-        axes.set_xlabel("Adjusted Rand index")
-    _finish(panels, rows, table, shown)
-    _legend(figure, table, unit, has_units)
-    return figure
+    return shown, setting_rows(table, methods, labels), table
 
 
 def with_settings(scores: pd.DataFrame, automatic: Collection[str] = AUTOMATIC) -> pd.DataFrame:
@@ -234,7 +260,7 @@ def _finish(
         axes.tick_params(axis="y", length=0)
 
 
-def _legend(figure: Figure, table: pd.DataFrame, unit: str, has_units: bool) -> None:
+def _legend(figure: Figure | SubFigure, table: pd.DataFrame, unit: str, has_units: bool) -> None:
     runs = table.groupby(["method", "setting", "score"])["value"].count()
     handles = []
     if runs.max() > 1:

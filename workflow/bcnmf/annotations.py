@@ -1,0 +1,45 @@
+"""What is known of samples besides the label: further colours for maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from anndata import AnnData
+
+from bcnmf.errors import InputError
+
+
+def annotations(target: AnnData, columns: Sequence[str], where: str) -> pd.DataFrame:
+    """Return columns of the target's `obs`, by sample.
+
+    Parameters
+    ----------
+    target : AnnData
+        The samples.
+    columns : sequence of str
+        Which columns; there may be none.
+    where : str
+        Sheet and study, for the message.
+
+    Returns
+    -------
+    DataFrame
+        sample, and the columns as text; missing values stay missing.
+
+    Raises
+    ------
+    InputError
+        A column that the data do not have.
+    """
+    missing = [name for name in columns if name not in target.obs]
+    if missing:
+        raise InputError(
+            f"{where}, column colours: the data have no column {missing[0]!r} in obs; found: "
+            f"{', '.join(map(str, target.obs.columns)) or 'none'}"
+        )
+    table = pd.DataFrame({"sample": target.obs_names.to_numpy(dtype=str)})
+    for name in columns:
+        values = target.obs[name]
+        table[name] = values.astype(str).where(values.notna(), None).to_numpy(dtype=object)
+    return table
