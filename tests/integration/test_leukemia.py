@@ -84,5 +84,5 @@ def test_what_is_not_as_published_is_said(run):
 
 
 def test_figures_are_drawn(run):
-    for name in ("scores", "loadings"):
+    for name in ("scores", "loadings", "leukemia"):
         assert (run[0] / f"results/leukemia/figures/leukemia/{name}.png").stat().st_size > 10_000

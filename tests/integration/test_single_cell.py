@@ -41,11 +41,43 @@ def run(folder, mirror, study, rename):
         "name": study, "studies": [study], "seeds": {"default": [0]},
         "methods": ["bcnmf_safeguarded", "two"], "mirror": str(mirror),
         "sheets": {"studies": "studies.tsv", "methods": "methods.tsv"},
+        "enrichment": {
+            "collections": dict.fromkeys(("core", "hallmark", "go_bp"), str(planted_sets(folder))),
+            "methods": ["two"], "n_top": 25, "permutations": 100,
+        },
     }  # fmt: skip
-    target = f"results/{study}/tables/scores.tsv"
-    done = Workflow(ROOT, folder)(target, settings=settings)
+    scores = f"results/{study}/tables/scores.tsv"
+    figures = [f"results/{study}/figures/{study}/{name}.png" for name in (study, "enrichment")]
+    done = Workflow(ROOT, folder)(scores, *figures, settings=settings)
     assert done.returncode == 0, done.output
-    return read_table(folder / target)
+    for path in figures:
+        assert (folder / path).stat().st_size > 20_000
+    return read_table(folder / scores)
+
+
+def planted_sets(folder):
+    """Write a GMT file with the genes of the planted target programs, and others."""
+    blocks = {"PROGRAM_1": range(100, 125), "PROGRAM_2": range(125, 150), "SHARED": range(20)}
+    lines = [
+        "\t".join([name, "planted", *(f"GENE{i}" for i in block)]) for name, block in blocks.items()
+    ]
+    path = folder / "planted.gmt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def assert_planted_sets_lead(folder, study):
+    """The most significant sets are planted target programs, in both tests."""
+    found = folder / "results" / study / "enrichment" / study
+    for table in ("ora", "gsea"):
+        rows = read_table(found / f"{table}.tsv")
+        best = rows[rows["p_adjusted"] == rows["p_adjusted"].min()]
+        if table == "gsea":
+            best = best[best["nes"] > 0]
+        assert best["term"].str.startswith("PROGRAM").any()
+        assert best["p_adjusted"].iloc[0] < 0.05
+    genes = read_table(found / "genes.tsv")
+    assert genes["contrast_specificity"].between(0, 1).all()
 
 
 def best(scores, study):
@@ -62,6 +94,7 @@ def test_mixseq(tmp_path):
     put(mirror, "depmap_19q3", "cell_lines", lines)
     scores = run(tmp_path, mirror, "mixseq", ("counts\t10000", "counts\t150"))
     assert best(scores, "mixseq") > 0.8
+    assert_planted_sets_lead(tmp_path, "mixseq")
     assert set(scores["study"]) == {"mixseq", "mixseq_normal"}
     assert set(scores["label"]) == {"TP53"}
     # Lines are the unit.
@@ -78,6 +111,7 @@ def test_mdd(tmp_path):
     put(mirror, "gencode", "annotation", paths["gencode"])
     scores = run(tmp_path, mirror, "mdd", ("counts\t3000", "counts\t150"))
     assert set(scores["study"]) == {"mdd", "mdd_other_donors"}
+    assert_planted_sets_lead(tmp_path, "mdd")
     assert set(scores["label"]) == {"diagnosis"}
     assert scores["score"].str.endswith("_units").any()
     log = (tmp_path / "results/mdd/logs/datasets/mdd/0.log").read_text()

@@ -34,6 +34,7 @@ from bcnmf.plotting.representative import (
     same_alpha,
 )
 from bcnmf.plotting.scores import plot_scores, with_settings
+from bcnmf.plotting.single_cell import plot_single_cell
 from bcnmf.plotting.tables import (
     Classes,
     minus_log10,
@@ -1093,3 +1094,58 @@ def test_long_names_stay_on_the_page(mouse):
     )
     check_layout(plot_embedding(samples, labels={"nmf": long, "bcnmf": long}))
     check_layout(plot_scores(mouse_scores(2), labels={"bcnmf": long}, unit="mouse"))
+
+
+# --- single-cell studies -----------------------------------------------------
+
+
+def single_cell(tables, annotations, **options):
+    return plot_single_cell(
+        tables["samples"], annotations, mouse_scores(), tables["topics"], tables["loadings"],
+        tables["features"], label_name="Genotype", **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lines(mouse):
+    """An annotation with more classes than there are colours."""
+    one = mouse["samples"].drop_duplicates("sample")
+    return one[["sample", "unit"]].rename(columns={"unit": "line"})
+
+
+def test_a_single_cell_figure_has_a_map_for_every_method_and_colouring(mouse, lines):
+    figure = single_cell(mouse, lines)
+    maps = [axes for axes in figure.axes if axes.get_title() in ("PCA", "NMF", "bcNMF")]
+    assert len(maps) == 3
+    n = mouse["samples"]["sample"].nunique()
+    drawn = [
+        axes
+        for axes in figure.axes
+        if any(len(points.get_offsets()) == n for points in axes.collections)
+    ]
+    assert len(drawn) == 2 * 4  # PCA, NMF, cPCA, bcNMF by genotype and by line
+    assert "7 other classes" in texts(figure)
+    assert {"a", "b", "c"} <= set(texts(figure))
+    check_layout(figure)
+
+
+def test_marked_genes_are_bold_and_topics_those_most_associated(mouse, lines):
+    top = (
+        mouse["loadings"]
+        .query("method == 'bcnmf' and seed == 0 and topic == 1")
+        .nsmallest(1, "rank")
+    )["feature"].iloc[0]
+    figure = single_cell(mouse, lines, marked=[top], n_topics=2)
+    weights = [text.get_fontweight() for text in figure.findobj(Text) if text.get_text() == top]
+    assert "bold" in weights
+    assert len([name for name in texts(figure) if name.endswith("_N")]) == 20
+
+
+def test_reported_values_and_runs_stand_in_a_single_cell_figure(mouse, lines):
+    figure = single_cell(mouse, lines)
+    assert any(gids(axes, "reported") for axes in figure.axes)
+    assert any(gids(axes, "runs") for axes in figure.axes)
+
+
+def test_a_single_cell_figure_does_without_annotations(mouse, lines):
+    check_layout(single_cell(mouse, lines[["sample"]]))

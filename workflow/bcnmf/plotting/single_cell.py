@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
@@ -15,6 +16,7 @@ from bcnmf.plotting.style import (
     DOUBLE_COLUMN,
     FAINT,
     SMALL,
+    TEXT,
     class_handles,
     new_figure,
     panel_letter,
@@ -31,7 +33,7 @@ _MAPS = (
     ("pca",),
     ("cpca_auto", "cpca_grid"),
 )
-_GENES = 24  # of all topics together
+_GENES = 20  # of all topics together
 
 
 @styled
@@ -104,9 +106,9 @@ def plot_single_cell(
         automatic=automatic,
     )  # fmt: skip
     n_settings = scores.drop_duplicates(["method", "k", "alpha"]).shape[0]
-    maps = 0.15 + sum(_map_height(len(chosen), values) for values in colourings.values())
-    bars = 1.1 + 0.3 * n_settings
-    genes = parts.height + 1.75
+    maps = 0.3 + sum(_map_height(len(chosen), values) for values in colourings.values())
+    bars = 1.0 + 0.27 * n_settings
+    genes = parts.height + 1.6
     figure = new_figure(DOUBLE_COLUMN, maps + bars + genes)
     top, middle, bottom = figure.subfigures(3, 1, height_ratios=[maps, bars, genes])
     _maps(top, chosen, samples, colourings, labels)
@@ -127,7 +129,7 @@ def shown_methods(known: Sequence[str]) -> list[str]:
 
 def _map_height(n_maps: int, values: pd.Series) -> float:
     lines = -(-min(values.nunique(), 13) // 6)
-    return DOUBLE_COLUMN / max(n_maps, 3) + 0.42 + 0.14 * lines
+    return DOUBLE_COLUMN / max(n_maps, 3) + 0.24 + 0.13 * lines
 
 
 def _maps(
@@ -138,6 +140,9 @@ def _maps(
     labels: Mapping[str, str] | None,
 ) -> None:
     heights = [_map_height(len(chosen), values) for values in colourings.values()]
+    heights[0] += 0.3  # the titles
+    # Not at a panel, which would take its room from the panels of this line alone.
+    block.text(0.004, 0.995, "a", fontweight="bold", fontsize=TEXT + 2, ha="left", va="top")
     lines = block.subfigures(len(colourings), 1, height_ratios=heights, squeeze=False)[:, 0]
     for line, (name, values) in zip(lines, colourings.items(), strict=True):
         colouring = Colouring(values)
@@ -146,15 +151,13 @@ def _maps(
             rows = one.rows(samples, "samples")
             draw_umap(axes, rows.assign(label=rows["sample"].map(values)), colouring)
             if line is lines[0]:
-                axes.set_title(shorten(method_label(one.method, labels), 20))
+                axes.set_title(textwrap.fill(method_label(one.method, labels), 18))
                 axes.text(
                     0.0, -0.02, one.setting, transform=axes.transAxes, ha="left", va="top",
                     fontsize=SMALL, color=FAINT,
                 )  # fmt: skip
         for axes in panels[len(chosen) :]:
             axes.remove()
-        if line is lines[0]:
-            panel_letter(panels[0], "a")
         if colouring.continuous:
             colouring.legend(line, name, DOUBLE_COLUMN, list(panels[: len(chosen)]))
             continue
