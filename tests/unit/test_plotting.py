@@ -1138,7 +1138,7 @@ def test_marked_genes_are_bold_and_topics_those_most_associated(mouse, lines):
     figure = single_cell(mouse, lines, marked=[top], n_topics=2)
     weights = [text.get_fontweight() for text in figure.findobj(Text) if text.get_text() == top]
     assert "bold" in weights
-    assert len([name for name in texts(figure) if name.endswith("_N")]) == 20
+    assert len({name for name in texts(figure) if name.endswith("_N")}) == 20
 
 
 def test_reported_values_and_runs_stand_in_a_single_cell_figure(mouse, lines):
