@@ -6,7 +6,7 @@ import base64
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,8 @@ import pandas as pd
 
 from bcnmf.errors import InputError
 from bcnmf.io import atomic_path
+from bcnmf.plotting.representative import Chosen
+from bcnmf.topic_words import Topic, introduction, sentences
 
 SCORE_TITLES = {
     "ari_usage": "ARI usage",
@@ -48,6 +50,7 @@ _SETTING = ["method", "k", "alpha_setting"]
 _FIGURE_KEYS = ("study", "name", "png", "pdf", "caption_file", "alt", "fields")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DPI = 300
+_EMBEDDED_BYTES = 1_000_000
 _CSS_DPI = 96
 _ENLARGE = 1.3  # seven points of print are small on a screen
 
@@ -71,6 +74,34 @@ class Table:
     rows: list[list[Cell]]
 
 
+@dataclass(frozen=True)
+class StudyDetails:
+    """What a report says of a study beyond its scores and figures.
+
+    Attributes
+    ----------
+    fit : Chosen or None
+        The fit whose topics are described.
+    topics : list of Topic
+        Most associated first.
+    labels : mapping
+        Names of methods.
+    ranked_by : str
+        How leading features were chosen, in words.
+    explorer : str
+        JSON of `bcnmf.explorer.explorer_json`; empty: no map.
+    tables : mapping of name to path
+        To download.
+    """
+
+    fit: Chosen | None = None
+    topics: list[Topic] = field(default_factory=list)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ranked_by: str = "by loading"
+    explorer: str = ""
+    tables: Mapping[str, str | os.PathLike] = field(default_factory=dict)
+
+
 def write_report(
     path: str | os.PathLike,
     *,
@@ -84,6 +115,8 @@ def write_report(
     warnings: Sequence[str],
     tables: Mapping[str, str | os.PathLike] | None = None,
     front_file: str | os.PathLike | None = None,
+    details: Mapping[str, StudyDetails] | None = None,
+    methods_text: str = "",
 ) -> None:
     """Write the report of a run as one self-contained HTML file.
 
@@ -115,6 +148,10 @@ def write_report(
         Files to offer for download, linked relative to the report.
     front_file : path, optional
         Introduction in the form of a caption (plain text; `snakemake.config` is known).
+    details : mapping of study to StudyDetails, optional
+        Topics, interactive map and tables of each study.
+    methods_text : str
+        See `bcnmf.methods_text`.
 
     Raises
     ------
@@ -133,6 +170,7 @@ def write_report(
             "runs": _runs_text(scores[scores["study"] == row["study"]]),
             "table": study_table(summary[summary["study"] == row["study"]]),
             "figures": [figure for figure in drawn if figure["study"] == row["study"]],
+            **_details((details or {}).get(row["study"]), row, path.parent),
         }
         for row in rows
     ]
@@ -147,14 +185,70 @@ def write_report(
         warnings=list(warnings),
         sections=sections,
         across=[figure for figure in drawn if figure["study"] not in names],
-        downloads=[
-            {"name": name, "href": _relative(target, path.parent)}
-            for name, target in (tables or {}).items()
-        ],
+        downloads=[_download(name, target, path.parent) for name, target in (tables or {}).items()],
+        methods_text=methods_text,
         provenance=_groups(provenance),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def topics_table(topics: Sequence[Topic], label_name: str) -> Table:
+    """Return one row per topic: who uses it, what leads it, what that is known for."""
+    columns = ["Topic", f"Used more where {label_name} is", "AUROC", "Adjusted p"]
+    with_units = any(topic.p_units == topic.p_units for topic in topics)
+    rows = [
+        [
+            Cell(f"Topic {topic.number}", str(topic.number)),
+            Cell(topic.favours, topic.favours),
+            _number(topic.auroc, ".2f"),
+            _p_cell(topic.p_adjusted),
+            *([_p_cell(topic.p_units)] if with_units else []),
+            Cell(", ".join(topic.leading), topic.leading[0] if topic.leading else ""),
+            Cell("; ".join(name for name, _ in topic.sets) or "–", ""),
+        ]
+        for topic in topics
+    ]
+    units = ["Adjusted p, units"] if with_units else []
+    return Table("Topics", [*columns, *units, "Led by", "Over-represented gene sets"], rows)
+
+
+def _p_cell(p_value: float) -> Cell:
+    if pd.isna(p_value):
+        return Cell("–", "", number=True)
+    return Cell(f"{p_value:.2g}", repr(float(p_value)), number=True)
+
+
+def _details(details: StudyDetails | None, row: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    if details is None:
+        return {"words": None, "explorer": "", "downloads": []}
+    words = None
+    if details.fit is not None and details.topics:
+        words = {
+            "intro": introduction(details.fit, details.labels, details.ranked_by),
+            "sentences": sentences(details.topics, row["label"]),
+            "table": topics_table(details.topics, row["label"]),
+        }
+    return {
+        "words": words,
+        "explorer": details.explorer,
+        "downloads": [
+            {"name": name, "href": _relative(path, folder)} for name, path in details.tables.items()
+        ],
+    }
+
+
+def _download(name: str, path: str | os.PathLike, folder: Path) -> dict[str, str]:
+    """Return a link to a table: inside the page where it is small, so that one file is enough."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > _EMBEDDED_BYTES:
+        return {"name": name, "href": _relative(path, folder), "file": path.name}
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return {
+        "name": name,
+        "href": f"data:text/tab-separated-values;base64,{content}",
+        "file": path.name,
+    }
 
 
 def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) -> Table:

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(workflow.basedir)
 WORKFLOW = ROOT / "workflow"
@@ -220,6 +221,12 @@ def gene_set_file(place: str) -> str:
     dataset, _, file = place.rpartition("/")
     REGISTRY.entry(dataset, file)
     return f"resources/downloads/{place}"
+
+
+def described_method(wildcards) -> str:
+    """Return the method whose topics the report describes: the contrast, else the last one."""
+    methods = [row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)]
+    return "bcnmf" if "bcnmf" in methods else methods[-1]
 
 
 wildcard_constraints:

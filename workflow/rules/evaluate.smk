@@ -67,6 +67,26 @@ rule annotations:
         "../scripts/annotations.py"
 
 
+rule top_values:
+    input:
+        target="results/{config}/pairs/{study}/0/target.h5ad",
+        topics="results/{config}/evaluation/{study}/0/topics.tsv",
+        loadings="results/{config}/evaluation/{study}/0/loadings.parquet",
+    output:
+        "results/{config}/evaluation/{study}/0/top_values.parquet",
+    log:
+        "results/{config}/logs/evaluation/{study}/top_values.log",
+    benchmark:
+        "results/{config}/benchmarks/evaluation/{study}/top_values.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("top_values.py"),
+        method=described_method,
+    script:
+        "../scripts/top_values.py"
+
+
 rule study_scores:
     input:
         scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),

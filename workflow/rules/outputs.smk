@@ -131,7 +131,8 @@ def report_texts(wildcards) -> list[str]:
     """Return the captions and the template that the report is rendered from."""
     names = {"workflow", *(one["name"] for one in report_figures(wildcards))}
     captions = [WORKFLOW / "report" / f"{name}.rst" for name in sorted(names)]
-    return [*map(str, captions), str(WORKFLOW / "bcnmf" / "templates" / "report.html.j2")]
+    templates = sorted((WORKFLOW / "bcnmf" / "templates").iterdir())
+    return [*map(str, captions), *map(str, templates)]
 
 
 def run_outputs(config_name: str) -> list[str]:
@@ -140,6 +141,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/report.html",
         f"{folder}/tables/scores.tsv",
         f"{folder}/tables/summary.tsv",
+        f"{folder}/tables/methods.md",
         f"{folder}/provenance.json",
         f"{folder}/config.yaml",
         *joint_enrichment(config_name),
@@ -169,6 +171,23 @@ def pair_records(wildcards) -> list[str]:
     return [
         f"results/{wildcards.config}/pairs/{study}/0/pair.json"
         for study in plan_of(wildcards).study_ids()
+    ]
+
+
+def report_details(config_name: str) -> list[str]:
+    """Return the tables from which the report describes topics and draws its maps."""
+    tables = ["topics.tsv", "loadings.parquet", "samples.parquet", "annotations.parquet"]
+    return [
+        *[
+            f"results/{config_name}/evaluation/{study}/0/{table}"
+            for study in PLANS[config_name].study_ids()
+            for table in [*tables, "top_values.parquet"]
+        ],
+        *[
+            path
+            for table in ("genes", "ora", "gsea")
+            for path in enrichment_tables(config_name, table)
+        ],
     ]
 
 

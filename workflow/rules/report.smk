@@ -3,6 +3,38 @@
 
 localrules:
     provenance,
+    methods_text,
+
+
+rule methods_text:
+    input:
+        provenance="results/{config}/provenance.json",
+    output:
+        "results/{config}/tables/methods.md",
+    log:
+        "results/{config}/logs/methods_text.log",
+    benchmark:
+        "results/{config}/benchmarks/methods_text.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=code("methods_text.py"),
+        settings=lambda wildcards: plan_of(wildcards).settings,
+        studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
+        rows=lambda wildcards: {
+            study: plan_of(wildcards).method_rows(study)
+            for study in plan_of(wildcards).study_ids()
+        },
+        seeds=lambda wildcards: {
+            study: len(plan_of(wildcards).seeds(study, "bcnmf"))
+            for study in plan_of(wildcards).study_ids()
+        },
+        replicates=lambda wildcards: {
+            study: len(plan_of(wildcards).replicates(study))
+            for study in plan_of(wildcards).study_ids()
+        },
+    script:
+        "../scripts/methods_text.py"
 
 
 rule provenance:
@@ -31,6 +63,8 @@ rule report:
         summary="results/{config}/tables/summary.tsv",
         provenance="results/{config}/provenance.json",
         records=pair_records,
+        methods="results/{config}/tables/methods.md",
+        details=lambda wildcards: report_details(wildcards.config),
         figures=lambda wildcards: all_figures(wildcards.config),
         # Captions and the template are no Python that `code` would follow.
         texts=lambda wildcards: report_texts(wildcards),
@@ -46,6 +80,10 @@ rule report:
         code=code("report.py"),
         title=setting("title"),
         figures=report_figures,
+        methods=lambda wildcards: {
+            study: described_method(SimpleNamespace(config=wildcards.config, study=study))
+            for study in plan_of(wildcards).study_ids()
+        },
         captions=str(WORKFLOW / "report"),
         studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
         smaller=lambda wildcards: [

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+from bcnmf.explorer import explorer_json
 from bcnmf.io import read_table
 from bcnmf.job import logged
 from bcnmf.plotting.digits import shown_methods
 from bcnmf.plotting.drivers import reference_text
 from bcnmf.plotting.representative import representative_runs, representative_text
-from bcnmf.report import write_report
+from bcnmf.report import StudyDetails, write_report
+from bcnmf.topic_words import topics_of
 
 # Title, and what a reader who cannot see the figure is told.
 FIGURES = {
@@ -95,7 +97,43 @@ def all_warnings(studies, records):
     return found
 
 
+def details_of(study, folder):
+    """Return topics, map and tables of a study."""
+    name, labels = study["study"], snakemake.params.labels[study["study"]]
+    evaluation = folder / "evaluation" / name / "0"
+    tables = {
+        table: read_table(evaluation / f"{table}.{kind}")
+        for table, kind in (
+            ("topics", "tsv"), ("loadings", "parquet"), ("samples", "parquet"),
+            ("annotations", "parquet"), ("top_values", "parquet"),
+        )
+    }  # fmt: skip
+    known = {
+        table: folder / "enrichment" / name / f"{table}.tsv" for table in ("genes", "ora", "gsea")
+    }
+    found = {table: path for table, path in known.items() if str(path) in DETAILS}
+    read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
+    fit, topics = topics_of(
+        tables["topics"], tables["loadings"], method=snakemake.params.methods[name], **read
+    )
+    own = {"Scores": folder / "tables" / "studies" / f"{name}.scores.tsv"}
+    own |= {f"{table} (TSV)": path for table, path in found.items()}
+    return StudyDetails(
+        fit=fit,
+        topics=topics,
+        labels=labels,
+        ranked_by="by loading x contrast specificity" if "genes" in found else "by loading",
+        explorer=explorer_json(
+            tables["samples"], tables["annotations"], tables["top_values"], study=name,
+            labels=labels, label_name=study["label"], unit=study["unit"],
+        ),
+        tables=own,
+    )  # fmt: skip
+
+
 with logged(snakemake):
+    DETAILS = set(map(str, snakemake.input.details))
+    folder = Path(snakemake.input.provenance).parent
     scores = read_table(snakemake.input.scores)
     records = [json.loads(Path(path).read_text()) for path in snakemake.input.records]
     studies = snakemake.params.studies
@@ -119,4 +157,6 @@ with logged(snakemake):
             "Mean and standard deviation (TSV)": tables / "summary.tsv",
         },
         front_file=Path(snakemake.params.captions) / "workflow.rst",
+        details={study["study"]: details_of(study, folder) for study in studies},
+        methods_text=Path(snakemake.input.methods).read_text(encoding="utf-8"),
     )

@@ -1,0 +1,264 @@
+"""The report in a browser: headless Chromium runs a script in the page and prints what it saw."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcnmf.explorer import explorer_json, top_values
+from bcnmf.report import StudyDetails, write_report
+from bcnmf.topic_words import topics_of
+from plot_tables import mouse_scores, study_tables, summarise
+from test_report import figure_of
+
+pytestmark = pytest.mark.slow
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+LABELS = {"pca": "PCA", "nmf": "NMF", "cpca_auto": "cPCA", "bcnmf": "bcNMF"}
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
+
+
+def samples_of(n):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "method": "bcnmf", "k": 3, "alpha": 1.0, "replicate": 0, "seed": 0,
+            "sample": [f"cell{i}" for i in range(n)],
+            "label": np.where(np.arange(n) % 2, "treated", HOSTILE), "unit": "",
+            "umap_1": rng.normal(size=n), "umap_2": rng.normal(size=n),
+        }
+    )  # fmt: skip
+    return table.assign(**{f"usage_{k}": rng.random(n) for k in (1, 2, 3)})
+
+
+@pytest.fixture(scope="module")
+def report(browser, tmp_path_factory):
+    """A report of two studies: the mice, and one with ten thousand samples."""
+    folder = tmp_path_factory.mktemp("browser")
+    tables, scores = study_tables(seeds=2), mouse_scores(3)
+    names = tables["samples"]["sample"].unique()
+    genes = top_values(["DYRK1A_N"], np.arange(float(len(names)))[:, None], ["DYRK1A_N"], names)
+    fit, topics = topics_of(tables["topics"], tables["loadings"], method="bcnmf")
+    mice = StudyDetails(
+        fit, topics, LABELS, "by loading",
+        explorer_json(
+            tables["samples"], None, genes, study="mouse", labels=LABELS, label_name="Genotype",
+            unit="mouse",
+        ),
+    )  # fmt: skip
+    large = StudyDetails(explorer=explorer_json(samples_of(10_000), study="large"))
+    tsv = folder / "scores.tsv"
+    tsv.write_text("a\tb\n1\t2\n")
+    path = folder / "report.html"
+    write_report(
+        path, config_name="test", title=f"A run {HOSTILE}", scores=scores,
+        summary=summarise(scores, LABELS),
+        figures=[figure_of(folder / "figures", "mouse", "scores")],
+        provenance={"versions": {"python": "3.11"}},
+        studies=[
+            {"study": "mouse", "title": "Mice", "label": "Genotype", "unit": "mouse"},
+            {"study": "large", "title": "Ten thousand", "label": "label"},
+        ],
+        warnings=[], tables={"Scores": tsv}, details={"mouse": mice, "large": large},
+        methods_text="Fitted were things.",
+    )  # fmt: skip
+    return path
+
+
+def seen(report, script, width=1280, dark=False):
+    """Run a script in the page, which calls `tell(object)`; return the object and console lines."""
+    page = report.read_text(encoding="utf-8")
+    probe = (
+        "<script>window.onerror = (message) => { window.failed = String(message); };\n"
+        "function tell(what) { const out = document.createElement('pre'); out.id = 'told';\n"
+        "out.textContent = JSON.stringify({...what, failed: window.failed || ''});\n"
+        "document.body.append(out); }</script>"
+    )
+    page = page.replace("<body>", "<body>" + probe, 1)
+    # After the page's own script, when layout and resize observers have run.
+    late = f"<script>setTimeout(() => {{ {script} }}, 300);</script>"
+    page = page.replace("</body>", late + "</body>", 1)
+    path = report.parent / "probe.html"
+    path.write_text(page, encoding="utf-8")
+    command = [
+        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        "--enable-logging=stderr", f"--user-data-dir={report.parent / 'profile'}",
+        f"--window-size={width},900", "--virtual-time-budget=8000", "--dump-dom",
+        *(["--blink-settings=preferredColorScheme=0"] if dark else []), path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert told, done.stderr[-2000:]
+    text = told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    answer = json.loads(text)
+    assert answer.pop("failed") == ""
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    # A hint on the test's own reading of pixels.
+    return answer, [line for line in console if "Multiple readback operations" not in line]
+
+
+def test_it_loads_without_errors_or_requests(report):
+    answer, console = seen(
+        report,
+        "tell({images: [...document.images].every((i) => i.complete && i.naturalWidth > 0),"
+        " n: document.images.length,"
+        " requests: performance.getEntriesByType('resource').filter("
+        "   (r) => !r.name.startsWith('data:')).map((r) => r.name),"
+        " title: document.querySelector('h1').textContent,"
+        " strangers: document.querySelectorAll('img[src=x]').length});",
+    )
+    assert console == []
+    assert answer == {
+        "images": True, "n": 1, "requests": [], "title": f"A run {HOSTILE}", "strangers": 0,
+    }  # fmt: skip
+
+
+def test_tables_sort_and_say_so(report):
+    answer, _ = seen(
+        report,
+        "const all = document.querySelector('#table-study-1');"
+        "const place = [...all.tHead.rows[0].cells].findIndex((c) => c.textContent === 'ARI UMAP');"
+        "const button = all.tHead.rows[0].cells[place].firstElementChild;"
+        "const read = () => [...all.tBodies[0].rows].map("
+        " (r) => Number(r.cells[place].dataset.sort));"
+        "button.click(); const up = read(); const first = button.parentElement.ariaSort;"
+        "button.click(); const down = read();"
+        "tell({up, down, first, second: button.parentElement.ariaSort, tag: button.tagName});",
+    )
+    assert answer["up"] == sorted(answer["up"])
+    assert answer["down"] == sorted(answer["down"], reverse=True)
+    assert len(set(answer["up"])) > 3
+    assert (answer["first"], answer["second"]) == ("ascending", "descending")
+    assert answer["tag"] == "BUTTON"
+
+
+def test_a_filter_leaves_the_rows_that_hold_all_words(report):
+    answer, _ = seen(
+        report,
+        "const box = document.querySelector('.filter input');"
+        "const table = document.getElementById(box.dataset.table);"
+        "box.value = 'cpca 22'; box.dispatchEvent(new Event('input'));"
+        "const rows = [...table.tBodies[0].rows].filter((r) => r.offsetParent !== null);"
+        "tell({texts: rows.map((r) => r.textContent), all: table.tBodies[0].rows.length,"
+        " said: box.parentElement.querySelector('output').textContent});",
+    )
+    assert 0 < len(answer["texts"]) < answer["all"]
+    assert all("cpca" in text.lower() and "22" in text for text in answer["texts"])
+    assert answer["said"] == f"{len(answer['texts'])} of {answer['all']} rows"
+
+
+PIXELS = (
+    "const explorer = document.querySelectorAll('.explorer')[0].explorer;"
+    "const canvas = explorer.canvas;"
+    "const pixels = () => { const d = canvas.getContext('2d').getImageData("
+    " 0, 0, canvas.width, canvas.height).data; let n = 0, sum = 0;"
+    " for (let i = 0; i < d.length; i += 4) if (d[i + 3]) { n++; sum += d[i] + 3 * d[i + 1]; }"
+    " return [n, sum]; };"
+)
+
+
+def test_the_map_reacts_to_colour_map_zoom_and_legend(report):
+    answer, console = seen(
+        report,
+        PIXELS + "const start = pixels();"
+        "const names = [...explorer.colourSelect.options].map((o) => o.textContent);"
+        "const choose = (name) => { explorer.colourSelect.value = names.indexOf(name);"
+        " explorer.colourSelect.dispatchEvent(new Event('change')); };"
+        "choose('Topic 1'); const topic = pixels(); const ramps ="
+        " explorer.keys.querySelectorAll('.ramp').length;"
+        "choose('gene DYRK1A_N'); const gene = pixels(); choose('Genotype');"
+        "explorer.keys.querySelector('button').click(); const off = pixels();"
+        "const pressed = explorer.keys.querySelector('button').getAttribute('aria-pressed');"
+        "explorer.keys.querySelector('button').click(); const on = pixels();"
+        "canvas.dispatchEvent(new KeyboardEvent('keydown', {key: '+'})); const zoomed = pixels();"
+        "canvas.dispatchEvent(new KeyboardEvent('keydown', {key: '0'})); const whole = pixels();"
+        "const map = explorer.root.querySelector('select'); map.value = '3';"
+        "map.dispatchEvent(new Event('change')); const other = pixels();"
+        "tell({start, topic, ramps, gene, off, on, pressed, zoomed, whole, other, names});",
+    )
+    assert console == []
+    assert answer["names"][:3] == ["Genotype", "mouse", "Component 1"]
+    for change in ("gene", "off", "zoomed", "other"):
+        assert answer[change] != answer["start"], change
+    assert answer["pressed"] == "false"
+    assert answer["off"][0] < 0.8 * answer["start"][0]
+    assert answer["on"] == answer["whole"] == answer["start"]
+
+
+def test_hovering_names_the_sample_and_its_strongest_topic(report):
+    answer, _ = seen(
+        report,
+        PIXELS + "const [x, y] = explorer.point(5); const box = canvas.getBoundingClientRect();"
+        "const at = (dx) => canvas.dispatchEvent(new PointerEvent('pointermove',"
+        " {clientX: box.left + x + dx, clientY: box.top + y}));"
+        "at(0); const tip = explorer.root.querySelector('.tip');"
+        "const said = [...tip.children].map((c) => c.textContent);"
+        "canvas.dispatchEvent(new PointerEvent('pointerleave'));"
+        "tell({said, gone: tip.hidden, name: explorer.data.samples[5]});",
+    )
+    assert answer["gone"] is True
+    assert len(answer["said"]) == 4
+    assert answer["said"][1].startswith("Genotype: ")
+    assert re.fullmatch(r"strongest: (Topic|Component) \d+ .*", answer["said"][3])
+
+
+def test_ten_thousand_samples_are_drawn_fast_enough_to_drag(report):
+    answer, _ = seen(
+        report,
+        "const explorer = document.querySelectorAll('.explorer')[1].explorer;"
+        "const began = performance.now();"
+        "for (let i = 0; i < 10; i++) { explorer.draw(); explorer.hover(100 + i, 100); }"
+        "tell({n: explorer.data.n, each: (performance.now() - began) / 10});",
+    )
+    assert answer["n"] == 10_000
+    assert answer["each"] < 200  # milliseconds, in software, on a machine that may be busy
+
+
+def test_it_can_be_dark_and_fits_a_telephone(report):
+    script = (
+        "const back = () => getComputedStyle(document.body).backgroundColor; const before = back();"
+        "document.querySelector('.theme').click(); const after = back();"
+        "tell({before, after, over: document.documentElement.scrollWidth - innerWidth,"
+        " width: innerWidth});"
+    )
+    answer, _ = seen(report, script, width=500)
+    assert answer["before"] != answer["after"]
+    assert answer["over"] <= 0
+
+
+def test_everything_that_acts_is_reached_by_the_keyboard(report):
+    answer, _ = seen(
+        report,
+        "const acts = [...document.querySelectorAll('a[href], button, input, select, canvas,"
+        " summary, .scroll')];"
+        "const shown = acts.filter((a) => a.offsetParent !== null);"
+        "const lost = shown.filter((a) => a.tabIndex < 0).map((a) => a.outerHTML.slice(0, 80));"
+        "const bare = [...document.querySelectorAll('input, select')].filter("
+        " (a) => !a.labels.length).length;"
+        "tell({lost, bare, n: shown.length, skip: document.querySelector('.skip').hash});",
+    )
+    assert answer["lost"] == []
+    assert answer["bare"] == 0
+    assert answer["n"] > 20
+    assert answer["skip"] == "#main"
+
+
+def test_tables_can_be_had_from_the_file_alone(report):
+    answer, _ = seen(
+        report,
+        "const link = document.querySelector('a[download=\"scores.tsv\"]');"
+        "const text = atob(link.href.split(',')[1]); tell({text});",
+    )
+    assert answer["text"] == "a\tb\n1\t2\n"

@@ -1,0 +1,214 @@
+"""A methods section and its references, from the configuration of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BCNMF = (
+    "@article{bcnmf, author = {Li and Yang and Li}, title = {Disentangling Shared and "
+    "Target-Enriched Topics via Background-Contrastive Non-negative Matrix Factorization}, "
+    "journal = {arXiv}, eprint = {2602.22387}}"
+)
+REFERENCES = {
+    "bcnmf": BCNMF,
+    "nmf": "@article{nmf, author = {Lee, D. D. and Seung, H. S.}, title = {Learning the parts of "
+    "objects by non-negative matrix factorization}, journal = {Nature}, volume = {401}, "
+    "pages = {788--791}, year = {1999}}",
+    "cpca": "@article{cpca, author = {Abid, A. and Zhang, M. J. and Bagaria, V. K. and Zou, J.}, "
+    "title = {Exploring patterns enriched in a dataset with contrastive principal component "
+    "analysis}, journal = {Nature Communications}, volume = {9}, pages = {2134}, year = {2018}}",
+    "scanpy": "@article{scanpy, author = {Wolf, F. A. and Angerer, P. and Theis, F. J.}, title = "
+    "{SCANPY: large-scale single-cell gene expression data analysis}, journal = {Genome Biology}, "
+    "volume = {19}, pages = {15}, year = {2018}}",
+    "umap": "@article{umap, author = {McInnes, L. and Healy, J. and Melville, J.}, title = {UMAP: "
+    "Uniform Manifold Approximation and Projection for Dimension Reduction}, journal = {arXiv}, "
+    "eprint = {1802.03426}, year = {2018}}",
+    "gseapy": "@article{gseapy, author = {Fang, Z. and Liu, X. and Peltz, G.}, title = {GSEApy: a "
+    "comprehensive package for performing gene set enrichment analysis in Python}, journal = "
+    "{Bioinformatics}, volume = {39}, pages = {btac757}, year = {2023}}",
+    "snakemake": "@article{snakemake, author = {M{\\\"o}lder, F. and others}, title = {Sustainable "
+    "data analysis with Snakemake}, journal = {F1000Research}, volume = {10}, pages = {33}, "
+    "year = {2021}}",
+}  # fmt: skip
+_LOSSES = {"squared_error": "squared error", "poisson": "Poisson likelihood"}
+_VALUES = {
+    "counts": "Counts were scaled to 10,000 per sample and log1p-transformed",
+    "log": "Log values were used as they are",
+    "raw": "Values were used as they are",
+}
+
+
+def methods_text(
+    settings: Mapping[str, Any],
+    studies: Sequence[Mapping[str, str]],
+    rows: Mapping[str, Sequence[Mapping[str, str]]],
+    seeds: Mapping[str, int],
+    replicates: Mapping[str, int],
+    versions: Mapping[str, str],
+) -> str:
+    """Return paragraphs for a methods section, then BibTeX entries.
+
+    Parameters
+    ----------
+    settings : mapping
+        The merged configuration.
+    studies : sequence of mapping
+        Rows of the studies sheet that were run.
+    rows : mapping of study to rows
+        Rows of the methods sheet that each study was fitted with.
+    seeds, replicates : mapping of study to int
+        How many fit seeds and data replicates.
+    versions : mapping
+        Name and version of software.
+    """
+    groups = _alike(studies, rows, seeds, replicates)
+    parts = [_study(one, rows[one[0]["study"]], seeds, replicates) for one in groups]
+    parts.append(_evaluation(settings, studies))
+    enriched = [row for row in studies if row.get("gene_sets")]
+    if enriched:
+        parts.append(_enrichment(settings, enriched))
+    parts.append(_software(versions))
+    algorithms = {row["algorithm"] for group in rows.values() for row in group}
+    keys = _cited(algorithms, studies, bool(enriched))
+    return "\n\n".join([*parts, "\n".join(REFERENCES[key] for key in keys)]) + "\n"
+
+
+def _alike(
+    studies: Sequence[Mapping[str, str]],
+    rows: Mapping[str, Sequence[Mapping[str, str]]],
+    seeds: Mapping[str, int],
+    replicates: Mapping[str, int],
+) -> list[list[Mapping[str, str]]]:
+    """Gather studies of one group that were treated alike: they share a paragraph."""
+    found: dict[tuple, list[Mapping[str, str]]] = {}
+    for row in studies:
+        name = row["study"]
+        treated = tuple(str(sorted(one.items())) for one in rows[name])
+        key = (
+            row["group"], row["values"], row["n_top_features"], treated, seeds[name],
+            replicates[name],
+        )  # fmt: skip
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def _study(
+    group: Sequence[Mapping[str, str]],
+    rows: Sequence[Mapping[str, str]],
+    seeds: Mapping[str, int],
+    replicates: Mapping[str, int],
+) -> str:
+    first = group[0]
+    titles = "; ".join(row["title"] for row in group)
+    values = _VALUES[first["values"]]
+    if first["n_top_features"]:
+        values += (
+            f", and the {first['n_top_features']} most variable features of target and background "
+            "together were kept (scanpy, flavour 'seurat')"
+        )
+    text = (
+        f"{titles}. Targets were the samples with {first['target']}, backgrounds those with "
+        f"{first['background']}. {values}. "
+    )
+    text += f"Fitted were {_listed([_method(row) for row in rows])}. "
+    runs = [_count(seeds[first["study"]], "seed")]
+    if replicates[first["study"]] > 1:
+        runs.append(_count(replicates[first["study"]], "data replicate"))
+    return text + f"Every iterative method was run with {_listed(runs)}."
+
+
+def _method(row: Mapping[str, str]) -> str:
+    k = row["k"].replace(",", ", ")
+    kind = row["algorithm"]
+    if kind == "pca":
+        return f"PCA with {k} components"
+    if kind == "cpca":
+        alpha = (
+            "contrasts of its automatic scheme"
+            if row["alpha"] == "auto"
+            else f"alpha = {row['alpha'].replace(',', ', ')}"
+        )
+        return f"contrastive PCA with {k} components ({alpha}) [cpca]"
+    loss = _LOSSES[row["loss"]]
+    data = " on counts" if row["values"] == "counts" else ""
+    limit = f"at most {row['max_iter']}" if float(row["tol"] or 0) > 0 else row["max_iter"]
+    if kind == "shared":
+        return (
+            f"the model of {row['n_shared']} shared and {k} target topics{data} ({loss}, {limit} "
+            "iterations a stage)"
+        )
+    solver = (
+        "multiplicative updates"
+        if row["solver"] == "mu"
+        else "the safeguarded solver, descent on the reduced objective"
+    )
+    if row["loss"] == "poisson" and row["damping"]:
+        solver += f" damped with exponent {row['damping']}"
+    if kind == "nmf":
+        return f"NMF{data} ({loss}, K = {k}, {solver}, {limit} iterations) [nmf]"
+    alpha = row["alpha"].replace(",", ", ")
+    relative = (
+        ", relative to the energies of target and background"
+        if row["contrast"] == "relative"
+        else ""
+    )
+    return (
+        f"bcNMF{data} ({loss}, K = {k}, contrast alpha = {alpha}{relative}; {solver}, {limit} "
+        "iterations) [bcnmf]"
+    )
+
+
+def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:
+    how = settings["evaluation"]
+    labels = _listed(list(dict.fromkeys(row["label"] for row in studies)))
+    text = (
+        f"Labels ({labels}) were held out from all fits. Usages, usages divided by their sum, and "
+        f"a two-dimensional UMAP of the usages ({how['umap_neighbors']} neighbours, minimal "
+        f"distance {how['umap_min_dist']:g}) [umap] were clustered by k-means with as many "
+        "clusters as classes (10 starts) and compared with the labels by the adjusted Rand index."
+    )
+    if any(row["unit"] for row in studies):
+        text += (
+            " Where samples are replicates of a unit, scores were also computed for units by "
+            f"majority, with 95% intervals from {how['bootstrap']} resamples of whole units."
+        )
+    return text
+
+
+def _enrichment(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:
+    how = settings["enrichment"]
+    names = list(dict.fromkeys(n for row in studies for n in row["gene_sets"].split(",")))
+    files = [f"{name} ({how['collections'][name]})" for name in names]
+    return (
+        f"Topics were tested against gene sets ({_listed(files)}) with GSEApy [gseapy]: "
+        f"over-representation among the {how['n_top']} genes with the largest scores (loading "
+        "times contrast specificity) by the hypergeometric test against the genes of the fit, and "
+        f"pre-ranked GSEA with {how['permutations']} permutations; sets of {how['min_size']} to "
+        f"{how['max_size']} genes; p-values adjusted over all topics and sets (Benjamini-Hochberg)."
+    )
+
+
+def _software(versions: Mapping[str, str]) -> str:
+    shown = [
+        f"{name} {version}"
+        for name, version in versions.items()
+        if name != "platform" and version != "not installed"
+    ]
+    return f"The analysis was run with Snakemake [snakemake]; software: {', '.join(shown)}."
+
+
+def _cited(algorithms: set[str], studies: Sequence[Mapping[str, str]], enriched: bool) -> list[str]:
+    keys = ["bcnmf"] if algorithms & {"bcnmf", "shared"} else []
+    keys += [name for name in ("nmf", "cpca") if name in algorithms]
+    if any(row["n_top_features"] for row in studies):
+        keys.append("scanpy")
+    return [*keys, "umap", *(["gseapy"] if enriched else []), "snakemake"]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,22 @@
+"""A methods section from the configuration of the run."""
+
+import json
+from pathlib import Path
+
+from bcnmf.io import atomic_path
+from bcnmf.job import logged
+from bcnmf.methods_text import methods_text
+
+with logged(snakemake):
+    params = snakemake.params
+    provenance = json.loads(Path(snakemake.input.provenance).read_text())
+    text = methods_text(
+        params.settings,
+        params.studies,
+        params.rows,
+        params.seeds,
+        params.replicates,
+        provenance["versions"],
+    )
+    with atomic_path(snakemake.output[0]) as path:
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,29 @@
+"""Values of the leading features of the contrast's topics, for the map of the report."""
+
+import anndata as ad
+
+from bcnmf.explorer import top_values
+from bcnmf.io import read_table, write_table
+from bcnmf.job import logged
+from bcnmf.topic_words import topics_of
+
+_FEATURES = 24
+
+with logged(snakemake):
+    target = ad.read_h5ad(snakemake.input.target)
+    _, topics = topics_of(
+        read_table(snakemake.input.topics),
+        read_table(snakemake.input.loadings),
+        method=snakemake.params.method,
+    )
+    # The first of every topic, then the second, ...: each once.
+    in_turn = [
+        topic.leading[place]
+        for place in range(max(len(topic.leading) for topic in topics))
+        for topic in topics
+        if place < len(topic.leading)
+    ]
+    wanted = list(dict.fromkeys(in_turn))[:_FEATURES]
+    write_table(
+        top_values(target.var_names, target.X, wanted, target.obs_names), snakemake.output[0]
+    )
