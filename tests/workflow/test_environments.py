@@ -7,16 +7,20 @@ import sys
 import pytest
 import yaml
 
+from bcnmf import InputError
+from bcnmf.environments import FIT, fit_environment
 from bcnmf.provenance import PACKAGE, _reachable
 from conftest import ROOT
 
 # Where a conda package is called otherwise than on the Python package index, or a module otherwise
 # than its package.
-CONDA_NAMES = {"pytorch-cpu": "torch"}
+CONDA_NAMES = {"pytorch-cpu": "torch", "pytorch-gpu": "torch"}
 MODULES = {
     "sklearn": "scikit-learn", "skimage": "scikit-image", "yaml": "pyyaml", "umap": "umap-learn",
     "PIL": "pillow",
 }  # fmt: skip
+# The environments of fits, by the build of torch: `compute.environment`.
+FIT_ENVS = sorted(FIT.values())
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
@@ -47,21 +51,28 @@ def test_environments_carry_the_locked_versions(environment):
     assert found == {name: locked()[name] for name in found}
 
 
-def scripts_of_rules():
-    """Yield (environment, script) of every rule."""
-    for rules in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        environment = None
-        for line in rules.read_text().splitlines():
-            text = line.strip().strip('",')
-            if "envs/" in text:
-                environment = (rules.parent / text).resolve()
-            if text.startswith("../scripts/"):
-                yield environment, (rules.parent / text).resolve()
+def scripts_of_rules() -> list[tuple]:
+    """Return (environment, script) of every rule, sorted."""
+    found = set()
+    for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.split(r"^(?:use )?rule ", rules.read_text(), flags=re.MULTILINE)[1:]:
+            script = re.search(r'script:\s+"([^"]+)"', rule)
+            conda = re.search(r'conda:\s+(?:"([^"]+)"|fit_env)', rule)
+            if script:
+                names = [conda[1]] if conda[1] else [f"../../envs/{name}.yaml" for name in FIT_ENVS]
+                found |= {
+                    ((rules.parent / name).resolve(), (rules.parent / script[1]).resolve())
+                    for name in names
+                }
+    return sorted(found)
 
 
-@pytest.mark.parametrize(
-    ("environment", "script"), scripts_of_rules(), ids=lambda path: path.stem if path else None
-)
+def test_every_script_belongs_to_a_rule():
+    used = {script for _, script in scripts_of_rules()}
+    assert used == set((ROOT / "workflow" / "scripts").rglob("*.py"))
+
+
+@pytest.mark.parametrize(("environment", "script"), scripts_of_rules(), ids=lambda path: path.stem)
 def test_environments_hold_what_scripts_import(environment, script):
     held = packages(environment)
     for file in _reachable(script, PACKAGE):
@@ -78,3 +89,27 @@ def top_level_imports(file):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node.module.split(".")[0]
+
+
+def test_environments_of_fits_differ_in_the_build_of_torch_alone():
+    plain, cuda = (packages(ROOT / "envs" / f"{name}.yaml") for name in (FIT["cpu"], FIT["cuda"]))
+    assert plain == cuda
+    assert "pytorch-gpu" in (ROOT / "envs" / f"{FIT['cuda']}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "chosen"),
+    [
+        ("auto", "auto", "fit"), ("cpu", "auto", "fit"), ("cuda", "auto", "fit-cuda"),
+        ("cuda:1", "auto", "fit-cuda"), ("auto", "cuda", "fit-cuda"), ("mps", "cpu", "fit"),
+    ],
+)  # fmt: skip
+def test_the_environment_follows_the_device(device, environment, chosen):
+    compute = {"device": device, "environment": environment}
+    assert fit_environment(compute, "here") == chosen
+
+
+@pytest.mark.parametrize(("device", "environment"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_an_environment_that_cannot_use_the_device_is_refused(device, environment):
+    with pytest.raises(InputError, match=r"mine, key compute.environment: .* set .* to auto"):
+        fit_environment({"device": device, "environment": environment}, "mine")

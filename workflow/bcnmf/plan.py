@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.drivers import BASE, SIMULATION, VARIANTS, variant_of
+from bcnmf.environments import fit_environment
 from bcnmf.errors import InputError
 from bcnmf.sheets import check_settings, load_sheet, load_yaml, nearest
 
@@ -76,6 +77,7 @@ class Plan:
         self.settings = dict(settings)
         self.name: str = settings["name"]
         self.where = where
+        self.fit_environment = fit_environment(settings["compute"], where)
         self.sheet_paths = {name: find(path) for name, path in settings["sheets"].items()}
         self.all_studies = self._load("studies", schemas).set_index("study", drop=False)
         self.all_methods = self._load("methods", schemas)

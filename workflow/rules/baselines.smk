@@ -13,7 +13,7 @@ rule cpca_alphas:
     wildcard_constraints:
         method=methods_with("cpca"),
     conda:
-        "../../envs/fit.yaml"
+        fit_env
     params:
         code=code("cpca_alphas.py"),
         values=lambda wildcards: method_row(wildcards)["values"],

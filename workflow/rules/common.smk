@@ -79,6 +79,17 @@ def setting(*keys: str):
     return look_up
 
 
+def arithmetic(wildcards) -> dict:
+    """Return what a fit computes with. The environment that holds the software is no part of it."""
+    compute = plan_of(wildcards).settings["compute"]
+    return {key: value for key, value in compute.items() if key != "environment"}
+
+
+def fit_env(wildcards) -> Path:
+    """Return the conda environment of fits, for the CPU or for CUDA."""
+    return ROOT / "envs" / f"{plan_of(wildcards).fit_environment}.yaml"
+
+
 def study_row(wildcards) -> dict:
     return plan_of(wildcards).study(wildcards.study)
 

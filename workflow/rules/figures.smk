@@ -1,5 +1,8 @@
 """Figures: one script each, reading only tables."""
 
+# Direct targets of p53 that the paper looks for in the MIX-seq study: their names are bold.
+P53_TARGETS = ("MDM2", "CDKN1A", "TP53I3", "FDXR", "GDF15")
+
 
 rule draw_beta:
     input:
@@ -245,12 +248,14 @@ rule draw_leukemia:
     conda:
         "../../envs/figures.yaml"
     params:
-        code=code("figures/leukemia.py"),
+        code=code("figures/single_cell.py"),
         labels=method_labels,
         label_name=label_name,
         unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",
+        method=described_method,
+        marked=(),
     script:
-        "../scripts/figures/leukemia.py"
+        "../scripts/figures/single_cell.py"
 
 
 use rule draw_leukemia as draw_mixseq with:
@@ -261,10 +266,12 @@ use rule draw_leukemia as draw_mixseq with:
     benchmark:
         "results/{config}/benchmarks/figures/{study}/mixseq.tsv"
     params:
-        code=code("figures/mixseq.py"),
+        code=code("figures/single_cell.py"),
         labels=method_labels,
         label_name=label_name,
         unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",
+        method=described_method,
+        marked=P53_TARGETS,
 
 
 use rule draw_leukemia as draw_mdd with:
@@ -275,7 +282,9 @@ use rule draw_leukemia as draw_mdd with:
     benchmark:
         "results/{config}/benchmarks/figures/{study}/mdd.tsv"
     params:
-        code=code("figures/mdd.py"),
+        code=code("figures/single_cell.py"),
         labels=method_labels,
         label_name=label_name,
         unit=lambda wildcards: study_row(wildcards)["unit"] or "unit",
+        method=described_method,
+        marked=(),

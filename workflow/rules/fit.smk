@@ -14,13 +14,13 @@ rule fit:
     wildcard_constraints:
         method=methods_with("bcnmf", "shared"),
     conda:
-        "../../envs/fit.yaml"
+        fit_env
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code("fit.py"),
         row=settings_of_fit,
-        compute=setting("compute"),
+        compute=arithmetic,
     script:
         "../scripts/fit.py"

@@ -49,7 +49,7 @@ rule provenance:
     benchmark:
         "results/{config}/benchmarks/provenance.tsv"
     conda:
-        "../../envs/fit.yaml"
+        fit_env
     params:
         code=code("provenance.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,

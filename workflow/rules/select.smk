@@ -16,7 +16,7 @@ rule select_split:
     wildcard_constraints:
         split="[0-9]+",
     conda:
-        "../../envs/fit.yaml"
+        fit_env
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -26,7 +26,7 @@ rule select_split:
             key: plan_of(wildcards).settings["selection"][key]
             for key in ("k", "alpha", "max_iter")
         },
-        compute=setting("compute"),
+        compute=arithmetic,
     script:
         "../scripts/select_split.py"
 
@@ -45,7 +45,7 @@ rule select_setting:
     benchmark:
         "results/{config}/benchmarks/selection/{study}.tsv"
     conda:
-        "../../envs/fit.yaml"
+        fit_env
     params:
         code=code("select_setting.py"),
         min_specificity=setting("selection", "min_specificity"),

@@ -1,0 +1,18 @@
+"""A single-cell study in one figure: leukemia, MIX-seq or depression."""
+
+from bcnmf.io import read_table
+from bcnmf.job import logged
+from bcnmf.plotting.single_cell import plot_single_cell
+from bcnmf.plotting.style import save
+
+with logged(snakemake):
+    params = snakemake.params
+    figure = plot_single_cell(
+        **{name: read_table(path) for name, path in snakemake.input.items()},
+        labels=params.labels,
+        label_name=params.label_name,
+        unit=params.unit,
+        method=params.method,
+        marked=params.marked,
+    )
+    save(figure, snakemake.output.pdf, snakemake.output.png)
