@@ -33,6 +33,8 @@ def test_coordinates_and_usages_come_back_up_to_their_precision(samples):
     assert [one["name"] for one in page["maps"]] == ["bcNMF, K = 15, α = 1", "NMF, K = 15"]
     rows = samples.query("method == 'bcnmf' and seed == 0")
     assert page["samples"] == rows["sample"].tolist()
+    assert page["start"] == 0
+    assert read(samples, start="nmf")["start"] == 1
     x, y = (decoded(page["maps"][0][axis], "<u2").astype(float) for axis in "xy")
     # One scale for both axes: shapes stay as they are.
     for stored, true in ((x, rows["umap_1"]), (y, rows["umap_2"])):

@@ -32,6 +32,7 @@ def explorer_json(
     labels: Mapping[str, str] | None = None,
     label_name: str = "label",
     unit: str = "",
+    start: str = "",
 ) -> str:
     """Return what the map of one study shows, as JSON that can stand inside a page.
 
@@ -53,6 +54,8 @@ def explorer_json(
         Names of methods, in the order of the choice.
     label_name, unit : str
         What the label and the unit are; empty unit: there is none.
+    start : str
+        Method whose map is shown at first; by default the first one.
     """
     chosen = representative_runs(samples, list(labels) if labels else None)
     first = chosen[0].rows(samples, "samples").set_index("sample")
@@ -69,6 +72,7 @@ def explorer_json(
     content = {
         "n": len(kept),
         "note": f"{note}. One fit of each method: the one that the figures show.",
+        "start": next((i for i, one in enumerate(chosen) if one.method == start), 0),
         "samples": kept.tolist(),
         "classes": [_classes(name, values.reindex(kept)) for name, values in classes.items()],
         "maps": [

@@ -126,6 +126,7 @@ def details_of(study, folder):
         explorer=explorer_json(
             tables["samples"], tables["annotations"], tables["top_values"], study=name,
             labels=labels, label_name=study["label"], unit=study["unit"],
+            start=snakemake.params.methods[name],
         ),
         tables=own,
     )  # fmt: skip

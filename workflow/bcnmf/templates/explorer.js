@@ -44,7 +44,8 @@ class Explorer {
     this.classes = data.classes.map((one) => ({ ...one, codes: words(one.codes), off: new Set() }));
     this.genes = data.genes.map((gene) => ({ ...gene, values: bytes(gene.values) }));
     this.build();
-    this.setMap(0);
+    this.mapSelect.value = String(data.start);
+    this.setMap(data.start);
     new ResizeObserver(() => this.draw()).observe(this.canvas);
     document.addEventListener("themechange", () => this.draw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -56,6 +57,7 @@ class Explorer {
     const [mapLabel, mapSelect] = chooser("Map", `${id}-map`, this.maps.map((map) => map.name));
     const [colourLabel, colourSelect] = chooser("Colour", `${id}-colour`, []);
     this.colourSelect = colourSelect;
+    this.mapSelect = mapSelect;
     const reset = element("button", { type: "button", class: "copy" }, "Whole map");
     controls.append(mapLabel, colourLabel, reset);
     const stage = element("div", { class: "stage" });
