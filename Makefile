@@ -3,12 +3,13 @@
 # make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures    the paper's figures;  make report NAME=paper: the report of a finished run
 # make bench      speed and memory against other programs, see docs/benchmarks.md
+# make checksums  fetch files whose checksum is not known yet, and write it into config/datasets.tsv
 # make lint       style checks;  make format: apply them;  make clean: remove results (not downloads)
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: quick setup test paper figures report bench lint format clean distclean
+.PHONY: quick setup test paper figures report bench checksums lint format clean distclean
 
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -67,6 +68,9 @@ bench: setup .venv/.bench
 
 test: setup
 	$(BIN)/python -m pytest
+
+checksums: setup
+	$(BIN)/python -m bcnmf checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The leukemia study from files in the published formats."""
 
 import gzip
+import tarfile
 
 import numpy as np
 import pytest
@@ -110,6 +111,33 @@ def test_damaged_and_missing_archives_are_refused(tmp_path):
         read_10x(path)
     with pytest.raises(InputError, match="no such file"):
         read_10x(tmp_path / "absent.tar.gz")
+
+
+def test_a_matrix_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    monkeypatch.setattr("bcnmf.data.tenx._LARGEST_MATRIX", 1000)
+    with pytest.raises(InputError, match=r"matrix.mtx: unpacks to \d+ bytes, more than the 1000"):
+        read_10x(path)
+
+
+def test_links_and_members_elsewhere_are_passed_over_and_nothing_is_unpacked(tmp_path):
+    path = written(tmp_path)
+    hostile = tmp_path / "hostile.tar.gz"
+    with tarfile.open(path) as source, tarfile.open(hostile, "w:gz") as archive:
+        for name, kind in (
+            ("filtered_matrices_mex/hg19/matrix.mtx", tarfile.SYMTYPE),
+            ("../../hg19/genes.tsv", tarfile.LNKTYPE),
+            ("hg19/barcodes.tsv", tarfile.CHRTYPE),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+        for member in source:
+            content = source.extractfile(member) if member.isfile() else None
+            archive.addfile(member, content)
+    before = sorted(tmp_path.iterdir())
+    assert read_10x(hostile).barcodes == read_10x(path).barcodes
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_samples_with_other_genes_are_refused(files):

@@ -9,18 +9,20 @@ import pytest
 
 import miniatures
 from bcnmf import BCNMF, InputError
-from bcnmf.data import mdd
-from bcnmf.data.mdd import (
+from bcnmf.data import donors as choosing
+from bcnmf.data.donor_table import read_donors
+from bcnmf.data.donors import (
     DonorRule,
     NamedDonors,
-    changed,
+    choice_of,
     choose_donors,
     matching_donors,
-    read_donors,
-    read_mdd,
 )
+from bcnmf.data.mdd import changed, read_mdd
 from bcnmf.metrics import adjusted_rand, kmeans_labels
 from bcnmf.pairing import make_pair, pair_record
+from bcnmf.sheets import check_settings, load_yaml
+from conftest import ROOT
 
 PUBLISHED = {
     "study": "mdd", "target": "in_target=yes", "background": "role=target control",
@@ -221,14 +223,14 @@ def test_donors_are_paired_by_age_and_ties_go_by_number():
 def test_sets_of_donors_with_the_published_numbers_are_found(monkeypatch):
     people = frame(**{name: (kind.lower(), age) for name, (kind, age) in miniatures.DONORS.items()})
     nuclei = pd.Series(2 ** np.arange(len(people)), index=people.index)
-    monkeypatch.setattr(mdd, "N_CASE_NUCLEI", int(nuclei[list(CASES)].sum()))
+    monkeypatch.setattr(choosing, "N_CASE_NUCLEI", int(nuclei[list(CASES)].sum()))
     controls = ["F2", "F4", "F6", "F10"]
-    monkeypatch.setattr(mdd, "N_CONTROL_NUCLEI", int(nuclei[controls].sum()))
+    monkeypatch.setattr(choosing, "N_CONTROL_NUCLEI", int(nuclei[controls].sum()))
     assert matching_donors(people, nuclei) == [(CASES, tuple(controls))]
     _, notes = choose_donors(people, nuclei, DonorRule(), "file")
     assert notes[0].startswith("1 sets of 4 cases and 4 controls, women of 40 to 60")
     assert "F1, F3, F5, F7 with F2, F4, F6, F10" in notes[0]
-    monkeypatch.setattr(mdd, "N_CONTROL_NUCLEI", 1)
+    monkeypatch.setattr(choosing, "N_CONTROL_NUCLEI", 1)
     assert matching_donors(people, nuclei) == []
 
 
@@ -358,3 +360,34 @@ def test_repeated_symbols_are_made_unique_and_said(original, tmp_path):
     assert data.var_names[[3, 7]].tolist() == ["GENE3", "GENE3-1"]
     assert data.var["symbol"].iloc[7] == "GENE3"
     assert "1 symbols stand for several genes" in data.uns["warnings"][0]
+
+
+def test_the_configuration_names_donors_or_gives_the_rule():
+    rule = {"sex": "male", "ages": [30, 50], "cases": 2, "controls": 3, "donors": {}}
+    assert choice_of(rule) == DonorRule("male", (30, 50), 2, 3)
+    named = rule | {"donors": {"cases": ["F1"], "controls": ["F2"]}}
+    assert choice_of(named) == NamedDonors(["F1"], ["F2"], ())
+    named["donors"]["others"] = ["F4"]
+    assert choice_of(named) == NamedDonors(["F1"], ["F2"], ["F4"])
+
+
+def test_the_configuration_as_it_ships_is_the_papers_rule():
+    settings = load_yaml(ROOT / "config" / "config.yaml")["mdd"]
+    assert choice_of(settings) == DonorRule()
+    assert settings["cell_types"] == ["Ast", "Oli"]
+
+
+@pytest.mark.parametrize(
+    ("donors", "message"),
+    [
+        ({"cases": ["F1"]}, "'controls' is a dependency of 'cases'"),
+        ({"cases": ["X1"], "controls": ["F2"]}, "'X1' does not match"),
+        ({"cases": ["F1"], "control": ["F2"]}, "unknown key `mdd.donors.control`"),
+    ],
+)
+def test_donors_that_are_named_wrongly_are_refused(donors, message):
+    settings = load_yaml(ROOT / "config" / "config.yaml")
+    settings["mdd"]["donors"] = donors
+    schema = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    with pytest.raises(InputError, match=message):
+        check_settings(settings, schema, "mine.yaml")

@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|select|project|simulate|show``."""
+"""Command line: ``python -m bcnmf fit|select|project|simulate|show|checksums``."""
 
 from __future__ import annotations
 
@@ -101,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print the scores of a finished run")
     show.add_argument("folder", type=Path, help="for instance results/quick")
     show.set_defaults(command=_show)
+
+    checksums = commands.add_parser(
+        "checksums", help="fetch files whose checksum is pending, and write it into the sheet"
+    )
+    checksums.add_argument("--sheet", type=Path, default=Path("config/datasets.tsv"))
+    checksums.add_argument("--folder", type=Path, default=Path("resources/downloads"))
+    checksums.add_argument("--dataset", nargs="*", default=[], help="only these; default: all")
+    checksums.add_argument("--mirror", help="folder or base URL that is asked first")
+    checksums.set_defaults(command=_checksums)
     return parser
 
 
@@ -184,6 +193,19 @@ def _simulate(options: argparse.Namespace) -> None:
     )
     write(drawn, options.out)
     print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
+
+
+def _checksums(options: argparse.Namespace) -> None:
+    from bcnmf.checksums import fill_checksums
+
+    failed = fill_checksums(
+        options.sheet,
+        options.folder,
+        datasets=tuple(options.dataset),
+        mirror=options.mirror,
+    )
+    if failed:
+        raise InputError("could not be had:\n  - " + "\n  - ".join(failed))
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -163,5 +163,6 @@ rule mdd_counts:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         code=code("mdd.py"),
+        choice=setting("mdd"),
     script:
         "../scripts/mdd.py"

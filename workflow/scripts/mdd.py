@@ -1,24 +1,20 @@
 """Read the nuclei of the donors of the depression study."""
 
-import warnings
-
+from bcnmf.data.donors import choice_of
 from bcnmf.data.mdd import changed, read_mdd
-from bcnmf.data.single_cell import EntriesRead
-from bcnmf.io import atomic_path, write_table
+from bcnmf.data.single_cell import EntriesRead, write_dataset
 from bcnmf.job import logged
 
 with logged(snakemake):
-    files = snakemake.input
+    files, choice = snakemake.input, snakemake.params.choice
     data = read_mdd(
         files.matrix,
         files.genes,
         files.cells,
         files.donors,
         files.gencode,
+        choice_of(choice),
+        choice["cell_types"],
         progress=EntriesRead("GSE213982"),
     )
-    for text in [*data.uns.pop("warnings"), *changed(data)]:
-        warnings.warn(str(text), UserWarning, stacklevel=1)
-    write_table(data.uns.pop("qc").rename_axis("donor").reset_index(), snakemake.output.qc)
-    with atomic_path(snakemake.output.data) as path:
-        data.write_h5ad(path)
+    write_dataset(data, changed(data), "donor", snakemake.output.data, snakemake.output.qc)

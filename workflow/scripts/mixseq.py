@@ -1,9 +1,7 @@
 """Read both arms of the MIX-seq experiment."""
 
-import warnings
-
 from bcnmf.data.mixseq import changed, read_mixseq
-from bcnmf.io import atomic_path, write_table
+from bcnmf.data.single_cell import write_dataset
 from bcnmf.job import logged
 
 with logged(snakemake):
@@ -12,8 +10,4 @@ with logged(snakemake):
         snakemake.input.mutations,
         snakemake.input.cell_lines,
     )
-    for text in [*data.uns.pop("warnings"), *changed(data)]:
-        warnings.warn(str(text), UserWarning, stacklevel=1)
-    write_table(data.uns.pop("qc").rename_axis("arm").reset_index(), snakemake.output.qc)
-    with atomic_path(snakemake.output.data) as path:
-        data.write_h5ad(path)
+    write_dataset(data, changed(data), "arm", snakemake.output.data, snakemake.output.qc)

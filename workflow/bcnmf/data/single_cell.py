@@ -7,11 +7,13 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -19,6 +21,7 @@ from anndata.utils import make_index_unique
 
 from bcnmf.data.matrix_market import STREAM_FAULTS
 from bcnmf.errors import InputError
+from bcnmf.io import atomic_path, write_table
 
 _AGAIN = "delete the file and fetch it again"
 _SHOWN = 8
@@ -138,6 +141,33 @@ def cell_sizes(counts: sp.csr_matrix) -> dict[str, np.ndarray]:
 def median_counts(counts: sp.csr_matrix) -> float:
     """Return the median of the cells' totals, 0 without cells."""
     return float(np.median(cell_sizes(counts)["n_counts"])) if counts.shape[0] else 0.0
+
+
+def write_dataset(
+    data: ad.AnnData,
+    notes: Iterable[str],
+    rows: str,
+    path: str | os.PathLike,
+    qc: str | os.PathLike,
+) -> None:
+    """Write a study's counts and its table of quality, and warn of what is not as published.
+
+    Parameters
+    ----------
+    data : AnnData
+        With ``uns["qc"]``, and ``uns["warnings"]`` where the reader has some.
+    notes : iterable of str
+        What differs from the published data.
+    rows : str
+        What a row of the table of quality is.
+    path, qc : path
+        The .h5ad and the .tsv.
+    """
+    for text in [*data.uns.pop("warnings", []), *notes]:
+        warnings.warn(str(text), UserWarning, stacklevel=2)
+    write_table(data.uns.pop("qc").rename_axis(rows).reset_index(), qc)
+    with atomic_path(path) as temporary:
+        data.write_h5ad(temporary)
 
 
 class EntriesRead:

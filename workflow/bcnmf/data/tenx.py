@@ -17,6 +17,8 @@ _TABLES = ("genes.tsv", "barcodes.tsv")
 _MATRIX = "matrix.mtx"
 # Tables of genes and barcodes take a few MB; more is no such archive.
 _LARGEST_TABLE = 256 * 2**20
+# The published matrices take tens of MB as text.
+_LARGEST_MATRIX = 16 * 2**30
 
 
 class TenX(NamedTuple):
@@ -60,6 +62,12 @@ def read_10x(path: str | os.PathLike, genome: str = "hg19") -> TenX:
             members = _members(archive, path, genome)
             genes, barcodes = (_lines(archive, members[name], path) for name in _TABLES)
             place = f"{path}, {members[_MATRIX].name}"
+            if members[_MATRIX].size > _LARGEST_MATRIX:
+                raise InputError(
+                    f"{place}: unpacks to {members[_MATRIX].size} bytes, more than the "
+                    f"{_LARGEST_MATRIX} that are expected at most; delete the file and fetch it "
+                    "again"
+                )
             with archive.extractfile(members[_MATRIX]) as stream:
                 counts = read_counts(stream, place)
     except (tarfile.TarError, *STREAM_FAULTS) as error:
