@@ -6,8 +6,8 @@
 The count matrices of the studies are large and belong to others, so the files are written here:
 same formats and shapes, about the same number of genes a cell, at random places. They go into a
 mirror, and the pipeline runs from there: reading, pairing, one bcNMF fit with the published
-settings, scores. Of each step the table has the seconds and the largest resident memory that Snakemake saw,
-and for the reader the size of the matrix that it wrote. Scores mean nothing here.
+settings, scores. Of each step the table has the seconds and the largest resident memory that
+Snakemake saw, and for the reader the size of the matrix that it wrote. Scores mean nothing here.
 """
 
 from __future__ import annotations
