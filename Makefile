@@ -1,5 +1,6 @@
 # make            set up .venv, then the whole chain on embedded data (minutes, no network)
 # make test       all tests
+# make test-slurm the pipeline on a real Slurm of one node;  make torture: cut off in many ways
 # make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures    the paper's figures;  make report NAME=paper: the report of a finished run
 # make bench      speed and memory against other programs, see docs/benchmarks.md
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: quick setup test paper figures report bench checksums lint format clean distclean
+.PHONY: quick setup test test-slurm torture archive paper figures report bench checksums lint format clean distclean
 
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -68,6 +69,12 @@ bench: setup .venv/.bench
 
 test: setup
 	$(BIN)/python -m pytest
+
+# A Slurm of one node on this machine, root only; leaves nothing running.
+SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin
+test-slurm: setup
+	command -v slurmctld >/dev/null && command -v mariadbd >/dev/null || apt-get install -y --no-install-recommends $(SLURM_PACKAGES)
+	$(BIN)/python -m pytest tests/slurm/check_slurm.py
 
 checksums: setup
 	$(BIN)/python -m bcnmf checksums $(if $(MIRROR),--mirror "$(MIRROR)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -12,7 +11,7 @@ import numpy as np
 from bcnmf import selection
 from bcnmf.errors import InputError
 from bcnmf.fitfile import Fit
-from bcnmf.io import atomic_path
+from bcnmf.io import atomic_path, read_h5ad
 from bcnmf.model import BCNMF
 from bcnmf.selection import Selection
 
@@ -115,14 +114,8 @@ def project(
 
 
 def read(path: str | os.PathLike, backed: bool = False) -> ad.AnnData:
-    """Read an .h5ad file, with errors that name it; `backed` leaves its X on disk."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; expected an .h5ad file")
-    try:
-        return ad.read_h5ad(path, backed="r" if backed else None)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .h5ad file ({error})") from error
+    """Read an .h5ad file, see `bcnmf.io.read_h5ad`."""
+    return read_h5ad(path, backed)
 
 
 def write(data: ad.AnnData, path: str | os.PathLike) -> None:

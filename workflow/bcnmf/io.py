@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @contextmanager
@@ -59,6 +62,28 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         return pd.read_csv(path, sep="\t")
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path}: the table is empty; expected tab-separated columns") from error
+
+
+def read_h5ad(path: str | os.PathLike, backed: bool = False) -> AnnData:
+    """Read an .h5ad file, with errors that name it; `backed` leaves its X on disk.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or no .h5ad.
+    """
+    import anndata as ad
+
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected an .h5ad file")
+    try:
+        return ad.read_h5ad(path, backed="r" if backed else None)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a readable .h5ad file ({error}). If the pipeline made it, delete it and "
+            "run again"
+        ) from error
 
 
 def write_json(content: Mapping[str, Any], path: str | os.PathLike) -> None:

@@ -1,17 +1,15 @@
 """Choose contrastive PCA's alphas by its published automatic scheme."""
 
-import anndata as ad
-
 from bcnmf.baselines.cpca import automatic_alphas
 from bcnmf.fitting import values_of
-from bcnmf.io import write_json
+from bcnmf.io import read_h5ad, write_json
 from bcnmf.job import limit_threads, logged
 
 with logged(snakemake):
     limit_threads(snakemake.threads)
     where = f"study {snakemake.wildcards.study}, method {snakemake.wildcards.method}"
     target, background = (
-        values_of(ad.read_h5ad(snakemake.input[name]), snakemake.params.values, where)
+        values_of(read_h5ad(snakemake.input[name]), snakemake.params.values, where)
         for name in ("target", "background")
     )
     alphas = automatic_alphas(target, background, int(snakemake.wildcards.k))

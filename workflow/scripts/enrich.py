@@ -1,11 +1,9 @@
 """Gene scores of one fit, and which gene sets its topics are enriched for."""
 
-import anndata as ad
-
 from bcnmf.enrichment import How, enrichr, over_representation, ranked_enrichment
 from bcnmf.fitfile import Fit
 from bcnmf.gene_sets import SetSizes, read_gmt
-from bcnmf.io import write_table
+from bcnmf.io import read_h5ad, write_table
 from bcnmf.job import logged
 from bcnmf.specificity import gene_scores
 
@@ -22,8 +20,8 @@ with logged(snakemake):
     layer = "" if snakemake.params.values == "default" else snakemake.params.values
     genes = gene_scores(
         fit,
-        ad.read_h5ad(snakemake.input.target),
-        ad.read_h5ad(snakemake.input.background),
+        read_h5ad(snakemake.input.target),
+        read_h5ad(snakemake.input.background),
         layer,
     )
     where = f"study {snakemake.wildcards.study}, method {snakemake.wildcards.method}"

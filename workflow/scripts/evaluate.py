@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import anndata as ad
-
 from bcnmf.evaluation import evaluate
 from bcnmf.fitfile import Fit
+from bcnmf.io import read_h5ad
 from bcnmf.job import limit_threads, logged
 
 with logged(snakemake):
     limit_threads(snakemake.threads)
-    target = ad.read_h5ad(snakemake.input.target)
-    background = ad.read_h5ad(snakemake.input.background)
+    target = read_h5ad(snakemake.input.target)
+    background = read_h5ad(snakemake.input.background)
     tables = evaluate(
         [Fit.read(path) for path in snakemake.input.fits],
         target,

@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import anndata as ad
-
 from bcnmf.fitting import fit_run
-from bcnmf.io import write_json
+from bcnmf.io import read_h5ad, write_json
 from bcnmf.job import limit_threads, logged
 from bcnmf.plan import Run
 from bcnmf.provenance import file_digest, versions
@@ -24,8 +22,8 @@ with logged(snakemake):
     )
     alphas = snakemake.input.get("alphas")
     fit = fit_run(
-        ad.read_h5ad(snakemake.input.target),
-        ad.read_h5ad(snakemake.input.background),
+        read_h5ad(snakemake.input.target),
+        read_h5ad(snakemake.input.background),
         run,
         snakemake.params.row,
         snakemake.params.compute,

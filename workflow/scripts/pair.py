@@ -1,14 +1,12 @@
 """Select target and background of a study."""
 
-import anndata as ad
-
-from bcnmf.io import atomic_path, write_json
+from bcnmf.io import atomic_path, read_h5ad, write_json
 from bcnmf.job import logged
 from bcnmf.pairing import make_pair, pair_record
 
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"
-    pair = make_pair(ad.read_h5ad(snakemake.input[0]), snakemake.params.study, where=where)
+    pair = make_pair(read_h5ad(snakemake.input[0]), snakemake.params.study, where=where)
     for side, name in zip(pair, ("target", "background"), strict=True):
         with atomic_path(snakemake.output[name]) as path:
             side.write_h5ad(path)

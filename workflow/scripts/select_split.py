@@ -1,8 +1,6 @@
 """Fit the halves of one random split over the grid of settings."""
 
-import anndata as ad
-
-from bcnmf.io import write_table
+from bcnmf.io import read_h5ad, write_table
 from bcnmf.job import limit_threads, logged
 from bcnmf.selection import fit_split
 
@@ -10,8 +8,8 @@ with logged(snakemake):
     limit_threads(snakemake.threads)
     grid = snakemake.params.selection
     fits = fit_split(
-        ad.read_h5ad(snakemake.input.target).X,
-        ad.read_h5ad(snakemake.input.background).X,
+        read_h5ad(snakemake.input.target).X,
+        read_h5ad(snakemake.input.background).X,
         int(snakemake.wildcards.split),
         n_components=grid["k"],
         alphas=grid["alpha"],

@@ -1,16 +1,14 @@
 """Values of the leading features of the contrast's topics, for the map of the report."""
 
-import anndata as ad
-
 from bcnmf.explorer import top_values
-from bcnmf.io import read_table, write_table
+from bcnmf.io import read_h5ad, read_table, write_table
 from bcnmf.job import logged
 from bcnmf.topic_words import topics_of
 
 _FEATURES = 24
 
 with logged(snakemake):
-    target = ad.read_h5ad(snakemake.input.target)
+    target = read_h5ad(snakemake.input.target)
     _, topics = topics_of(
         read_table(snakemake.input.topics),
         read_table(snakemake.input.loadings),
