@@ -4,6 +4,7 @@
 # make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures    the paper's figures;  make report NAME=paper: the report of a finished run
 # make bench      speed and memory against other programs, see docs/benchmarks.md
+# make archive NAME=paper   a finished run as one .zip with RO-Crate metadata
 # make checksums  fetch files whose checksum is not known yet, and write it into config/datasets.tsv
 # make lint       style checks;  make format: apply them;  make clean: remove results (not downloads)
 
@@ -75,6 +76,13 @@ SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin
 test-slurm: setup
 	command -v slurmctld >/dev/null && command -v mariadbd >/dev/null || apt-get install -y --no-install-recommends $(SLURM_PACKAGES)
 	$(BIN)/python -m pytest tests/slurm/check_slurm.py
+
+torture: setup
+	BCNMF_ROUNDS=20 $(BIN)/python -m pytest tests/integration/test_faults.py
+
+# One .zip of a finished run for Zenodo and the like: code, configuration, tables, figures, report.
+archive: setup
+	$(BIN)/python -m bcnmf archive results/$(NAME)
 
 checksums: setup
 	$(BIN)/python -m bcnmf checksums $(if $(MIRROR),--mirror "$(MIRROR)")

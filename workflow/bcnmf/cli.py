@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|select|project|simulate|show|checksums``."""
+"""Command line: ``python -m bcnmf fit|select|project|simulate|show|checksums|archive``."""
 
 from __future__ import annotations
 
@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("folder", type=Path, help="for instance results/quick")
     show.set_defaults(command=_show)
 
+    archive = commands.add_parser(
+        "archive", help="a finished run as one .zip with RO-Crate metadata, for Zenodo and the like"
+    )
+    archive.add_argument("folder", type=Path, help="for instance results/paper")
+    archive.add_argument("--out", type=Path, help="default: in the folder of the run")
+    archive.add_argument("--with-fits", action="store_true", help="also the fits")
+    archive.set_defaults(command=_archive)
+
     checksums = commands.add_parser(
         "checksums", help="fetch files whose checksum is pending, and write it into the sheet"
     )
@@ -193,6 +201,16 @@ def _simulate(options: argparse.Namespace) -> None:
     )
     write(drawn, options.out)
     print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
+
+
+def _archive(options: argparse.Namespace) -> None:
+    from bcnmf.archive import write_archive
+
+    run = options.folder
+    path = options.out or run / f"bcnmf-{run.resolve().name}.zip"
+    root = Path(__file__).resolve().parents[2]
+    n = write_archive(root, run, path, options.with_fits)
+    print(f"{path}: {n} files, {path.stat().st_size / 2**20:.1f} MB, ro-crate-metadata.json inside")
 
 
 def _checksums(options: argparse.Namespace) -> None:

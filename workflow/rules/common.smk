@@ -90,6 +90,11 @@ def fit_env(wildcards) -> Path:
     return ROOT / "envs" / f"{plan_of(wildcards).fit_environment}.yaml"
 
 
+def gpus_of(wildcards) -> int:
+    """Return how many GPUs a fit asks for: one where the configuration names CUDA."""
+    return int(plan_of(wildcards).settings["compute"]["device"].startswith("cuda"))
+
+
 def study_row(wildcards) -> dict:
     return plan_of(wildcards).study(wildcards.study)
 

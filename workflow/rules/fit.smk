@@ -18,6 +18,7 @@ rule fit:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
+        gpu=gpus_of,
     params:
         code=code("fit.py"),
         row=settings_of_fit,

@@ -20,6 +20,7 @@ rule select_split:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=gpus_of,
     params:
         code=code("select_split.py"),
         selection=lambda wildcards: {

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from bcnmf.fitting import fit_run
+from bcnmf.gpus import claimed
 from bcnmf.io import read_h5ad, write_json
 from bcnmf.job import limit_threads, logged
 from bcnmf.plan import Run
@@ -21,15 +22,16 @@ with logged(snakemake):
         int(wildcards.seed),
     )
     alphas = snakemake.input.get("alphas")
-    fit = fit_run(
-        read_h5ad(snakemake.input.target),
-        read_h5ad(snakemake.input.background),
-        run,
-        snakemake.params.row,
-        snakemake.params.compute,
-        json.loads(Path(alphas).read_text()) if alphas else None,
-        Path(snakemake.output.fit).with_suffix(".checkpoint.npz"),
-    )
+    with claimed(snakemake.params.compute["device"]) as device:
+        fit = fit_run(
+            read_h5ad(snakemake.input.target),
+            read_h5ad(snakemake.input.background),
+            run,
+            snakemake.params.row,
+            {**snakemake.params.compute, "device": device},
+            json.loads(Path(alphas).read_text()) if alphas else None,
+            Path(snakemake.output.fit).with_suffix(".checkpoint.npz"),
+        )
     inputs = {name: file_digest(snakemake.input[name]) for name in ("target", "background")}
     fit.write(snakemake.output.fit)
     write_json(
