@@ -180,18 +180,20 @@ def pair_record(target: AnnData) -> dict[str, Any]:
     return record
 
 
-def log_per_10k(counts: Values) -> Values:
+def log_per_10k(counts: Values, copy: bool = True) -> Values:
     """Return the natural log of 1 + counts per 10,000 of each sample, sparse if `counts` are.
 
     Parameters
     ----------
     counts : ndarray or CSR of float, shape (samples, features)
         No sample is zero throughout.
+    copy : bool
+        Leave `counts` as they are; else sparse ones are overwritten.
     """
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     scale = (PER / totals).astype(counts.dtype)
     if sp.issparse(counts):
-        scaled = counts.copy()
+        scaled = counts.copy() if copy else counts
         scaled.data *= np.repeat(scale, np.diff(counts.indptr))
         np.log1p(scaled.data, out=scaled.data)
         return scaled
@@ -524,7 +526,7 @@ def _top_features(sides: list[Values], n_top: int, kind: str) -> tuple[np.ndarra
 
     stacked = sp.vstack(sides, format="csr") if sp.issparse(sides[0]) else np.vstack(sides)
     if kind == "counts":
-        stacked = log_per_10k(stacked)
+        stacked = log_per_10k(stacked, copy=False)
     elif kind == "raw":
         stacked = np.log1p(stacked)  # scanpy takes the exponential first, which undoes this
     table = sc.pp.highly_variable_genes(AnnData(stacked), flavor="seurat", inplace=False)
