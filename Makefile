@@ -16,6 +16,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 NAME ?= paper
+# Test files at a time: most of a test is waiting for jobs that take a core each.
+WORKERS ?= 2
 # How to get torch. For a CPU-only or a particular CUDA build, give pip's arguments for it:
 #   make setup TORCH="torch==2.13.0 ..."
 TORCH ?= $(shell grep '^torch==' requirements.lock)
@@ -69,7 +71,7 @@ bench: setup .venv/.bench
 	  echo "$< could not be installed; the benchmark goes on without it"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # A Slurm of one node on this machine, root only; leaves nothing running.
 SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin

@@ -111,6 +111,15 @@ def test_a_job_that_needs_more_memory_gets_it_at_the_next_attempt(run):
     assert states[-1] == "COMPLETED"
 
 
+def running(rule):
+    """Return the ids of the running jobs of a rule."""
+    done = subprocess.run(
+        ["squeue", "-h", "-t", "R", "-o", "%i|%k"], capture_output=True, text=True, check=True
+    )
+    rows = [line.split("|", 1) for line in done.stdout.splitlines()]
+    return [job for job, comment in rows if f"rule_{rule}" in comment]
+
+
 LONG = (
     "long\tLong\tbcnmf\tsimulation_beta8\tdefault\t2\t\t2\trelative\t"
     "squared_error\tmu\t{n}\t0\t\t\n"
@@ -126,10 +135,7 @@ def test_a_cancelled_fit_goes_on_from_its_checkpoint(run):
     }  # fmt: skip
     going = run.start(settings, str(fit))
     before = {row["JobID"] for row in jobs_of("fit")}
-    job = wait_for(lambda: [
-        row["JobID"] for row in jobs_of("fit")
-        if row["JobID"] not in before and row["State"] == "RUNNING"
-    ], 180)[0]  # fmt: skip
+    job = wait_for(lambda: running("fit"), 180)[0]
     time.sleep(15)  # into its iterations
     subprocess.run(["scancel", job], check=True)
     checkpoint = (run.folder / fit).with_suffix(".checkpoint.npz")
