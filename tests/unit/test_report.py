@@ -14,15 +14,8 @@ import pandas as pd
 import pytest
 
 from bcnmf import InputError
-from bcnmf.report import (
-    mean_sd,
-    png_size,
-    render_caption,
-    reported_table,
-    scores_text_table,
-    study_table,
-    write_report,
-)
+from bcnmf.report import png_size, render_caption, write_report
+from bcnmf.report_tables import mean_sd, reported_table, scores_text_table, study_table
 from plot_tables import beta_scores, mouse_scores, summarise
 
 CAPTIONS = Path(__file__).resolve().parents[2] / "workflow" / "report"

@@ -228,7 +228,7 @@ def _checksums(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from bcnmf.io import read_table
-    from bcnmf.report import scores_text_table
+    from bcnmf.report_tables import scores_text_table
 
     summary = options.folder / "tables" / "summary.tsv"
     if not summary.exists():

@@ -80,10 +80,7 @@ def plot_embedding(
         rows = one.rows(samples, "samples")
         draw_umap(axes, rows, colouring)
         axes.set_title(shorten(method_label(one.method, labels), 28))
-        axes.text(
-            0.0, -0.02, one.setting, transform=axes.transAxes, ha="left", va="top",
-            fontsize=SMALL, color=FAINT,
-        )  # fmt: skip
+        name_setting(axes, one.setting)
     for axes in panels[len(chosen) :]:
         axes.remove()
     colouring.legend(figure, label_name, width, list(panels[: len(chosen)]))
@@ -96,6 +93,14 @@ def draw_umap(axes: Axes, rows: pd.DataFrame, colouring: Colouring) -> None:
     bare(axes)
     axes.set_box_aspect(1)
     axes.margins(0.06)
+
+
+def name_setting(axes: Axes, setting: str) -> None:
+    """Put K and alpha below the left corner of a map."""
+    axes.text(
+        0.0, -0.02, setting, transform=axes.transAxes, ha="left", va="top", fontsize=SMALL,
+        color=FAINT,
+    )  # fmt: skip
 
 
 class Colouring:

@@ -8,14 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 
-from bcnmf.plotting.embedding import Colouring, draw_umap
+from bcnmf.plotting.embedding import Colouring, draw_umap, name_setting
 from bcnmf.plotting.loadings import LoadingParts, draw_loadings, loading_parts
 from bcnmf.plotting.representative import AUTOMATIC, Chosen, representative_runs
 from bcnmf.plotting.scores import draw_scores
 from bcnmf.plotting.style import (
     DOUBLE_COLUMN,
-    FAINT,
-    SMALL,
     TEXT,
     class_handles,
     new_figure,
@@ -152,10 +150,7 @@ def _maps(
             draw_umap(axes, rows.assign(label=rows["sample"].map(values)), colouring)
             if line is lines[0]:
                 axes.set_title(textwrap.fill(method_label(one.method, labels), 18))
-                axes.text(
-                    0.0, -0.02, one.setting, transform=axes.transAxes, ha="left", va="top",
-                    fontsize=SMALL, color=FAINT,
-                )  # fmt: skip
+                name_setting(axes, one.setting)
         for axes in panels[len(chosen) :]:
             axes.remove()
         if colouring.continuous:
