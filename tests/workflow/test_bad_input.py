@@ -102,3 +102,16 @@ def test_bad_values_stop_before_any_fit(workflow, change, named):
     assert named in done.output
     assert "Traceback" not in done.output.split("ERROR in rule pair")[1].split("\n\n")[0]
     assert not list(workflow.folder.glob("results/mine/fits/**/*.npz"))
+
+
+def test_a_method_of_ones_own_needs_no_row_for_studies_that_are_not_run(workflow):
+    cells = ["mine", "Mine", "bcnmf", "simulation_beta8", "default", "2", "", "2", "relative"]
+    row = "\t".join([*cells, "squared_error", "mu", "9", "0", "", ""]) + "\n"
+    sheet = (ROOT / "config" / "methods.tsv").read_text() + row
+    (workflow.folder / "methods.tsv").write_text(sheet)
+    settings = TINY | {
+        "studies": ["simulation_beta8"], "methods": ["mine"], "sheets": {"methods": "methods.tsv"},
+    }  # fmt: skip
+    done = workflow("-n", settings=settings)
+    assert done.returncode == 0, done.output
+    assert "fits/simulation_beta8/1/mine/k2_alpha2_seed0.npz" in done.stdout

@@ -248,10 +248,12 @@ class Plan:
     def enriched_methods(self, study: str) -> list[str]:
         """Return the methods of a study whose topics are tested: non-negative ones."""
         wanted = self.settings["enrichment"]["methods"]
+        # Also asked of studies that were not chosen, which may have no method at all.
+        rows = [self.method_row(study, method) for method in self._methods_of(study)]
         return [
             row["method"]
-            for row in self.method_rows(study)
-            if row["algorithm"] not in DETERMINISTIC and row["method"] in wanted
+            for row in rows
+            if row and row["algorithm"] not in DETERMINISTIC and row["method"] in wanted
         ]
 
     def shown_run(self, study: str, method: str) -> Run:

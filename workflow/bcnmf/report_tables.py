@@ -33,7 +33,7 @@ _TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merge
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
     "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
-)  # fmt: skip  # fmt: skip
+)  # fmt: skip
 # What makes a row of a table. Not alpha itself: automatic alphas differ between replicates.
 _SETTING = ["method", "k", "alpha_setting"]
 
