@@ -55,6 +55,13 @@ class Workflow:
         return done
 
 
+def pytest_collection_modifyitems(items):
+    """Keep tests that share a run on one worker: it is made once, and not once a worker."""
+    for item in items:
+        shared = "tiny_run" if "tiny_run" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture
 def workflow(tmp_path):
     """Return the repository's workflow, working in an empty folder."""
