@@ -166,8 +166,7 @@ def test_two_runs_at_once_are_told_what_to_do(tmp_path):
     ],
 )
 def test_an_intermediate_that_was_cut_short_is_named(undisturbed, tmp_path, name):
-    whole, _ = undisturbed
-    subprocess.run(["cp", "-a", f"{whole}/.", str(tmp_path)], check=True)
+    copied(undisturbed[0], tmp_path)
     path = tmp_path / "results/cut" / name
     stamp = path.stat().st_mtime_ns
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -178,6 +177,45 @@ def test_an_intermediate_that_was_cut_short_is_named(undisturbed, tmp_path, name
     assert Path(name).name in message
     assert "delete" in message
     assert "Traceback" not in message
+
+
+def copied(whole, folder):
+    subprocess.run(["cp", "-a", f"{whole}/.", str(folder)], check=True)
+
+
+def test_clocks_that_disagree_cause_no_endless_work(undisturbed, tmp_path):
+    copied(undisturbed[0], tmp_path)
+    tomorrow = time.time() + 86_400
+    for path in tmp_path.glob("results/cut/**/*"):
+        os.utime(path, (tomorrow, tomorrow))
+    done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+    assert done.returncode == 0, done.output
+    assert "Nothing to be done" in done.output
+
+
+def test_results_of_which_nothing_is_known_are_kept(undisturbed, tmp_path):
+    """As those of an older version, or a folder that was copied without what is hidden."""
+    copied(undisturbed[0], tmp_path)
+    subprocess.run(["rm", "-r", str(tmp_path / ".snakemake")], check=True)
+    before = finished(tmp_path)
+    done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+    assert done.returncode == 0, done.output
+    assert finished(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk needs root")
+def test_results_that_cannot_be_written_are_named(tmp_path):
+    disk = tmp_path / "results"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert done.returncode != 0
+    assert "Read-only file system: 'results/cut'" in done.output
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
