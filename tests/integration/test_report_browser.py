@@ -228,14 +228,21 @@ def test_ten_thousand_samples_are_drawn_fast_enough_to_drag(report):
 
 def test_it_can_be_dark_and_fits_a_telephone(report):
     script = (
+        "const box = (name) => document.querySelector(name).getBoundingClientRect();"
+        "const range = document.createRange();"
+        "range.selectNodeContents(document.querySelector('h1'));"
+        "const title = [...range.getClientRects()]; const button = box('.theme');"
+        "const covered = title.some((line) => line.right > button.left && line.left < button.right"
+        " && line.bottom > button.top && line.top < button.bottom);"
         "const back = () => getComputedStyle(document.body).backgroundColor; const before = back();"
         "document.querySelector('.theme').click(); const after = back();"
-        "tell({before, after, over: document.documentElement.scrollWidth - innerWidth,"
+        "tell({before, after, covered, over: document.documentElement.scrollWidth - innerWidth,"
         " width: innerWidth});"
     )
     answer, _ = seen(report, script, width=500)
     assert answer["before"] != answer["after"]
     assert answer["over"] <= 0
+    assert answer["covered"] is False
 
 
 def test_everything_that_acts_is_reached_by_the_keyboard(report):
