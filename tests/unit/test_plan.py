@@ -182,3 +182,19 @@ def test_digits_have_ten_splits_and_reported_values_at_the_papers_share():
     assert plan().replicates("digits_two") == list(range(10))
     assert plan().as_in_paper("digits_ten")
     assert not plan({"mnist": {"share": 0.01}}).as_in_paper("digits_ten")
+
+
+def test_gene_sets_that_are_unknown_are_named(tmp_path):
+    sheet = tmp_path / "studies.tsv"
+    text = (ROOT / "config" / "studies.tsv").read_text()
+    sheet.write_text(text.replace("core,hallmark,go_bp", "core,halmark"))
+    with pytest.raises(InputError, match=r"column gene_sets: 'halmark' .*did you mean 'hallmark'"):
+        plan(sheets={"studies": str(sheet)})
+    assert plan().gene_sets("leukemia") == ["core", "hallmark", "go_bp"]
+
+
+def test_topics_of_non_negative_methods_are_tested_against_gene_sets():
+    chosen = plan({"methods": ["pca", "nmf", "cpca_auto", "bcnmf", "bcnmf_poisson"]})
+    assert chosen.enriched_methods("mdd") == ["nmf", "bcnmf"]
+    assert chosen.shown_run("mdd", "bcnmf") == Run("mdd", 0, "bcnmf", 20, "1", 0)
+    assert chosen.gene_sets("mouse") == []
