@@ -29,7 +29,7 @@ def digits(shared_data, tmp_path_factory):
         shutil.copy(shared_data / file, folder / "mirror" / file)
     settings = TINY | {
         "name": "digits", "studies": list(STUDIES),
-        "methods": ["nmf", "cpca_published", "bcnmf_safeguarded"],
+        "methods": ["nmf", "cpca_published", "bcnmf_safeguarded", "combined"],
         "replicates": {"default": 1, "digits": 1, "digits_two": 2}, "mnist": {"share": 0.02},
         "mirror": str(folder / "mirror"),
     }  # fmt: skip
@@ -69,6 +69,17 @@ def test_splits_differ_and_pairs_are_what_they_should_be(digits):
     record = json.loads((digits / "pairs" / "digits_two" / "0" / "pair.json").read_text())
     assert record["labels"] == {"0": 138, "1": 157}
     assert "drawn from 10000 of MNIST" in record["source"]["description"]
+
+
+def test_combined_bases_have_a_fit_a_number_of_topics(digits):
+    scores = read_table(digits / "tables" / "scores.tsv")
+    combined = scores[(scores["method"] == "combined") & (scores["score"] == "ari_usage")]
+    assert set(combined["study"]) == {"digits_two"}
+    assert set(combined["k"]) == {2, 10}
+    assert combined["alpha"].isna().all()
+    # With two topics, each has to be a background pattern and a digit at once.
+    best = combined.groupby("k")["value"].mean()
+    assert best[10] > best[2] + 0.2
 
 
 def test_published_fours_are_fives(digits):

@@ -20,7 +20,7 @@ ROW = (
 # As many topics as programs were planted, beside the sheet's own rows.
 TWO = (
     "two\tbcNMF, K=2\tbcnmf\tleukemia\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tsafeguarded\t500\t1e-5\t\t\n"
+    "squared_error\tsafeguarded\t500\t1e-5\t\t\t\n"
 )
 SETTINGS = TINY | {
     "name": "leukemia", "studies": ["leukemia"], "seeds": {"default": [0]},

@@ -122,7 +122,7 @@ def running(rule):
 
 LONG = (
     "long\tLong\tbcnmf\tsimulation_beta8\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tmu\t{n}\t0\t\t\n"
+    "squared_error\tmu\t{n}\t0\t\t\t\n"
 )
 
 

@@ -13,6 +13,7 @@ ROW = {
     "method": "bcnmf", "label": "bcNMF", "algorithm": "bcnmf", "studies": "*",
     "values": "default", "k": "2", "alpha": "1.5", "contrast": "absolute",
     "loss": "squared_error", "solver": "mu", "max_iter": "7", "tol": "0", "damping": "",
+    "penalty": "",
 }  # fmt: skip
 RUN = Run("mine", 0, "bcnmf", 2, "1.5", 3)
 COMPUTE = {"device": "cpu", "dtype": "float64"}
@@ -59,6 +60,23 @@ def test_shared_and_target_topics_are_fitted_by_their_row(pair):
     assert fit.usage.shape == (12, 2)
     assert fit.shared_components.shape == (3, 6)
     assert fit.info["alpha"] is None
+
+
+def test_combined_bases_are_fitted_by_their_row(pair):
+    row = ROW | {
+        "method": "combined", "algorithm": "combined", "alpha": "", "contrast": "relative",
+        "solver": "", "loss": "", "penalty": "0.5",
+    }  # fmt: skip
+    run = Run("mine", 0, "combined", 2, "none", 1)
+    assert parameters(run, row, COMPUTE, {}) == {
+        "n_components": 2, "random_state": 1, "device": "cpu", "dtype": "float64",
+        "contrast": "relative", "penalty": 0.5, "max_iter": 7, "tol": 0.0,
+    }  # fmt: skip
+    fit = fit_run(*pair, run, row, COMPUTE)
+    assert fit.usage.shape == (12, 2)
+    assert fit.shared_components.shape == (2, 6)
+    assert fit.info["alpha"] is None
+    assert fit.info["estimator"]["parameters"]["penalty"] == 0.5
 
 
 def test_a_run_is_the_estimator_with_the_seed_of_its_name(pair):

@@ -58,6 +58,12 @@ def test_counts_variable_genes_gene_sets_and_limits_are_stated():
     assert "1000 permutations" in text
 
 
+def test_combined_bases_are_stated():
+    text = written(studies=["digits_two"], methods=["combined"])
+    assert "combined bases with K = 2, 10 topics of a shared and a target part (squared" in text
+    assert "penalty 0.1 on their overlap, at most 500 iterations) [bcnmf]" in text
+
+
 def test_studies_that_are_treated_alike_share_a_paragraph():
     text = written("quick")
     assert "Count simulation, beta = 2; Count simulation, beta = 8. Targets" in text

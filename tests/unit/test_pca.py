@@ -123,7 +123,7 @@ def test_make_estimator():
 @pytest.mark.parametrize(
     ("algorithm", "parameters", "message"),
     [
-        ("tsne", {}, "'tsne' is not known; allowed: bcnmf, cpca, nmf, pca"),
+        ("tsne", {}, "'tsne' is not known; allowed: bcnmf, combined, cpca, nmf, pca"),
         ("pca", {"alpha": 1.0}, "no parameter 'alpha'; allowed: n_components, random_state"),
         ("nmf", {"contrast": "relative"}, "no parameter 'contrast'; allowed: n_components, loss"),
     ],

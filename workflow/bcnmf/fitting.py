@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from bcnmf.baselines import make_estimator
+from bcnmf.baselines import DETERMINISTIC, make_estimator
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.fitfile import Fit
 from bcnmf.plan import Run
 
-_ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping")
+_ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping", "penalty")
 
 
 def fit_run(
@@ -106,11 +106,11 @@ def parameters(
         chosen["n_shared"] = int(row["n_shared"])
     if run.alpha != "none":
         chosen["alpha"] = selected_alphas.get(run.alpha) or float(run.alpha)
-    if row["algorithm"] in {"bcnmf", "nmf", "shared"}:
+    if row["algorithm"] not in DETERMINISTIC:
         chosen |= dict(compute)
-        numbers = {"max_iter": int, "tol": float, "damping": float}
+        numbers = {"max_iter": int, "tol": float, "damping": float, "penalty": float}
         chosen |= {key: numbers.get(key, str)(row[key]) for key in _ITERATIVE if row[key]}
-    if row["algorithm"] == "bcnmf":
+    if row["algorithm"] in {"bcnmf", "combined"}:
         chosen["contrast"] = row["contrast"]
     return chosen
 

@@ -130,9 +130,15 @@ def _method(row: Mapping[str, str]) -> str:
             else f"alpha = {row['alpha'].replace(',', ', ')}"
         )
         return f"contrastive PCA with {k} components ({alpha}) [cpca]"
+    limit = f"at most {row['max_iter']}" if float(row["tol"] or 0) > 0 else row["max_iter"]
+    if kind == "combined":
+        return (
+            f"the model of combined bases with K = {k} topics of a shared and a target part "
+            f"(squared error, penalty {row['penalty']} on their overlap, {limit} iterations) "
+            "[bcnmf]"
+        )
     loss = _LOSSES[row["loss"]]
     data = " on counts" if row["values"] == "counts" else ""
-    limit = f"at most {row['max_iter']}" if float(row["tol"] or 0) > 0 else row["max_iter"]
     if kind == "shared":
         return (
             f"the model of {row['n_shared']} shared and {k} target topics{data} ({loss}, {limit} "
@@ -199,7 +205,7 @@ def _software(versions: Mapping[str, str]) -> str:
 
 
 def _cited(algorithms: set[str], studies: Sequence[Mapping[str, str]], enriched: bool) -> list[str]:
-    keys = ["bcnmf"] if algorithms & {"bcnmf", "shared"} else []
+    keys = ["bcnmf"] if algorithms & {"bcnmf", "shared", "combined"} else []
     keys += [name for name in ("nmf", "cpca") if name in algorithms]
     if any(row["n_top_features"] for row in studies):
         keys.append("scanpy")

@@ -12,7 +12,7 @@ rule fit:
     benchmark:
         "results/{config}/benchmarks/fits/{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.tsv"
     wildcard_constraints:
-        method=methods_with("bcnmf", "shared"),
+        method=methods_with("bcnmf", "shared", "combined"),
     conda:
         fit_env
     resources:

@@ -31,6 +31,12 @@ def _shared() -> type:
     return SharedTargetNMF
 
 
+def _combined() -> type:
+    from bcnmf.variants import CombinedBasisNMF
+
+    return CombinedBasisNMF
+
+
 def _pca() -> type:
     from bcnmf.baselines.pca import PCA
 
@@ -43,7 +49,14 @@ def _cpca() -> type:
     return CPCA
 
 
-_ESTIMATORS = {"bcnmf": _bcnmf, "nmf": _nmf, "shared": _shared, "pca": _pca, "cpca": _cpca}
+_ESTIMATORS = {
+    "bcnmf": _bcnmf,
+    "nmf": _nmf,
+    "shared": _shared,
+    "combined": _combined,
+    "pca": _pca,
+    "cpca": _cpca,
+}
 
 
 def make_estimator(algorithm: str, **parameters: Any) -> Any:
@@ -51,14 +64,14 @@ def make_estimator(algorithm: str, **parameters: Any) -> Any:
 
     Parameters
     ----------
-    algorithm : {"bcnmf", "nmf", "shared", "pca", "cpca"}
+    algorithm : {"bcnmf", "nmf", "shared", "combined", "pca", "cpca"}
         Which estimator.
     **parameters : Any
         Its constructor's parameters.
 
     Returns
     -------
-    BCNMF, NMF, SharedTargetNMF, PCA or CPCA
+    BCNMF, NMF, SharedTargetNMF, CombinedBasisNMF, PCA or CPCA
         Unfitted; all have ``fit_transform(X, background=Y)``.
 
     Raises
