@@ -55,6 +55,8 @@ class Workflow:
         return done
 
 
+# First, for the plugin that shares out the tests looks at the marks in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep tests that share a run on one worker: it is made once, and not once a worker."""
     for item in items:
