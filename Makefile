@@ -71,7 +71,7 @@ bench: setup .venv/.bench
 	  echo "$< could not be installed; the benchmark goes on without it"
 
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 # A Slurm of one node on this machine, root only; leaves nothing running.
 SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin

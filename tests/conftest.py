@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,13 +57,25 @@ class Workflow:
         return done
 
 
-# First, for the plugin that shares out the tests looks at the marks in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep tests that share a run on one worker: it is made once, and not once a worker."""
-    for item in items:
-        shared = "tiny_run" if "tiny_run" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(shared))
+class ByRun(LoadScopeScheduling):
+    """Keep tests that share a run on one worker: it is made once, and not once a worker.
+
+    Those of a file share its fixtures, those of several files the run of the tiny configuration.
+    Groups by marks (`--dist loadgroup`) have no effect with pytest 9.2 and pytest-xdist 3.8.
+    """
+
+    def _split_scope(self, nodeid):
+        return scope_of(nodeid.split("::")[0])
+
+
+@cache
+def scope_of(file):
+    return "tiny_run" if "tiny_run" in (ROOT / file).read_text() else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByRun(config, log)
 
 
 @pytest.fixture
