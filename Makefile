@@ -32,7 +32,7 @@ WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
 quick: setup
 	$(SNAKEMAKE) quick $(WITH_CONFIG)
-	@$(BIN)/python -m bcnmf show results/quick
+	@$(BIN)/python -m bcnmf_pipeline show results/quick
 
 setup: .venv/.installed
 
@@ -49,14 +49,14 @@ setup: .venv/.installed
 
 paper: setup
 	$(SNAKEMAKE) paper $(WITH_CONFIG)
-	@$(BIN)/python -m bcnmf show results/paper
+	@$(BIN)/python -m bcnmf_pipeline show results/paper
 
 figures: setup
 	$(SNAKEMAKE) figures $(WITH_CONFIG)
 
 report: setup
 	$(SNAKEMAKE) results/$(NAME)/report.html $(WITH_CONFIG)
-	@$(BIN)/python -m bcnmf show results/$(NAME)
+	@$(BIN)/python -m bcnmf_pipeline show results/$(NAME)
 
 # Tables and plots in results/bench; `make bench BENCH=--quick` sees in a minute that all of it works.
 BENCH ?=
@@ -84,15 +84,17 @@ torture: setup
 
 # One .zip of a finished run for Zenodo and the like: code, configuration, tables, figures, report.
 archive: setup
-	$(BIN)/python -m bcnmf archive results/$(NAME)
+	$(BIN)/python -m bcnmf_pipeline archive results/$(NAME)
 
 checksums: setup
-	$(BIN)/python -m bcnmf checksums $(if $(MIRROR),--mirror "$(MIRROR)")
+	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 format: setup

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from bcnmf.plotting.style import (
+from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
     FAINT,
     INK,

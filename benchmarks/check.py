@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcnmf.io import read_table
+from bcnmf_pipeline.record.tables import read_table
 from contestants import OURS, PUBLISHED, SKLEARN_MU
 
 # At 8000 + 2000 cells, 3000 genes, K = 20, one thread: how many times faster.

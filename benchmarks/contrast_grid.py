@@ -25,11 +25,11 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, ConvergenceWarning
-from bcnmf.io import write_table
-from bcnmf.matrix import as_matrix
-from bcnmf.metrics import adjusted_rand, kmeans_labels
-from bcnmf.simulate import simulate_counts
+from bcnmf.matrices.base import as_matrix
 from bcnmf.solvers.safeguarded import Side, evaluate, normalise
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
+from bcnmf_pipeline.record.tables import write_table
 
 SOLVERS = {
     "safeguarded": {},

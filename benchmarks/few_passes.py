@@ -18,9 +18,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf import BCNMF, ConvergenceWarning
-from bcnmf.io import write_table
-from bcnmf.simulate import simulate_counts
 from bcnmf.solvers.safeguarded import _WARM_UP_PASSES, WARM_UP_CONTRAST
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.record.tables import write_table
 
 _SETTINGS = ((2, 1.0), (2, 2.0), (7, 0.5), (7, 1.0), (4, 1.5))
 _PASSES = (3, 5, 8, 12)

@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.csv
 import yaml
 
-from bcnmf.io import write_table
-from bcnmf.registry import load_registry
+from bcnmf_pipeline.acquire.registry import load_registry
+from bcnmf_pipeline.record.tables import write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 N_10X, N_MDD, N_CODING = 32738, 36588, 20000

@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 
 from bcnmf import BCNMF, ConvergenceWarning
-from bcnmf.io import write_table
-from bcnmf.metrics import adjusted_rand, kmeans_labels
 from bcnmf.selection import select
-from bcnmf.simulate import simulate_counts
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
+from bcnmf_pipeline.record.tables import write_table
 from contrast_grid import SIDES, log_values
 
 

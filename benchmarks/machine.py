@@ -12,7 +12,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_info
 
-from bcnmf.provenance import versions
+from bcnmf_pipeline.record.provenance import versions
 
 _FURTHER = ("numba", "llvmlite", "nmf-torch", "threadpoolctl")
 

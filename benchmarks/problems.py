@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from bcnmf.init import Factors, random_factors
 from bcnmf.seeds import derive_seed
+from bcnmf.solvers.starts import Factors, random_factors
 
 DENSITY = 0.1
 _ROWS_AT_A_TIME = 4096

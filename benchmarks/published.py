@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import torch
 
-from bcnmf.init import Factors
+from bcnmf.solvers.starts import Factors
 
 EPS_SQUARED_ERROR, EPS_POISSON = 1e-10, 1e-16
 DAMPING = 0.5

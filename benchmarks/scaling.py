@@ -20,7 +20,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, ConvergenceWarning
-from bcnmf.io import write_table
+from bcnmf_pipeline.record.tables import write_table
 
 BASE = {"cells": 10_000, "genes": 3000, "density": 0.1, "k": 20}
 VARIED = {

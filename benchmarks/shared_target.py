@@ -24,10 +24,10 @@ import pandas as pd
 import torch
 
 from bcnmf import ConvergenceWarning
-from bcnmf.io import write_table
-from bcnmf.metrics import adjusted_rand, kmeans_labels, usage_share
-from bcnmf.shared import SharedTargetNMF
-from bcnmf.simulate import simulate_counts
+from bcnmf.estimators.shared_target import SharedTargetNMF
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels, usage_share
+from bcnmf_pipeline.record.tables import write_table
 
 BETAS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 OUT = Path("results/bench/shared_target.tsv")

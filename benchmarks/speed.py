@@ -25,8 +25,8 @@ import limits
 import memory
 import timing
 from bcnmf.device import resolve_device
-from bcnmf.io import write_json, write_table
-from bcnmf.matrix import as_matrix
+from bcnmf.matrices.base import as_matrix
+from bcnmf_pipeline.record.tables import write_json, write_table
 from contestants import (
     CONTESTANTS,
     OURS,

@@ -25,11 +25,11 @@ import torch
 import charts
 import published
 import timing
-from bcnmf.compiled import CompiledSparseMatrix
-from bcnmf.init import random_factors
-from bcnmf.io import write_json, write_table
-from bcnmf.simulate import simulate_counts
-from bcnmf.solvers.usage import nonnegative_least_squares
+from bcnmf.kernels.usage import nonnegative_least_squares
+from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
+from bcnmf.solvers.starts import random_factors
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.record.tables import write_json, write_table
 from contestants import (
     CONTESTANTS,
     OURS,

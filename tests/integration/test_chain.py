@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bcnmf import BCNMF
-from bcnmf.io import read_table
+from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from bcnmf.io import read_table
+from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared]

@@ -3,7 +3,7 @@
 import pytest
 
 import miniatures
-from bcnmf.io import read_table
+from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY
 from loopback import Answer, Loopback
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bcnmf.io import read_table
+from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared]

@@ -8,12 +8,12 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-
-from bcnmf.explorer import explorer_json, top_values
-from bcnmf.report import StudyDetails, write_report
-from bcnmf.topic_words import topics_of
-from plot_tables import mouse_scores, study_tables, summarise
 from test_report import figure_of
+
+from bcnmf_pipeline.report.explorer import explorer_json, top_values
+from bcnmf_pipeline.report.page import StudyDetails, write_report
+from bcnmf_pipeline.report.topic_words import topics_of
+from plot_tables import mouse_scores, study_tables, summarise
 
 pytestmark = pytest.mark.slow
 

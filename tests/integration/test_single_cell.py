@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 import miniatures
-from bcnmf.io import read_table
-from bcnmf.registry import load_registry
+from bcnmf_pipeline.acquire.registry import load_registry
+from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY, Workflow
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from bcnmf import InputError
-from bcnmf.environments import FIT, fit_environment
-from bcnmf.provenance import PACKAGE, _reachable
+from bcnmf_pipeline.plan.environments import FIT, fit_environment
+from bcnmf_pipeline.record.provenance import WORKFLOW, _reachable
 from conftest import ROOT
 
 # Where a conda package is called otherwise than on the Python package index, or a module otherwise
@@ -75,9 +75,9 @@ def test_every_script_belongs_to_a_rule():
 @pytest.mark.parametrize(("environment", "script"), scripts_of_rules(), ids=lambda path: path.stem)
 def test_environments_hold_what_scripts_import(environment, script):
     held = packages(environment)
-    for file in _reachable(script, PACKAGE):
+    for file in _reachable(script, WORKFLOW):
         for name in top_level_imports(file):
-            if name in sys.stdlib_module_names or name == "bcnmf":
+            if name in sys.stdlib_module_names or name.startswith("bcnmf"):
                 continue
             assert MODULES.get(name, name) in held, f"{file} imports {name}, not in {environment}"
 

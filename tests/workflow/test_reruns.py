@@ -48,13 +48,13 @@ def test_a_change_of_the_estimator_refits(changed, module):
 
 
 def test_a_change_of_the_scores_refits_nothing(changed):
-    rules = changed("workflow/bcnmf/metrics.py")
+    rules = changed("workflow/bcnmf_pipeline/evaluate/metrics.py")
     assert "evaluate" in rules
     assert not rules & {"fit", "baseline", "pair", "simulate"}
 
 
 def test_a_change_of_a_figure_redraws_it_alone(changed):
-    rules = changed("workflow/bcnmf/plotting/beta.py")
+    rules = changed("workflow/bcnmf_pipeline/figures/beta.py")
     assert "draw_beta" in rules
     assert not rules & {"fit", "baseline", "pair", "evaluate", "draw_embedding"}
 

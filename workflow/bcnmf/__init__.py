@@ -20,19 +20,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bcnmf.errors import InputError
-    from bcnmf.model import BCNMF, NMF, ConvergenceWarning
-    from bcnmf.shared import SharedTargetNMF
-    from bcnmf.variants import CombinedBasisNMF, MultimodalBCNMF
+    from bcnmf.errors import ConvergenceWarning, InputError
+    from bcnmf.estimators.combined_basis import CombinedBasisNMF, MultimodalBCNMF
+    from bcnmf.estimators.contrast import BCNMF, NMF
+    from bcnmf.estimators.shared_target import SharedTargetNMF
 
 _HOME = {
-    "BCNMF": "bcnmf.model",
-    "CombinedBasisNMF": "bcnmf.variants",
-    "MultimodalBCNMF": "bcnmf.variants",
-    "NMF": "bcnmf.model",
-    "ConvergenceWarning": "bcnmf.model",
+    "BCNMF": "bcnmf.estimators.contrast",
+    "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
+    "MultimodalBCNMF": "bcnmf.estimators.combined_basis",
+    "NMF": "bcnmf.estimators.contrast",
+    "ConvergenceWarning": "bcnmf.errors",
     "InputError": "bcnmf.errors",
-    "SharedTargetNMF": "bcnmf.shared",
+    "SharedTargetNMF": "bcnmf.estimators.shared_target",
 }
 
 

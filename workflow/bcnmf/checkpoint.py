@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bcnmf.errors import StaleCheckpoint
-from bcnmf.io import atomic_path
+from bcnmf.files import atomic_path
 
 SECONDS = 60.0
 _IDENTITY = "identity"

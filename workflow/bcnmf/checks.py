@@ -10,7 +10,7 @@ import numpy as np
 from bcnmf.errors import InputError
 
 if TYPE_CHECKING:
-    from bcnmf.matrix import Matrix
+    from bcnmf.matrices.base import Matrix
 
 
 def check_integer(name: str, value: object, low: int) -> None:

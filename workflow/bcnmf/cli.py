@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|select|project|simulate|show|checksums|archive``."""
+"""Command line: ``python -m bcnmf fit|select|project``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from pathlib import Path
 
 from bcnmf import __version__
 from bcnmf.errors import InputError
+from bcnmf.files import atomic_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (2 for input that cannot be used)."""
-    options = _parser().parse_args(arguments)
+    """Run the command line; return the exit status."""
+    return run(_parser(), arguments)
+
+
+def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Run the chosen command; return the exit status (2 for input that cannot be used)."""
+    options = parser.parse_args(arguments)
     try:
         options.command(options)
     except InputError as error:
@@ -89,40 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     project.add_argument("--layer", help="layer to project instead of X")
     project.add_argument("--out", required=True, type=Path, help=".h5ad: the data with usages")
     project.set_defaults(command=_project)
-
-    simulate = commands.add_parser("simulate", help="draw the paper's count simulation")
-    simulate.add_argument("--beta", type=float, required=True, help="strength of shared programs")
-    simulate.add_argument("--genes", type=int, default=3000)
-    simulate.add_argument("--cells", type=int, default=1000, help="cells in each of the two sides")
-    simulate.add_argument("--seed", type=int, default=0)
-    simulate.add_argument("--out", required=True, type=Path, help=".h5ad, column `side` in obs")
-    simulate.set_defaults(command=_simulate)
-
-    show = commands.add_parser("show", help="print the scores of a finished run")
-    show.add_argument("folder", type=Path, help="for instance results/quick")
-    show.set_defaults(command=_show)
-
-    archive = commands.add_parser(
-        "archive", help="a finished run as one .zip with RO-Crate metadata, for Zenodo and the like"
-    )
-    archive.add_argument("folder", type=Path, help="for instance results/paper")
-    archive.add_argument("--out", type=Path, help="default: in the folder of the run")
-    archive.add_argument("--with-fits", action="store_true", help="also the fits")
-    archive.set_defaults(command=_archive)
-
-    checksums = commands.add_parser(
-        "checksums", help="fetch files whose checksum is pending, and write it into the sheet"
-    )
-    checksums.add_argument("--sheet", type=Path, default=Path("config/datasets.tsv"))
-    checksums.add_argument("--folder", type=Path, default=Path("resources/downloads"))
-    checksums.add_argument("--dataset", nargs="*", default=[], help="only these; default: all")
-    checksums.add_argument("--mirror", help="folder or base URL that is asked first")
-    checksums.set_defaults(command=_checksums)
     return parser
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from bcnmf.anndata import fit, read, write
+    from bcnmf.files import read_h5ad as read
+    from bcnmf.tools import fit, write
 
     backed = options.batch_size is not None
     target = read(options.target, backed)
@@ -159,8 +137,8 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _select(options: argparse.Namespace) -> None:
-    from bcnmf.anndata import read, select
-    from bcnmf.io import write_table
+    from bcnmf.files import read_h5ad as read
+    from bcnmf.tools import select
 
     found = select(
         read(options.target),
@@ -174,64 +152,17 @@ def _select(options: argparse.Namespace) -> None:
         random_state=options.seed,
         device=options.device,
     )
-    write_table(found.summary, options.out)
+    with atomic_path(options.out) as temporary:
+        found.summary.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
     print(found.summary.to_string(index=False, float_format="{:.3f}".format))
     print(f"{options.out}: {found.advice()}")
 
 
 def _project(options: argparse.Namespace) -> None:
-    from bcnmf.anndata import project, read, write
+    from bcnmf.files import read_h5ad as read
+    from bcnmf.tools import project, write
 
     data = read(options.data)
     project(data, options.model, layer=options.layer)
     write(data, options.out)
     print(f"{options.out}: usages of {data.n_obs} samples in obsm['X_bcnmf']")
-
-
-def _simulate(options: argparse.Namespace) -> None:
-    from bcnmf.anndata import write
-    from bcnmf.simulate import simulate_counts
-
-    drawn = simulate_counts(
-        beta=options.beta,
-        n_genes=options.genes,
-        n_target=options.cells,
-        n_background=options.cells,
-        random_state=options.seed,
-    )
-    write(drawn, options.out)
-    print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
-
-
-def _archive(options: argparse.Namespace) -> None:
-    from bcnmf.archive import write_archive
-
-    run = options.folder
-    path = options.out or run / f"bcnmf-{run.resolve().name}.zip"
-    root = Path(__file__).resolve().parents[2]
-    n = write_archive(root, run, path, options.with_fits)
-    print(f"{path}: {n} files, {path.stat().st_size / 2**20:.1f} MB, ro-crate-metadata.json inside")
-
-
-def _checksums(options: argparse.Namespace) -> None:
-    from bcnmf.checksums import fill_checksums
-
-    failed = fill_checksums(
-        options.sheet,
-        options.folder,
-        datasets=tuple(options.dataset),
-        mirror=options.mirror,
-    )
-    if failed:
-        raise InputError("could not be had:\n  - " + "\n  - ".join(failed))
-
-
-def _show(options: argparse.Namespace) -> None:
-    from bcnmf.io import read_table
-    from bcnmf.report_tables import scores_text_table
-
-    summary = options.folder / "tables" / "summary.tsv"
-    if not summary.exists():
-        raise InputError(f"{summary}: no such file; run `snakemake {options.folder.name}` first")
-    print(scores_text_table(read_table(summary)))
-    print(f"Report: {options.folder / 'report.html'}")

@@ -11,13 +11,9 @@ class InputError(ValueError):
     """
 
 
-class UncheckedWarning(UserWarning):
-    """A file is used whose checksum nobody has registered; scripts show it on the terminal."""
-
-
-class DownloadError(InputError):
-    """A file could not be fetched, or what came is not the file that was registered."""
-
-
 class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The iterations ran out before the stopping rule was met."""

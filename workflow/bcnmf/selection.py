@@ -14,11 +14,11 @@ import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 
 from bcnmf.checks import check_integer, check_number
-from bcnmf.errors import InputError
-from bcnmf.inputs import host_array
-from bcnmf.model import BCNMF, ConvergenceWarning
+from bcnmf.errors import ConvergenceWarning, InputError
+from bcnmf.estimators.contrast import BCNMF
+from bcnmf.matrices.inputs import host_array
+from bcnmf.matrices.streamed import is_on_disk
 from bcnmf.seeds import derive_seed
-from bcnmf.streaming import is_on_disk
 
 MIN_SPECIFICITY = 2.0
 

@@ -11,12 +11,12 @@ SCRIPTS = WORKFLOW / "scripts"
 # Scripts get the search path of this process, inside conda environments too.
 sys.path.insert(0, str(WORKFLOW))
 
-from bcnmf.drivers import VARIANTS, simulation_arguments, variant_of
+from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
-from bcnmf.plan import Plan, Run, as_list
-from bcnmf.provenance import code_digest
-from bcnmf.registry import load_registry, local_folder
-from bcnmf.sheets import find_file, load_yaml, merge
+from bcnmf_pipeline.plan.runs import Plan, Run, as_list
+from bcnmf_pipeline.record.provenance import code_digest
+from bcnmf_pipeline.acquire.registry import load_registry, local_folder
+from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
 from snakemake.exceptions import WorkflowError
 
 
@@ -29,7 +29,7 @@ def check_own_data_of(plan: Plan) -> None:
     for study in plan.study_ids():
         row = plan.study(study)
         if row["dataset"].endswith(".h5ad"):
-            from bcnmf.pairing import check_own_data
+            from bcnmf_pipeline.pair.pairing import check_own_data
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
             n, _, features = check_own_data(row["dataset"], row, where)

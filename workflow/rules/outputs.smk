@@ -131,7 +131,7 @@ def report_texts(wildcards) -> list[str]:
     """Return the captions and the template that the report is rendered from."""
     names = {"workflow", *(one["name"] for one in report_figures(wildcards))}
     captions = [WORKFLOW / "report" / f"{name}.rst" for name in sorted(names)]
-    templates = sorted((WORKFLOW / "bcnmf" / "templates").iterdir())
+    templates = sorted((WORKFLOW / "bcnmf_pipeline" / "report" / "templates").iterdir())
     return [*map(str, captions), *map(str, templates)]
 
 

@@ -1,8 +1,9 @@
 """What is known of the target's samples besides the label."""
 
-from bcnmf.annotations import annotations
-from bcnmf.io import read_h5ad, write_table
-from bcnmf.job import logged
+from bcnmf.files import read_h5ad
+from bcnmf_pipeline.evaluate.annotations import annotations
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import write_table
 
 with logged(snakemake):
     params = snakemake.params

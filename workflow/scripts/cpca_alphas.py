@@ -1,9 +1,10 @@
 """Choose contrastive PCA's alphas by its published automatic scheme."""
 
-from bcnmf.baselines.cpca import automatic_alphas
-from bcnmf.fitting import values_of
-from bcnmf.io import read_h5ad, write_json
-from bcnmf.job import limit_threads, logged
+from bcnmf.files import read_h5ad
+from bcnmf_pipeline.fit.run import values_of
+from bcnmf_pipeline.methods.cpca import automatic_alphas
+from bcnmf_pipeline.record.job import limit_threads, logged
+from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
     limit_threads(snakemake.threads)

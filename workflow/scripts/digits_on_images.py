@@ -1,10 +1,10 @@
 """Lay MNIST digits over natural images."""
 
-from bcnmf.data.idx import read_digits
-from bcnmf.data.mnist_images import TEN, TWO, digits_on_images
-from bcnmf.data.natural_images import read_crops
-from bcnmf.io import atomic_path
-from bcnmf.job import logged
+from bcnmf.files import atomic_path
+from bcnmf_pipeline.datasets.idx import read_digits
+from bcnmf_pipeline.datasets.mnist_images import TEN, TWO, digits_on_images
+from bcnmf_pipeline.datasets.natural_images import read_crops
+from bcnmf_pipeline.record.job import logged
 
 with logged(snakemake), atomic_path(snakemake.output[0]) as path:
     files = zip(snakemake.input.images, snakemake.input.labels, strict=True)

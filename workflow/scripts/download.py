@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from bcnmf.download import fetch
-from bcnmf.job import logged
-from bcnmf.registry import load_registry
-from bcnmf.sheets import find_file
+from bcnmf_pipeline.acquire.download import fetch
+from bcnmf_pipeline.acquire.registry import load_registry
+from bcnmf_pipeline.plan.sheets import find_file
+from bcnmf_pipeline.record.job import logged
 
 with logged(snakemake):
     settings = snakemake.config

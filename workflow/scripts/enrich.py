@@ -1,11 +1,12 @@
 """Gene scores of one fit, and which gene sets its topics are enriched for."""
 
-from bcnmf.enrichment import How, enrichr, over_representation, ranked_enrichment
-from bcnmf.fitfile import Fit
-from bcnmf.gene_sets import SetSizes, read_gmt
-from bcnmf.io import read_h5ad, write_table
-from bcnmf.job import logged
-from bcnmf.specificity import gene_scores
+from bcnmf.files import read_h5ad
+from bcnmf.persistence import Fit
+from bcnmf_pipeline.enrich.enrichment import How, enrichr, over_representation, ranked_enrichment
+from bcnmf_pipeline.enrich.gene_sets import SetSizes, read_gmt
+from bcnmf_pipeline.enrich.specificity import gene_scores
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import write_table
 
 _KEY = ("study", "method", "k", "alpha", "seed")
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from bcnmf.evaluation import evaluate
-from bcnmf.fitfile import Fit
-from bcnmf.io import read_h5ad
-from bcnmf.job import limit_threads, logged
+from bcnmf.files import read_h5ad
+from bcnmf.persistence import Fit
+from bcnmf_pipeline.evaluate.evaluation import evaluate
+from bcnmf_pipeline.record.job import limit_threads, logged
 
 with logged(snakemake):
     limit_threads(snakemake.threads)

@@ -1,8 +1,9 @@
 """Take some images of a study for its figure."""
 
-from bcnmf.examples import example_images
-from bcnmf.io import read_h5ad, write_table
-from bcnmf.job import logged
+from bcnmf.files import read_h5ad
+from bcnmf_pipeline.evaluate.examples import example_images
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import write_table
 
 with logged(snakemake):
     target, background = (read_h5ad(snakemake.input[name]) for name in ("target", "background"))

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-from bcnmf.fitting import fit_run
-from bcnmf.gpus import claimed
-from bcnmf.io import read_h5ad, write_json
-from bcnmf.job import limit_threads, logged
-from bcnmf.plan import Run
-from bcnmf.provenance import file_digest, versions
+from bcnmf.files import read_h5ad
+from bcnmf_pipeline.fit.gpus import claimed
+from bcnmf_pipeline.fit.run import fit_run
+from bcnmf_pipeline.plan.runs import Run
+from bcnmf_pipeline.record.job import limit_threads, logged
+from bcnmf_pipeline.record.provenance import file_digest, versions
+from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
     limit_threads(snakemake.threads)

@@ -1,9 +1,9 @@
 """Read the nuclei of the donors of the depression study."""
 
-from bcnmf.data.donors import choice_of
-from bcnmf.data.mdd import changed, read_mdd
-from bcnmf.data.single_cell import EntriesRead, write_dataset
-from bcnmf.job import logged
+from bcnmf_pipeline.datasets.donors import choice_of
+from bcnmf_pipeline.datasets.mdd import changed, read_mdd
+from bcnmf_pipeline.datasets.single_cell import EntriesRead, write_dataset
+from bcnmf_pipeline.record.job import logged
 
 with logged(snakemake):
     files, choice = snakemake.input, snakemake.params.choice

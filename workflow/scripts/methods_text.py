@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from bcnmf.io import atomic_path
-from bcnmf.job import logged
-from bcnmf.methods_text import methods_text
+from bcnmf.files import atomic_path
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.report.methods_text import methods_text
 
 with logged(snakemake):
     params = snakemake.params

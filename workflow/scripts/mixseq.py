@@ -1,8 +1,8 @@
 """Read both arms of the MIX-seq experiment."""
 
-from bcnmf.data.mixseq import changed, read_mixseq
-from bcnmf.data.single_cell import write_dataset
-from bcnmf.job import logged
+from bcnmf_pipeline.datasets.mixseq import changed, read_mixseq
+from bcnmf_pipeline.datasets.single_cell import write_dataset
+from bcnmf_pipeline.record.job import logged
 
 with logged(snakemake):
     data = read_mixseq(

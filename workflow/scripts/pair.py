@@ -1,8 +1,9 @@
 """Select target and background of a study."""
 
-from bcnmf.io import atomic_path, read_h5ad, write_json
-from bcnmf.job import logged
-from bcnmf.pairing import make_pair, pair_record
+from bcnmf.files import atomic_path, read_h5ad
+from bcnmf_pipeline.pair.pairing import make_pair, pair_record
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"

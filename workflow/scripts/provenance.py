@@ -2,9 +2,10 @@
 
 import yaml
 
-from bcnmf.io import atomic_path, write_json
-from bcnmf.job import logged
-from bcnmf.provenance import describe_device, file_digest, versions
+from bcnmf.files import atomic_path
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.provenance import describe_device, file_digest, versions
+from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
     with atomic_path(snakemake.output.config) as path:

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from bcnmf.explorer import explorer_json
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.digits import shown_methods
-from bcnmf.plotting.drivers import reference_text
-from bcnmf.plotting.representative import representative_runs, representative_text
-from bcnmf.report import StudyDetails, write_report
-from bcnmf.topic_words import topics_of
+from bcnmf_pipeline.figures.digits import shown_methods
+from bcnmf_pipeline.figures.drivers import reference_text
+from bcnmf_pipeline.figures.representative import representative_runs, representative_text
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
+from bcnmf_pipeline.report.explorer import explorer_json
+from bcnmf_pipeline.report.page import StudyDetails, write_report
+from bcnmf_pipeline.report.topic_words import topics_of
 
 # Title, and what a reader who cannot see the figure is told.
 FIGURES = {

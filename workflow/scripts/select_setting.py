@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from bcnmf.io import read_table, write_table
-from bcnmf.job import logged
 from bcnmf.selection import summarise
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table, write_table
 
 with logged(snakemake):
     fits = pd.concat([read_table(path) for path in snakemake.input], ignore_index=True)

@@ -1,8 +1,9 @@
 """Fit the halves of one random split over the grid of settings."""
 
-from bcnmf.io import read_h5ad, write_table
-from bcnmf.job import limit_threads, logged
+from bcnmf.files import read_h5ad
 from bcnmf.selection import fit_split
+from bcnmf_pipeline.record.job import limit_threads, logged
+from bcnmf_pipeline.record.tables import write_table
 
 with logged(snakemake):
     limit_threads(snakemake.threads)

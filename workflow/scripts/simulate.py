@@ -1,9 +1,9 @@
 """Draw one data set of the count simulation."""
 
-from bcnmf.io import atomic_path
-from bcnmf.job import logged
+from bcnmf.files import atomic_path
 from bcnmf.seeds import derive_seed
-from bcnmf.simulate import simulate_counts
+from bcnmf_pipeline.datasets.simulation import simulate_counts
+from bcnmf_pipeline.record.job import logged
 
 with logged(snakemake), atomic_path(snakemake.output[0]) as path:
     simulate_counts(

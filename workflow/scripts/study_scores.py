@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from bcnmf.aggregate import collect_scores, summarise
-from bcnmf.io import read_table, write_table
-from bcnmf.job import logged
-from bcnmf.sheets import read_sheet
+from bcnmf_pipeline.evaluate.aggregate import collect_scores, summarise
+from bcnmf_pipeline.plan.sheets import read_sheet
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table, write_table
 
 with logged(snakemake):
     reported, _ = read_sheet(snakemake.input.reported)

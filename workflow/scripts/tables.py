@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from bcnmf.io import read_table, write_table
-from bcnmf.job import logged
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table, write_table
 
 with logged(snakemake):
     for inputs, output in (

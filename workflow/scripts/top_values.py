@@ -1,9 +1,10 @@
 """Values of the leading features of the contrast's topics, for the map of the report."""
 
-from bcnmf.explorer import top_values
-from bcnmf.io import read_h5ad, read_table, write_table
-from bcnmf.job import logged
-from bcnmf.topic_words import topics_of
+from bcnmf.files import read_h5ad
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table, write_table
+from bcnmf_pipeline.report.explorer import top_values
+from bcnmf_pipeline.report.topic_words import topics_of
 
 _FEATURES = 24
 

@@ -20,14 +20,14 @@ from typing import NamedTuple
 import torch
 
 from bcnmf.device import wide, wide_gram
-from bcnmf.divergence import squared_error
-from bcnmf.matrix import Matrix, Moments
+from bcnmf.kernels.usage import nonnegative_least_squares
+from bcnmf.matrices.base import Matrix, Moments
+from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
 from bcnmf.solvers import safeguarded
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.safeguarded import Side, kkt_tolerance
 from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform
-from bcnmf.solvers.usage import nonnegative_least_squares
 
 # Multiplication cannot leave an exact zero, so entries rest on a floor far below any real one.
 _FLOOR = 1e-12
@@ -166,7 +166,7 @@ def minimise(
     start : Bases
         As `normalise` returns them.
     max_iter, tol, monitor
-        See `bcnmf.solvers.mu.fit_squared_error`.
+        See `bcnmf.solvers.multiplicative.fit_squared_error`.
 
     Returns
     -------

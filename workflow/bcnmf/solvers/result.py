@@ -11,7 +11,7 @@ import torch
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import Checkpoint, State
-    from bcnmf.matrix import Moments
+    from bcnmf.matrices.base import Moments
     from bcnmf.progress import Progress
 
 FACTORS = ("components", "usage", "background_usage")
@@ -169,7 +169,7 @@ def packed_moments(moments: Sequence[Moments]) -> State:
 
 def unpacked_moments(state: Mapping[str, Any], sides: int, like: torch.Tensor) -> list[Moments]:
     """Return the moments of which `packed_moments` made arrays."""
-    from bcnmf.matrix import Moments
+    from bcnmf.matrices.base import Moments
 
     wide_device = torch.device("cpu") if like.device.type == "mps" else like.device
     return [

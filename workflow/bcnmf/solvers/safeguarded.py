@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bcnmf.device import wide, wide_gram
-from bcnmf.divergence import squared_error
-from bcnmf.init import Factors
-from bcnmf.matrix import Matrix, Moments
+from bcnmf.kernels.usage import nonnegative_least_squares
+from bcnmf.matrices.base import Matrix, Moments
+from bcnmf.matrices.divergence import squared_error
 from bcnmf.solvers.result import Monitor, SolverResult, Trace, packed_moments, unpacked_moments
-from bcnmf.solvers.usage import nonnegative_least_squares
+from bcnmf.solvers.starts import Factors
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State
@@ -77,7 +77,7 @@ def fit_squared_error(
 ) -> SolverResult:
     """Minimise the reduced objective; every accepted step lowers it.
 
-    Parameters are those of `bcnmf.solvers.mu.fit_squared_error`, and
+    Parameters are those of `bcnmf.solvers.multiplicative.fit_squared_error`, and
 
     warm_up : bool
         Reach a strong contrast gradually. Right for random starts, not for given ones.

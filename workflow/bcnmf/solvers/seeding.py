@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bcnmf.device import wide
-from bcnmf.matrix import Matrix
+from bcnmf.matrices.base import Matrix
 
 # A sample of the rows is compared with itself, so its size bounds time and memory.
 _MOST_ROWS = 512

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, lobpcg
 
-from bcnmf.init import Factors
-from bcnmf.matrix import Matrix
+from bcnmf.matrices.base import Matrix
 from bcnmf.solvers.safeguarded import exact_usage
+from bcnmf.solvers.starts import Factors
 
 # Directions need not be exact to be good starts; each iteration is a pass over the data.
 _ITERATIONS = 10

@@ -15,8 +15,8 @@ from functools import partial
 import torch
 from torch.nn.functional import threshold_
 
-from bcnmf.divergence import squared_error
-from bcnmf.matrix import Matrix
+from bcnmf.matrices.base import Matrix
+from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from bcnmf.device import wide, wide_gram
-from bcnmf.divergence import squared_error
-from bcnmf.init import Factors
-from bcnmf.matrix import Matrix, Moments
+from bcnmf.matrices.base import Matrix, Moments
+from bcnmf.matrices.divergence import squared_error
 from bcnmf.solvers import safeguarded
 from bcnmf.solvers.result import (
     FACTORS,
@@ -39,6 +38,7 @@ from bcnmf.solvers.safeguarded import (
     normalise,
     quasi_newton_step,
 )
+from bcnmf.solvers.starts import Factors
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State

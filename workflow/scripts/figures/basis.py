@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.basis import plot_basis
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.basis import plot_basis
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.drivers import plot_drivers
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.drivers import plot_drivers
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

@@ -1,9 +1,9 @@
 """UMAP of the usages, method by method."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.embedding import plot_embedding
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.embedding import plot_embedding
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

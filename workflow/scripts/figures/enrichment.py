@@ -1,10 +1,10 @@
 """Gene sets that topics of the contrast are enriched for."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.enrichment import plot_enrichment
-from bcnmf.plotting.representative import setting_text
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.enrichment import plot_enrichment
+from bcnmf_pipeline.figures.representative import setting_text
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     ora = read_table(snakemake.input.ora)

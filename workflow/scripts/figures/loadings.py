@@ -1,9 +1,9 @@
 """Top features of the most associated topics of bcNMF."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.loadings import plot_loadings
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.loadings import plot_loadings
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

@@ -1,9 +1,9 @@
 """The paper's mouse figure."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.mouse import plot_mouse
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.mouse import plot_mouse
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

@@ -1,9 +1,9 @@
 """Objective traces."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.objective import plot_objective
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.objective import plot_objective
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

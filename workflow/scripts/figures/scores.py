@@ -1,9 +1,9 @@
 """Adjusted Rand indices of one study."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.scores import plot_scores
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.scores import plot_scores
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

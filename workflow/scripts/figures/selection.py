@@ -1,9 +1,9 @@
 """Stability and specificity over numbers of topics and contrasts."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.selection import plot_selection
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.selection import plot_selection
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     save(

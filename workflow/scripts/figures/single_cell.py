@@ -1,9 +1,9 @@
 """A single-cell study in one figure: leukemia, MIX-seq or depression."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.single_cell import plot_single_cell
-from bcnmf.plotting.style import save
+from bcnmf_pipeline.figures.single_cell import plot_single_cell
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     params = snakemake.params

@@ -1,9 +1,9 @@
 """The two topics of each method that differ most between the labels."""
 
-from bcnmf.io import read_table
-from bcnmf.job import logged
-from bcnmf.plotting.style import save
-from bcnmf.plotting.usages import plot_usages
+from bcnmf_pipeline.figures.style import save
+from bcnmf_pipeline.figures.usages import plot_usages
+from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.tables import read_table
 
 with logged(snakemake):
     labels = snakemake.params.labels

@@ -1,0 +1,135 @@
+"""The AnnData bridge and the command line on files."""
+
+import os
+import signal
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from bcnmf import BCNMF, InputError
+from bcnmf.cli import main
+from bcnmf.tools import fit, project
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    sides = []
+    for n in (25, 20):
+        side = ad.AnnData(sp.csr_matrix(rng.poisson(1.0, (n, 8)).astype(np.float32)))
+        side.var_names = [f"gene{i}" for i in range(8)]
+        sides.append(side)
+    return sides
+
+
+def test_results_stand_where_scanpy_users_look(pair):
+    target, background = pair
+    model = fit(target, background, n_components=2, solver="mu", tol=0, max_iter=10, device="cpu")
+    expected = BCNMF(2, solver="mu", tol=0, max_iter=10, device="cpu").fit_transform(
+        target.X, background=background.X
+    )
+    np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
+    np.testing.assert_array_equal(target.varm["bcnmf_components"], model.components_.T)
+    assert target.uns["bcnmf"]["n_iter"] == 10
+
+
+def test_features_have_to_agree(pair):
+    target, background = pair
+    with pytest.raises(
+        InputError, match=r"background has 7 features, target 8: 1 are missing.*gene7"
+    ):
+        fit(target, background[:, :7].copy(), n_components=2)
+    with pytest.raises(InputError, match="stand in another order"):
+        fit(target, background[:, ::-1].copy(), n_components=2)
+    with pytest.raises(InputError, match="target: has no layer 'counts'; found: none"):
+        fit(target, background, layer="counts", n_components=2)
+
+
+def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
+    for side, name in zip(pair, ("target", "background"), strict=True):
+        side.write_h5ad(tmp_path / f"{name}.h5ad")
+    files = {name: str(tmp_path / name) for name in ("target.h5ad", "background.h5ad")}
+    out, model = tmp_path / "fit.h5ad", tmp_path / "model.npz"
+    status = main(
+        ["fit", "--target", files["target.h5ad"], "--background", files["background.h5ad"],
+         "-k", "2", "--solver", "mu", "--tol", "0", "--max-iter", "15", "--device", "cpu",
+         "--out", str(out), "--model", str(model)]
+    )  # fmt: skip
+    assert status == 0
+    assert "2 topics of 25 samples" in capsys.readouterr().out
+    fitted = ad.read_h5ad(out)
+    assert fitted.obsm["X_bcnmf"].shape == (25, 2)
+    projected = tmp_path / "projected.h5ad"
+    status = main(
+        ["project", "--model", str(model), "--data", files["background.h5ad"], "--out",
+         str(projected)]
+    )  # fmt: skip
+    assert status == 0
+    assert ad.read_h5ad(projected).obsm["X_bcnmf"].shape == (20, 2)
+    np.testing.assert_allclose(
+        project(pair[1], model), ad.read_h5ad(projected).obsm["X_bcnmf"], rtol=1e-6
+    )
+
+
+def test_command_line_errors_are_one_line(pair, tmp_path, capsys):
+    pair[0].write_h5ad(tmp_path / "target.h5ad")
+    arguments = ["fit", "--target", str(tmp_path / "target.h5ad"), "-k", "2", "--out", "x.h5ad"]
+    assert main(arguments) == 2
+    assert "error: background is missing" in capsys.readouterr().err
+    assert main(["fit", "--target", "none.h5ad", "-k", "2", "--out", "x.h5ad"]) == 2
+    assert "none.h5ad: no such file" in capsys.readouterr().err
+    (tmp_path / "text.h5ad").write_text("hello")
+    assert main(["fit", "--target", str(tmp_path / "text.h5ad"), "-k", "2", "--out", "x"]) == 2
+    assert "not a readable .h5ad file" in capsys.readouterr().err
+
+
+def fit_command(tmp_path, *more):
+    return [
+        "fit", "--target", str(tmp_path / "target.h5ad"), "--background",
+        str(tmp_path / "background.h5ad"), "-k", "2", "--max-iter", "15", "--device", "cpu",
+        "--out", str(tmp_path / "fit.h5ad"), *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def files(pair, tmp_path):
+    for side, name in zip(pair, ("target", "background"), strict=True):
+        side.layers["counts"] = side.X.copy()
+        side.write_h5ad(tmp_path / f"{name}.h5ad")
+    return tmp_path
+
+
+def test_files_are_read_in_batches_and_written_whole(files):
+    assert main(fit_command(files)) == 0
+    whole = ad.read_h5ad(files / "fit.h5ad")
+    (files / "fit.h5ad").unlink()
+    assert main(fit_command(files, "--batch-size", "7")) == 0
+    batched = ad.read_h5ad(files / "fit.h5ad")
+    np.testing.assert_allclose(batched.obsm["X_bcnmf"], whole.obsm["X_bcnmf"], rtol=0.02, atol=0.02)
+    np.testing.assert_array_equal(batched.X.toarray(), whole.X.toarray())
+    np.testing.assert_array_equal(batched.layers["counts"].toarray(), whole.X.toarray())
+
+
+def test_layers_are_not_read_in_batches(files, capsys):
+    assert main(fit_command(files, "--batch-size", "7", "--layer", "counts")) == 2
+    assert "layer 'counts' cannot be read in batches" in capsys.readouterr().err
+
+
+def test_a_stopped_command_says_where_its_state_is(files, capsys, monkeypatch):
+    from bcnmf.checkpoint import Checkpoint
+
+    original = Checkpoint.after_iteration
+
+    def interrupted(self, state):
+        os.kill(os.getpid(), signal.SIGINT)
+        original(self, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "after_iteration", interrupted)
+        assert main(fit_command(files, "--checkpoint", str(files / "state.npz"))) == 130
+    assert "state.npz" in capsys.readouterr().err
+    assert not (files / "fit.h5ad").exists()
+    assert main(fit_command(files, "--checkpoint", str(files / "state.npz"))) == 0
+    assert not (files / "state.npz").exists()

@@ -1,0 +1,200 @@
+"""From a configuration to a list of runs."""
+
+from pathlib import Path
+
+import pytest
+
+from bcnmf.errors import InputError
+from bcnmf_pipeline.plan.runs import Plan, Run
+from bcnmf_pipeline.plan.sheets import load_yaml, merge
+
+ROOT = Path(__file__).resolve().parents[4]
+BASE = load_yaml(ROOT / "config" / "config.yaml")
+
+
+def plan(changes=None, sheets=None):
+    settings = merge(BASE, changes or {}, {"sheets": sheets or {}})
+    return Plan(settings, lambda path: ROOT / path, ROOT / "workflow" / "schemas", "my.yaml")
+
+
+def test_mouse_runs_the_published_setting_for_five_seeds():
+    runs = [run for run in plan().runs("mouse", 0) if run.method == "bcnmf"]
+    assert runs == [Run("mouse", 0, "bcnmf", 15, "1", seed) for seed in range(5)]
+    row = plan().method_row("mouse", "bcnmf")
+    assert (row["contrast"], row["solver"], row["max_iter"], row["tol"]) == (
+        "absolute", "mu", "100", "0",
+    )  # fmt: skip
+
+
+def test_methods_without_randomness_run_once_and_auto_makes_three():
+    runs = plan().runs("mouse", 0)
+    assert [run.seed for run in runs if run.method == "pca"] == [0]
+    assert [run.alpha for run in runs if run.method == "cpca_auto"] == ["auto1", "auto2", "auto3"]
+    assert {run.alpha for run in runs if run.method == "nmf"} == {"none"}
+
+
+def test_groups_and_words_choose_studies():
+    by_group = plan({"studies": ["simulation"]})
+    assert by_group.study_ids() == [f"simulation_beta{beta}" for beta in (0, 1, 2, 4, 8, 16)]
+    assert plan({"studies": "mouse simulation_beta8"}).study_ids() == ["mouse", "simulation_beta8"]
+    assert by_group.replicates("simulation_beta8") == list(range(10))
+    assert by_group.replicates("mouse") == [0]
+
+
+def test_adding_a_study_or_method_changes_no_other_run():
+    few = plan({"studies": ["mouse"], "methods": ["bcnmf"]}).runs("mouse", 0)
+    many = plan({"studies": ["simulation", "mouse"]}).runs("mouse", 0)
+    assert set(few) <= set(many)
+
+
+def test_own_study_row_beats_group_beats_star(tmp_path):
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text(
+        "method\tlabel\talgorithm\tstudies\tvalues\tk\n"
+        "pca\tPCA\tpca\t*\tdefault\t3\n"
+        "pca\tPCA\tpca\tsimulation\tdefault\t4\n"
+        "pca\tPCA\tpca\tsimulation_beta8\tdefault\t5\n"
+    )
+    studies = ["simulation", "mouse"]
+    chosen = plan({"methods": ["pca"], "studies": studies}, {"methods": str(sheet)})
+    found = [
+        chosen.method_row(study, "pca")["k"]
+        for study in ("mouse", "simulation_beta1", "simulation_beta8")
+    ]
+    assert found == ["3", "4", "5"]
+
+
+def test_a_study_for_methods_that_no_sheet_has_is_not_left_out_silently(tmp_path):
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\npca\tPCA\tpca\t*\tdefault\t3\n")
+    message = r"study 'digits_two_published', column methods: 'nmf' is not in .*methods\.tsv"
+    with pytest.raises(InputError, match=message):
+        plan({"methods": ["pca"], "studies": ["mouse", "digits"]}, {"methods": str(sheet)})
+
+
+def test_reported_values_are_for_simulations_of_the_papers_size():
+    assert plan().as_in_paper("simulation_beta8")
+    smaller = plan({"simulation": {"n_genes": 1500}})
+    assert not smaller.as_in_paper("simulation_beta8")
+    assert smaller.as_in_paper("mouse")
+
+
+def test_variants_of_the_simulation_are_studies_of_their_own(tmp_path):
+    drivers = plan({"studies": ["drivers"]})
+    assert drivers.replicates("drivers_rare5") == list(range(5))
+    assert {run.method for run in drivers.runs("drivers_rare5", 0)} == {
+        "nmf", "cpca_auto", "bcnmf", "bcnmf_safeguarded", "shared_target",
+    }  # fmt: skip
+    grid = {(r.k, r.alpha) for r in drivers.runs("drivers_base", 0) if r.method == "bcnmf"}
+    assert grid == {(k, alpha) for k in (2, 7, 10) for alpha in ("1", "1.5", "2", "5")}
+    assert not drivers.as_in_paper("drivers_depth3")
+    assert not any(study.startswith("drivers") for study in plan().study_ids())
+    sheets = studies_sheet(tmp_path, dataset="simulation_depth7_beta8")
+    with pytest.raises(InputError, match=r"'simulation_depth7_beta8' is not .*variants: .*depth3"):
+        plan({"studies": ["mine"]}, sheets)
+
+
+def studies_sheet(tmp_path, **changes):
+    row = {
+        "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",
+        "target": "a=b", "background": "a=c", "label": "d", "values": "counts",
+    }  # fmt: skip
+    row |= changes
+    path = tmp_path / "studies.tsv"
+    path.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    return {"studies": str(path)}
+
+
+FAULTS = [
+    ({"studies": ["moose"]}, r"key studies: 'moose' is neither .*did you mean 'mouse'"),
+    ({"methods": ["bcnfm"]}, r"key methods: 'bcnfm' is not in .*did you mean 'bcnmf'"),
+    ({"studies": ["mouse"], "methods": ["bcnmf_poisson"]}, "none of the methods bcnmf_poisson has"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), FAULTS)
+def test_unknown_names_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        plan(changes)
+
+
+def test_faulty_study_rows_are_refused(tmp_path):
+    chosen = {"studies": ["mine"]}
+    assert plan(chosen, studies_sheet(tmp_path)).study_ids() == ["mine"]
+    with pytest.raises(
+        InputError, match="column dataset: 'minx' is not a data set of the pipeline"
+    ):
+        plan(chosen, studies_sheet(tmp_path, dataset="minx"))
+    with pytest.raises(InputError, match=r"line 2 \('mine'\): `values`: 'tpm' is not one of"):
+        plan(chosen, studies_sheet(tmp_path, values="tpm"))
+    with pytest.raises(InputError, match=r"`dataset`: .*does not match"):
+        plan(chosen, studies_sheet(tmp_path, dataset="$(rm -rf x).h5ad"))
+
+
+def test_a_study_or_method_given_twice_is_refused(tmp_path):
+    sheet = Path(studies_sheet(tmp_path)["studies"])
+    sheet.write_text(sheet.read_text() + sheet.read_text().splitlines()[1] + "\n")
+    with pytest.raises(InputError, match="'mine' stands twice"):
+        plan({"studies": ["mine"]}, {"studies": str(sheet)})
+    methods = tmp_path / "methods.tsv"
+    row = "pca\tPCA\tpca\t*\tdefault\t3\n"
+    methods.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\n" + row + row)
+    with pytest.raises(InputError, match="two rows for method 'pca'"):
+        plan({"methods": ["pca"]}, {"methods": str(methods)})
+
+
+def test_a_study_can_be_for_some_methods_alone():
+    runs = plan().runs("digits_ten_published", 0)
+    assert [(run.method, run.alpha) for run in runs] == [
+        ("nmf", "none"), ("cpca_published", "175567.5"), ("bcnmf", "100000"),
+    ]  # fmt: skip
+    # Chosen with its group, but for none of the methods: it is left out.
+    few = plan({"studies": ["digits"], "methods": ["pca"]})
+    assert few.study_ids() == ["digits_two", "digits_ten"]
+    with pytest.raises(InputError, match=r"key methods: pca, but study 'digits_two_published' is"):
+        plan({"studies": ["digits_two_published"], "methods": ["pca"]})
+
+
+def test_a_misspelt_method_of_a_study_is_named(tmp_path):
+    sheets = studies_sheet(tmp_path, methods="nmf,bcnfm")
+    with pytest.raises(InputError, match=r"study 'mine', column methods: 'bcnfm' .*mean 'bcnmf'"):
+        plan({"studies": ["mine"]}, sheets)
+
+
+def test_the_published_alpha_is_ours_in_other_units():
+    ours, published = (
+        float(plan().method_row(study, "bcnmf")["alpha"])
+        for study in ("digits_two", "digits_two_published")
+    )
+    assert ours == pytest.approx(published / 255**2, rel=1e-6)
+    row = plan().method_row("digits_two", "bcnmf")
+    assert (row["contrast"], row["solver"], row["max_iter"], row["k"]) == (
+        "absolute", "mu", "500", "2",
+    )  # fmt: skip
+    by_hand = [plan().method_row(f"digits_ten{p}", "cpca_published")["alpha"] for p in PROTOCOLS]
+    assert float(by_hand[1]) == pytest.approx(float(by_hand[0]) * 255**2)
+
+
+PROTOCOLS = ("", "_published")
+
+
+def test_digits_have_ten_splits_and_reported_values_at_the_papers_share():
+    assert plan().replicates("digits_two") == list(range(10))
+    assert plan().as_in_paper("digits_ten")
+    assert not plan({"mnist": {"share": 0.01}}).as_in_paper("digits_ten")
+
+
+def test_gene_sets_that_are_unknown_are_named(tmp_path):
+    sheet = tmp_path / "studies.tsv"
+    text = (ROOT / "config" / "studies.tsv").read_text()
+    sheet.write_text(text.replace("core,hallmark,go_bp", "core,halmark"))
+    with pytest.raises(InputError, match=r"column gene_sets: 'halmark' .*did you mean 'hallmark'"):
+        plan(sheets={"studies": str(sheet)})
+    assert plan().gene_sets("leukemia") == ["core", "hallmark", "go_bp"]
+
+
+def test_topics_of_non_negative_methods_are_tested_against_gene_sets():
+    chosen = plan({"methods": ["pca", "nmf", "cpca_auto", "bcnmf", "bcnmf_poisson"]})
+    assert chosen.enriched_methods("mdd") == ["nmf", "bcnmf"]
+    assert chosen.shown_run("mdd", "bcnmf") == Run("mdd", 0, "bcnmf", 20, "1", 0)
+    assert chosen.gene_sets("mouse") == []

@@ -1,0 +1,111 @@
+"""A run as one file: complete, described, the same bytes every time, and without others' data."""
+
+import hashlib
+import json
+import zipfile
+
+import pytest
+import yaml
+
+from bcnmf import InputError
+from bcnmf_pipeline.cli import main
+from bcnmf_pipeline.record.archive import code_files, write_archive
+from conftest import ROOT
+
+TABLE = "study\tvalue\nmouse\t0.7894\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "results" / "mine"
+    for name, text in {
+        "tables/scores.tsv": TABLE, "figures/mouse/scores.png": "picture",
+        "report.html": "<html></html>", "fits/mouse/0/bcnmf/k2.npz": "arrays",
+        "pairs/mouse/0/target.h5ad": "cells", "datasets/mdd/0.h5ad": "others' data",
+        "tables/.half.tsv": "left by a kill",
+        "config.yaml": yaml.safe_dump({"name": "mine", "title": "My run"}),
+        "provenance.json": json.dumps({"versions": {"python": "3.11"}, "device": {"cuda": []}}),
+    }.items():  # fmt: skip
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def read(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_it_holds_code_tables_figures_and_report_and_nobody_elses_data(run, tmp_path):
+    path = tmp_path / "out.zip"
+    n = write_archive(ROOT, run, path)
+    held = read(path)
+    assert n == len(held)
+    assert held["results/tables/scores.tsv"].decode() == TABLE
+    assert {
+        "code/Snakefile",
+        "code/workflow/bcnmf/estimators/contrast.py",
+        "code/config/datasets.tsv",
+    } <= set(held)
+    assert {"results/report.html", "results/figures/mouse/scores.png"} <= set(held)
+    for word in ("downloads", "pairs", "datasets/", "fits", ".half", "__pycache__"):
+        assert not [name for name in held if word in name], word
+    write_archive(ROOT, run, path, with_fits=True)
+    assert "results/fits/mouse/0/bcnmf/k2.npz" in read(path)
+
+
+def test_the_crate_describes_every_file_and_every_reference_resolves(run, tmp_path):
+    path = tmp_path / "out.zip"
+    write_archive(ROOT, run, path)
+    held = read(path)
+    crate = json.loads(held.pop("ro-crate-metadata.json"))
+    entities = {one["@id"]: one for one in crate["@graph"]}
+    assert len(entities) == len(crate["@graph"])
+    descriptor = entities["ro-crate-metadata.json"]
+    assert descriptor["conformsTo"]["@id"] == "https://w3id.org/ro/crate/1.1"
+    root = entities[descriptor["about"]["@id"]]
+    assert root["name"] == "My run"
+    assert {one["@id"] for one in root["hasPart"]} == set(held)
+    for name, content in held.items():
+        assert entities[name]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entities[name]["contentSize"] == str(len(content))
+    for entity in crate["@graph"]:
+        for value in entity.values():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, dict) and not one["@id"].startswith("https://w3id.org"):
+                    assert one["@id"] in entities, one
+    assert {"@id": "results/tables/scores.tsv"} in entities["#run"]["result"]
+    assert entities["#software-python"]["softwareVersion"] == "3.11"
+
+
+def test_equal_runs_give_equal_bytes(run, tmp_path):
+    write_archive(ROOT, run, tmp_path / "one.zip")
+    (run / "tables" / "scores.tsv").touch()
+    write_archive(ROOT, run, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_without_git_the_code_is_found_too(tmp_path):
+    for name in ("Snakefile", "workflow/a.py", "results/x.tsv", "resources/downloads/y.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert code_files(tmp_path) == ["Snakefile", "workflow/a.py"]
+
+
+def test_a_run_that_has_not_finished_is_refused(run, tmp_path, capsys):
+    (run / "report.html").unlink()
+    with pytest.raises(InputError, match=r"mine: lacks report.html; finish the run first"):
+        write_archive(ROOT, run, tmp_path / "out.zip")
+    assert main(["archive", str(run)]) == 2
+    assert "lacks report.html" in capsys.readouterr().err
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_the_command_writes_it_into_the_run(run, capsys):
+    assert main(["archive", str(run)]) == 0
+    assert "bcnmf-mine.zip" in capsys.readouterr().out
+    assert "results/report.html" in read(run / "bcnmf-mine.zip")
+    # The archive is no part of the next one.
+    assert main(["archive", str(run)]) == 0
+    assert not [name for name in read(run / "bcnmf-mine.zip") if name.endswith(".zip")]

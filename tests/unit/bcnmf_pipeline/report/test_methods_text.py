@@ -1,0 +1,78 @@
+"""The methods section says what the configuration does, and nothing else."""
+
+import pytest
+
+from bcnmf_pipeline.plan.runs import Plan
+from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
+from bcnmf_pipeline.report.methods_text import REFERENCES, methods_text
+from conftest import ROOT
+
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "scanpy": "not installed", "platform": "x"}
+
+
+def written(*names, **changes):
+    parts = [load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("config", *names)]
+    plan = Plan(
+        merge(*parts, changes),
+        lambda path: find_file(path, ROOT),
+        ROOT / "workflow" / "schemas",
+    )
+    studies = plan.study_ids()
+    return methods_text(
+        plan.settings,
+        plan.studies.to_dict("records"),
+        {study: plan.method_rows(study) for study in studies},
+        {study: len(plan.seeds(study, "bcnmf")) for study in studies},
+        {study: len(plan.replicates(study)) for study in studies},
+        VERSIONS,
+    )
+
+
+def test_the_mouse_study_reads_as_its_rows_say():
+    text = written(studies=["mouse"], methods=["nmf", "bcnmf"])
+    assert "Targets were the samples with Behavior=S/C;Treatment=Saline" in text
+    assert (
+        "NMF (squared error, K = 15, multiplicative updates, 100 iterations) [nmf] and bcNMF "
+        "(squared error, K = 15, contrast alpha = 1; multiplicative updates, 100 iterations)"
+    ) in text
+    assert "Values were used as they are." in text
+    assert "run with 5 seeds." in text
+    assert "1000 resamples of whole units" in text
+    assert "Labels (Genotype) were held out" in text
+    # Nothing of the kind was run.
+    for word in ("GSEApy", "contrastive PCA", "scanpy", "Counts were scaled", "data replicates"):
+        assert word not in text
+    assert "@article{nmf" in text
+    assert "@article{cpca" not in text
+    assert "torch 2.13.0" in text
+
+
+def test_counts_variable_genes_gene_sets_and_limits_are_stated():
+    text = written(studies=["mdd"], methods=["bcnmf_poisson", "bcnmf_safeguarded", "shared_target"])
+    assert "scaled to 10,000 per sample and log1p-transformed, and the 3000 most variable" in text
+    assert "bcNMF on counts (Poisson likelihood, K = 20, contrast alpha = 300;" in text
+    assert "damped with exponent 0.5" in text
+    assert "the safeguarded solver, descent on the reduced objective, at most 500 iter" in text
+    assert "the model of 20 shared and 10 target topics on counts" in text
+    assert "go_bp (msigdb/c5.go.bp.v2025.1.Hs.symbols.gmt)" in text
+    assert "1000 permutations" in text
+
+
+def test_combined_bases_are_stated():
+    text = written(studies=["digits_two"], methods=["combined"])
+    assert "combined bases with K = 2, 10 topics of a shared and a target part (squared" in text
+    assert "penalty 0.1 on their overlap, at most 500 iterations) [bcnmf]" in text
+
+
+def test_studies_that_are_treated_alike_share_a_paragraph():
+    text = written("quick")
+    assert "Count simulation, beta = 2; Count simulation, beta = 8. Targets" in text
+    assert "1 seed and 2 data replicates" in text
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_references_are_balanced_bibtex(name):
+    entry = REFERENCES[name]
+    assert entry.startswith("@article{" + name)
+    assert entry.count("{") == entry.count("}")
+    assert entry.endswith("}")

@@ -1,0 +1,434 @@
+"""The HTML report: self-contained, escaped, and with the numbers of its tables."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcnmf import InputError
+from bcnmf_pipeline.report.page import png_size, render_caption, write_report
+from bcnmf_pipeline.report.tables import mean_sd, reported_table, scores_text_table, study_table
+from plot_tables import beta_scores, mouse_scores, summarise
+
+CAPTIONS = Path(__file__).resolve().parents[4] / "workflow" / "report"
+LABELS = {"bcnmf": "bcNMF", "nmf": "NMF"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+HOSTILE = '<script>alert("x")</script>&amp; \' ${y}'
+
+
+class Page(HTMLParser):
+    """Collects elements, texts and table cells, and checks that tags are balanced."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.stack, self.tables, self.scripts = [], [], {}, []
+        self.data = []
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.elements.append((tag, attributes))
+        if tag not in VOID:
+            self.stack.append(tag)
+        if tag == "table":
+            self.tables[attributes["id"]] = self.table = []
+        if tag == "tr":
+            self.table.append([])
+        if tag in ("th", "td"):
+            self.table[-1].append(["", attributes])
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        if "script" in self.stack:
+            self.scripts.append(data)
+            return
+        self.data.append(data)
+        if "td" in self.stack or "th" in self.stack:
+            self.table[-1][-1][0] += ("\n" if self.stack[-1] == "small" else "") + data
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def text(self):
+        return " ".join(" ".join(self.data).split())
+
+    def column(self, table, title):
+        rows = self.tables[table]
+        place = [cell[0] for cell in rows[0]].index(title)
+        return [row[place] for row in rows[1:]]
+
+
+def tiny_png(width=30, height=12):
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    rows = b"".join(b"\0" + b"\x80" * width for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.fixture(scope="module")
+def scores():
+    some = beta_scores(2, 2).query("study in ['simulation_beta0', 'simulation_beta8']")
+    return pd.concat([some, mouse_scores(3)], ignore_index=True)
+
+
+def study(name, **more):
+    return {"study": name, "title": f"Title of {name}", "description": f"About {name}."} | more
+
+
+def figure_of(folder, study_name, name, **more):
+    folder.mkdir(parents=True, exist_ok=True)
+    png = folder / f"{study_name}_{name}.png"
+    png.write_bytes(tiny_png())
+    return {
+        "study": study_name, "name": name, "png": png, "pdf": png.with_suffix(".pdf"),
+        "caption_file": CAPTIONS / f"{name}.rst", "alt": f"{name} of {study_name}", "fields": {},
+    } | more  # fmt: skip
+
+
+def make(tmp_path, scores, summary=None, **more):
+    path = tmp_path / "run" / "report.html"
+    arguments = {
+        "config_name": "test", "title": "A run", "scores": scores,
+        "summary": summarise(scores, LABELS) if summary is None else summary,
+        "figures": [
+            figure_of(tmp_path / "run" / "figures", "simulation", "beta"),
+            figure_of(tmp_path / "run" / "figures", "mouse", "scores"),
+            figure_of(tmp_path / "run" / "figures", "mouse", "embedding",
+                      fields={"chosen": "Shown: seed 3."}),
+        ],
+        "provenance": {"version": "1.2.3", "versions": {"numpy": "9.9"}, "seeds": [0, 1]},
+        "studies": [study("simulation_beta0"), study("simulation_beta8"),
+                    study("mouse", unit="mouse", label="Genotype")],
+        "warnings": ["Mind this."],
+        "tables": {"scores.tsv": tmp_path / "run" / "tables" / "scores.tsv"},
+        "front_file": CAPTIONS / "workflow.rst",
+    } | more  # fmt: skip
+    write_report(path, **arguments)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, scores):
+    return Page(make(tmp_path_factory.mktemp("report"), scores))
+
+
+def test_nothing_is_fetched_from_anywhere(page):
+    for tag, attributes in page.elements:
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/png;base64,")
+        if "href" in attributes:
+            assert not re.match(r"[a-z]+:|//|/", attributes["href"])
+    assert len(page.scripts) == 1
+    assert not re.search(r"https?:|fetch\(|import", page.scripts[0])
+
+
+def test_page_is_semantic(page):
+    (html,) = page.of("html")
+    assert html["lang"] == "en"
+    for tag in ("title", "main", "header", "nav", "footer", "h1"):
+        assert len(page.of(tag)) == 1, tag
+    assert all(image["alt"].strip() for image in page.of("img"))
+    assert len(page.of("figcaption")) == len(page.of("figure")) == 3
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = {a["href"][1:] for a in page.of("a") if a["href"].startswith("#")}
+    assert anchors <= set(ids)
+    labelled = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
+    assert labelled <= set(ids)
+
+
+def test_headers_can_be_sorted_from_the_keyboard(page):
+    for rows in page.tables.values():
+        assert all(attributes.get("scope") == "col" for _, attributes in rows[0])
+    buttons = [button for button in page.of("button") if "class" not in button]
+    assert len(buttons) == sum(len(rows[0]) for rows in page.tables.values())
+    assert all(button["type"] == "button" for button in buttons)
+    assert "aria-sort" in page.scripts[0]
+
+
+def test_pictures_are_embedded_as_they_are(page):
+    images = page.of("img")
+    for image in images:
+        assert base64.b64decode(image["src"].split(",", 1)[1]) == tiny_png()
+        # 300 dots an inch, shown at 96 times 1.3.
+        assert (image["width"], image["height"]) == ("12", "5")
+    assert [image["alt"] for image in images] == [
+        "beta of simulation",
+        "scores of mouse",
+        "embedding of mouse",
+    ]
+
+
+def test_links_are_relative(page):
+    links = {a["href"] for a in page.of("a") if not a["href"].startswith("#")}
+    assert links == {
+        "tables/scores.tsv",
+        "figures/simulation_beta.pdf",
+        "figures/mouse_scores.pdf",
+        "figures/mouse_embedding.pdf",
+    }
+
+
+def test_captions_are_rendered(page):
+    text = page.text()
+    assert "{{" not in text
+    assert "Study mouse: UMAP of the usages" in text
+    assert "Shown: seed 3." in text
+    assert "every study of the configuration test:" in text
+    assert "Mind this." in text
+    assert "1.2.3" in text
+    assert "0, 1" in text
+
+
+def test_numbers_of_a_study_equal_the_summary(page, scores):
+    summary = summarise(scores, LABELS)
+    mine = summary[(summary["study"] == "mouse") & (summary["score"] == "ari_usage")]
+    cells = page.column("table-study-3", "ARI usage")
+    assert len(cells) == len(mine) == 13
+    for (text, attributes), row in zip(cells, mine.itertuples(), strict=True):
+        assert float(attributes["data-sort"]) == pytest.approx(row.mean)
+        sd = "" if np.isnan(row.sd) else f" ± {row.sd:.3f}"
+        assert text.split("\n")[0] == f"{row.mean:.3f}{sd}".replace("-", "−")
+    runs = [int(text) for text, _ in page.column("table-study-3", "Runs")]
+    assert runs == list(mine["n_runs"])
+    alphas = [text for text, _ in page.column("table-study-3", "Alpha")]
+    assert alphas[0] == "–"
+    assert "1.23" in alphas
+
+
+def test_unit_interval_and_reported_value_stand_below_the_score(page, scores):
+    rows = page.tables["table-study-3"]
+    place = [cell[0] for cell in rows[0]].index("ARI UMAP")
+    (mine,) = [row for row in rows[1:] if row[0][0].split("\n")[0] == "bcNMF"]
+    summary = summarise(scores).query("study == 'mouse' and method == 'bcnmf'")
+    means = summary.set_index("score")["mean"]
+    low, high = means["ari_umap_units_low"], means["ari_umap_units_high"]
+    assert mine[place][0].split("\n") == [
+        "0.789 ± 0.000",
+        f"95% [{low:.2f}, {high:.2f}]",
+        "reported 0.7894",
+    ]
+    units = mine[[cell[0] for cell in rows[0]].index("ARI UMAP, units")][0]
+    assert units.startswith(f"{means['ari_umap_units']:.3f}")
+    assert not any("low" in cell[0] for cell in rows[0])
+
+
+def test_reported_table_sets_both_side_by_side(page, scores):
+    summary = summarise(scores, LABELS)
+    known = summary[summary["reported"].notna()]
+    reported = page.column("table-reported", "Reported")
+    assert [float(a["data-sort"]) for _, a in reported] == list(known["reported"])
+    ours = page.column("table-reported", "This run (mean ± s.d.)")
+    assert [float(a["data-sort"]) for _, a in ours] == pytest.approx(list(known["mean"]))
+    difference = page.column("table-reported", "Difference")
+    assert [float(a["data-sort"]) for _, a in difference] == pytest.approx(
+        list(known["mean"] - known["reported"])
+    )
+    assert {t for t, _ in page.column("table-reported", "Where reported")} == {
+        "Table 1",
+        "section 2.3",
+    }
+
+
+def test_difference_has_a_sign():
+    summary = summarise(mouse_scores(2))
+    known = summary[summary["reported"].notna()]
+    for mean, text in ((0.8, "+0.0106"), (0.7, "−0.0894"), (0.7894, "0.0000")):
+        table = reported_table(known.assign(mean=mean), {})
+        assert table.rows[0][7].text == text
+
+
+def test_what_ran(page, scores):
+    assert [int(t) for t, _ in page.column("table-ran", "Samples")] == [1000, 1000, 270]
+    runs = ["method", "k", "alpha", "seed", "replicate"]
+    expected = [
+        len(scores[scores["study"] == name][runs].drop_duplicates())
+        for name in ("simulation_beta0", "simulation_beta8", "mouse")
+    ]
+    assert [int(t) for t, _ in page.column("table-ran", "Fits")] == expected
+    assert "19 fits: 6 methods, 1 data replicate, 3 seeds" in page.text()
+
+
+def test_same_input_same_bytes(tmp_path, scores):
+    assert make(tmp_path, scores) == make(tmp_path, scores)
+
+
+def test_hostile_names_are_text(tmp_path, scores):
+    named = scores[scores["study"] == "mouse"].assign(study=HOSTILE)
+    text = make(
+        tmp_path,
+        named,
+        summary=summarise(named, {"nmf": HOSTILE}),
+        title=HOSTILE,
+        warnings=[HOSTILE],
+        studies=[study(HOSTILE, title=HOSTILE, unit=HOSTILE, target=HOSTILE)],
+        provenance={HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}},
+        figures=[figure_of(tmp_path, "x", "scores", study=HOSTILE, alt=HOSTILE, pdf='a"b.pdf')],
+    )
+    page = Page(text)
+    assert len(page.scripts) == 1
+    assert 'alert("x")' not in page.scripts[0]
+    assert page.of("img")[0]["alt"] == HOSTILE
+    assert all("%22" in a["href"] for a in page.of("a") if "pdf" in a["href"])
+    assert page.text().count('alert("x")') >= 8
+    assert f"Study {HOSTILE}: adjusted" in page.text()
+
+
+def test_nothing_reported_no_warnings_no_figures(tmp_path, scores):
+    none = scores.assign(reported=np.nan)
+    text = make(
+        tmp_path, none, figures=[], warnings=[], tables=None, front_file=None, provenance={}
+    )
+    page = Page(text)
+    assert "table-reported" not in page.tables
+    assert "reports no value" in page.text()
+    assert "None." in page.text()
+    assert not page.of("img")
+
+
+def test_study_without_scores_and_studies_as_a_table(tmp_path, scores):
+    studies = pd.DataFrame([study("mouse", unit=np.nan), study("later")])
+    page = Page(make(tmp_path, scores, studies=studies, figures=[]))
+    assert len(page.tables["table-study-2"]) == 1
+    assert "0 fits" in page.text()
+    assert "nan" not in page.text().lower().split()
+
+
+def test_other_scores_are_shown_too(scores):
+    extra = summarise(scores.query("study == 'mouse'")).assign(
+        score=lambda t: t["score"].replace("ari_usage", "my_score")
+    )
+    assert "my_score" in study_table(extra).columns
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": pd.DataFrame({"study": []})}, r"table scores: missing column\(s\) method"),
+        ({"studies": [{"title": "x"}]}, "without the key study"),
+        ({"figures": [{"name": "f"}]}, r"figure 'f'.*missing key\(s\) study"),
+    ],
+)
+def test_faulty_input_is_named(tmp_path, scores, change, message):
+    with pytest.raises(InputError, match=message):
+        make(tmp_path, change.pop("scores", scores), summarise(scores), **change)
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_figures_need_an_alternative_text_and_a_png(tmp_path, scores):
+    with pytest.raises(InputError, match="`alt` is empty"):
+        make(tmp_path, scores, figures=[figure_of(tmp_path, "mouse", "scores", alt=" ")])
+    broken = figure_of(tmp_path, "mouse", "scores")
+    broken["png"].write_bytes(b"GIF89a" + b"0" * 40)
+    with pytest.raises(InputError, match="not a PNG"):
+        make(tmp_path, scores, figures=[broken])
+    assert png_size(tiny_png(7, 9), "x") == (7, 9)
+
+
+# --- captions ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(CAPTIONS.glob("*.rst")), ids=lambda path: path.stem)
+def test_captions_render_here_and_in_snakemake(path):
+    import docutils.core
+    import jinja2
+
+    ours = render_caption(
+        path, wildcards={"study": "mouse"}, config={"name": "n"}, fields={"chosen": "Shown: A."}
+    )
+    assert "{{" not in ours
+    snakemake = type("S", (), {})()
+    snakemake.wildcards = type("W", (), {"study": "mouse"})()
+    snakemake.config = {"name": "n"}
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    theirs = environment.from_string(path.read_text()).render(snakemake=snakemake)
+    assert theirs.split() == ours.replace("Shown: A.", "").split()
+    assert len(path.read_text().splitlines()) <= 3
+    # Snakemake reads the result as reStructuredText: none of it may be taken for markup.
+    parts = docutils.core.publish_parts(
+        theirs, writer="html", settings_overrides={"report_level": 5, "halt_level": 6}
+    )
+    assert "system-message" not in parts["body"]
+    assert "<a " not in parts["body"]
+
+
+def test_every_figure_has_a_caption():
+    names = {"beta", "scores", "embedding", "usages", "loadings", "basis", "objective"}
+    names |= {"digits", "mouse", "drivers", "drivers_auroc", "selection", "enrichment"}
+    names |= {"leukemia", "mixseq", "mdd"}
+    assert names | {"workflow"} == {path.stem for path in CAPTIONS.glob("*.rst")}
+
+
+def test_caption_faults_are_named(tmp_path):
+    path = tmp_path / "x.rst"
+    path.write_text("{{ unknown }}")
+    with pytest.raises(InputError, match=r"x\.rst.*'unknown' is undefined; known fields: chosen"):
+        render_caption(path)
+    path.write_text("{% if %}")
+    with pytest.raises(InputError, match=r"x\.rst"):
+        render_caption(path)
+    with pytest.raises(InputError, match="no such caption"):
+        render_caption(tmp_path / "absent.rst")
+
+
+# --- text table --------------------------------------------------------------
+
+
+def test_text_table_has_the_numbers(scores):
+    summary = summarise(scores, LABELS)
+    lines = scores_text_table(summary).splitlines()
+    header = "study method K alpha ari usage ari usage share ari umap runs reported by the paper"
+    assert " ".join(lines[0].split()) == header
+    (line,) = [line for line in lines if re.search(r"bcNMF +15", line)]
+    row = summary.query("study == 'mouse' and method == 'bcnmf'").set_index("score")
+    expected = [f"{row['mean'][s]:.3f} ± {row['sd'][s]:.3f}" for s in ("ari_usage", "ari_umap")]
+    assert all(text in line for text in expected)
+    assert line.endswith("0.7894 (umap)")
+    settings = summary[["study", "method", "k", "alpha"]].drop_duplicates()
+    assert len(lines) == 2 + len(settings)
+    assert sum(line.startswith("simulation_beta8") for line in lines) == 1
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_text_table_of_methods_without_shares(scores):
+    table = summarise(scores.query("study == 'mouse' and method == 'pca'"))
+    assert "usage share" not in scores_text_table(table).splitlines()[0]
+
+
+def test_mean_sd():
+    assert mean_sd(0.98765, 0.0123) == "0.988 ± 0.012"
+    assert mean_sd(0.5, float("nan")) == "0.500"
+    assert mean_sd(-0.0004, 0.0) == "0.000 ± 0.000"
+    assert mean_sd(-0.25, float("nan"), 2) == "−0.25"
+    assert mean_sd(float("nan"), float("nan")) == "–"
+
+
+def test_automatic_alphas_that_differ_between_replicates_keep_a_row_each():
+    summary = summarise(mouse_scores())
+    chosen = summary["method"] == "cpca_auto"
+    ranks = {"1.23456": "auto1", "4.8": "auto2", "22.1": "auto3"}
+    summary.loc[chosen, "alpha_setting"] = summary.loc[chosen, "alpha_setting"].replace(ranks)
+    summary.loc[chosen, "alpha"] = np.nan
+    rows = study_table(summary).rows
+    assert [row[2].text for row in rows if row[0].text == "cpca_auto"] == [
+        "auto 1", "auto 2", "auto 3",
+    ]  # fmt: skip
+    assert re.findall(r"auto (\d)", scores_text_table(summary)) == ["1", "2", "3"]

@@ -1,0 +1,1 @@
+"""What users fit: contrast, shared and target topics, combined bases."""

@@ -1,0 +1,1 @@
+"""Files from the registry: fetched once, checked, kept."""

@@ -1,0 +1,1 @@
+"""What topics are known for: gene scores and gene sets."""

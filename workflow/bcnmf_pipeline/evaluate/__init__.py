@@ -1,0 +1,1 @@
+"""Scores against held-out labels, and the tables that figures are drawn from."""

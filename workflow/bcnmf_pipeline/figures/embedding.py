@@ -1,0 +1,153 @@
+"""UMAPs of the usages, one panel per method, coloured by the label."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from bcnmf_pipeline.figures.representative import AUTOMATIC, representative_runs
+from bcnmf_pipeline.figures.style import (
+    DOUBLE_COLUMN,
+    FAINT,
+    MAX_CLASSES,
+    OTHER,
+    SINGLE_COLUMN,
+    SMALL,
+    Mark,
+    bare,
+    class_handles,
+    grid_columns,
+    new_figure,
+    scatter,
+    styled,
+)
+from bcnmf_pipeline.figures.tables import Classes, method_label, require_columns, shorten
+
+_COLUMNS = ("sample", "label", "umap_1", "umap_2")
+_MAP = "viridis"
+
+
+@styled
+def plot_embedding(
+    samples: pd.DataFrame,
+    *,
+    methods: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    label_name: str = "",
+    automatic: Collection[str] = AUTOMATIC,
+) -> Figure:
+    """Draw the UMAP of the representative fit of each method.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Rows of one study: method, k, alpha, replicate, seed, sample, label, umap_1, umap_2.
+    methods : sequence of str, optional
+        Methods in the order of the panels.
+    labels : mapping, optional
+        Names of methods.
+    label_name : str
+        What the label is, for the legend's title.
+    automatic : collection of str
+        Methods with automatic alphas.
+
+    Returns
+    -------
+    Figure
+        One panel per method. A label with more than twelve classes is coloured by value where all
+        are numbers, else its eleven largest classes have colours and the rest is grey.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    require_columns(samples, _COLUMNS, "samples")
+    chosen = representative_runs(samples, methods, automatic=automatic)
+    columns = grid_columns(len(chosen), 4)
+    lines = -(-len(chosen) // columns)
+    width = SINGLE_COLUMN if columns <= 2 else DOUBLE_COLUMN
+    figure = new_figure(width, lines * (width / columns + 0.12) + 0.35)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    colouring = Colouring(samples["label"])
+    for axes, one in zip(panels, chosen, strict=False):
+        rows = one.rows(samples, "samples")
+        draw_umap(axes, rows, colouring)
+        axes.set_title(shorten(method_label(one.method, labels), 28))
+        name_setting(axes, one.setting)
+    for axes in panels[len(chosen) :]:
+        axes.remove()
+    colouring.legend(figure, label_name, width, list(panels[: len(chosen)]))
+    return figure
+
+
+def draw_umap(axes: Axes, rows: pd.DataFrame, colouring: Colouring) -> None:
+    """Draw one UMAP into a square panel without ticks."""
+    scatter(axes, rows["umap_1"], rows["umap_2"], colouring.marks_of(rows["label"]))
+    bare(axes)
+    axes.set_box_aspect(1)
+    axes.margins(0.06)
+
+
+def name_setting(axes: Axes, setting: str) -> None:
+    """Put K and alpha below the left corner of a map."""
+    axes.text(
+        0.0, -0.02, setting, transform=axes.transAxes, ha="left", va="top", fontsize=SMALL,
+        color=FAINT,
+    )  # fmt: skip
+
+
+class Colouring:
+    """Colours of samples by a label: classes, or a scale for many numbers.
+
+    Parameters
+    ----------
+    values : Series
+        The label of every sample of the study.
+    """
+
+    def __init__(self, values: pd.Series) -> None:
+        known = values.dropna().astype(str)
+        numbers = pd.to_numeric(known.drop_duplicates(), errors="coerce")
+        self.continuous = len(numbers) > MAX_CLASSES and bool(numbers.notna().all())
+        self.classes = Classes(values)
+        if self.continuous:
+            self.scale = ScalarMappable(Normalize(numbers.min(), numbers.max()), _MAP)
+
+    def marks_of(self, values: pd.Series) -> list[Mark]:
+        """Return the mark of each sample."""
+        if not self.continuous:
+            lookup = {value: self.classes.mark(value) for value in values.unique()}
+            return [lookup[value] for value in values]
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
+        colours = self.scale.to_rgba(numbers)
+        return [
+            Mark(tuple(colour), "o") if np.isfinite(number) else Mark(OTHER, "o")
+            for colour, number in zip(colours, numbers, strict=True)
+        ]
+
+    def legend(self, figure: Figure, title: str, width: float, panels: list[Axes]) -> None:
+        """Put the legend, or the colour bar, below the panels."""
+        if self.continuous:
+            bar = figure.colorbar(
+                self.scale, ax=panels, location="bottom", shrink=0.5, aspect=35, pad=0.03
+            )
+            bar.set_label(title)
+            bar.outline.set_visible(False)
+            return
+        entries = {shorten(name): mark for name, mark in self.classes.entries().items()}
+        longest = max(len(name) for name in entries)
+        # About 0.055 inch a letter at this size, and 0.28 for marker and gap.
+        columns = int(width // (0.055 * longest + 0.28))
+        figure.legend(
+            handles=class_handles(entries),
+            loc="outside lower center",
+            ncols=max(1, min(columns, len(entries))),
+            title=title or None,
+        )

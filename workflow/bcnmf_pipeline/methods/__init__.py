@@ -1,0 +1,1 @@
+"""Methods to compare with, and the door through which every estimator is made."""

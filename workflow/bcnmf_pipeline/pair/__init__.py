@@ -1,0 +1,1 @@
+"""Target and background of a study, selected and checked."""

@@ -1,0 +1,1 @@
+"""What a configuration asks for, as a list of runs."""

@@ -1,0 +1,1 @@
+"""What the other stages write and note down: tables, logs, digests, archives."""
