@@ -120,12 +120,12 @@ rule figures:
 
 rule figure_beta:
     input:
-        figure_files(ACTIVE.name, "simulation", "beta"),
+        named_figures(ACTIVE.name, "series", "beta"),
 
 
 rule figure_drivers:
     input:
-        drivers_figures(ACTIVE.name),
+        named_figures(ACTIVE.name, "series", "drivers"),
 
 
 rule figure_digits:
@@ -135,19 +135,19 @@ rule figure_digits:
 
 rule figure_mouse:
     input:
-        figure_files(ACTIVE.name, "mouse", "mouse"),
+        named_figures(ACTIVE.name, "figure", "mouse"),
 
 
 rule figure_leukemia:
     input:
-        paper_figures(ACTIVE.name, "leukemia"),
+        named_figures(ACTIVE.name, "figure", "leukemia"),
 
 
 rule figure_mixseq:
     input:
-        paper_figures(ACTIVE.name, "mixseq"),
+        named_figures(ACTIVE.name, "figure", "mixseq"),
 
 
 rule figure_mdd:
     input:
-        paper_figures(ACTIVE.name, "mdd"),
+        named_figures(ACTIVE.name, "figure", "mdd"),

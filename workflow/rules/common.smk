@@ -241,8 +241,7 @@ def gene_set_file(place: str) -> str:
 
 def described_method(wildcards) -> str:
     """Return the method whose topics the report describes: the contrast, else the last one."""
-    methods = [row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)]
-    return "bcnmf" if "bcnmf" in methods else methods[-1]
+    return described([row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)])
 
 
 wildcard_constraints:

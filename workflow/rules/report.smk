@@ -86,7 +86,7 @@ rule report:
         },
         captions=str(WORKFLOW / "report"),
         studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
-        smaller=lambda wildcards: [
+        made_otherwise=lambda wildcards: [
             study
             for study in plan_of(wildcards).study_ids()
             if not plan_of(wildcards).as_in_paper(study)

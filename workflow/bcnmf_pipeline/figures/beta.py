@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +23,7 @@ from bcnmf_pipeline.figures.style import (
     styled,
 )
 from bcnmf_pipeline.figures.tables import SCORE_LABELS, method_label, methods_in, require_columns
+from bcnmf_pipeline.plan.drivers import beta_of
 
 SCORES = ("ari_usage", "ari_usage_share", "ari_umap")
 _COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
@@ -129,12 +129,7 @@ def beta_means(
 def _betas(studies: pd.Series, betas: Mapping[str, float] | None) -> pd.Series:
     if betas is not None:
         return studies.map(betas).astype(float)
-    return studies.astype(str).map(_beta_of_name)
-
-
-def _beta_of_name(name: str) -> float:
-    found = re.search(r"beta[_-]?(\d+(?:\.\d+)?)$", name)
-    return float(found[1]) if found else np.nan
+    return studies.astype(str).map(beta_of).astype(float)
 
 
 def _panel(axes: Axes, values: pd.DataFrame, ticks: list[float], marks: dict[str, Mark]) -> None:

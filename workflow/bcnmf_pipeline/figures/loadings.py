@@ -46,7 +46,7 @@ def plot_loadings(
     *,
     method: str,
     labels: Mapping[str, str] | None = None,
-    classes: Sequence[str] | None = None,
+    samples: pd.DataFrame | None = None,
     n_features: int = 10,
     n_topics: int = 5,
     automatic: Collection[str] = AUTOMATIC,
@@ -65,8 +65,8 @@ def plot_loadings(
         Which method; its representative fit is shown.
     labels : mapping, optional
         Names of methods.
-    classes : sequence of str, optional
-        All classes of the label, so that colours agree with the other figures; by default those
+    samples : DataFrame, optional
+        Column label: all classes, so that colours agree with the other figures; by default those
         that some topic or feature favours.
     n_features, n_topics : int
         How many features per topic and how many topics at most.
@@ -85,6 +85,7 @@ def plot_loadings(
     InputError
         A column is missing, or the method has no rows.
     """
+    classes = None if samples is None else samples["label"].unique()
     parts = loading_parts(
         loadings, topics, features, method=method, classes=classes, n_features=n_features,
         n_topics=n_topics, automatic=automatic,

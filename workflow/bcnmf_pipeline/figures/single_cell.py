@@ -22,15 +22,6 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import method_label, require_columns, shorten
 
-# Maps side by side, of these methods.
-_MAPS = (
-    ("nmf",),
-    ("bcnmf", "bcnmf_poisson"),
-    ("bcnmf_safeguarded",),
-    ("shared_target",),
-    ("pca",),
-    ("cpca_auto", "cpca_grid"),
-)
 _GENES = 20  # of all topics together
 
 
@@ -43,6 +34,7 @@ def plot_single_cell(
     loadings: pd.DataFrame,
     features: pd.DataFrame,
     *,
+    methods: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     label_name: str = "",
     unit: str = "unit",
@@ -63,6 +55,8 @@ def plot_single_cell(
         method, k, alpha, seed, replicate, score, value, and `reported` where known.
     topics, loadings, features : DataFrame
         As for `bcnmf_pipeline.figures.loadings.plot_loadings`.
+    methods : sequence of str, optional
+        Methods whose maps are shown, from left to right; by default all.
     labels : mapping, optional
         Names of methods, in the order of the rows of scores.
     label_name, unit : str
@@ -90,9 +84,7 @@ def plot_single_cell(
     """
     require_columns(samples, ("sample", "label", "umap_1", "umap_2"), "samples")
     require_columns(annotations, ("sample",), "annotations")
-    chosen = representative_runs(
-        samples, shown_methods(list(samples["method"].unique())), automatic=automatic
-    )
+    chosen = representative_runs(samples, methods, automatic=automatic)
     colourings = {
         label_name or "label": samples.drop_duplicates("sample").set_index("sample")["label"]
     }
@@ -117,12 +109,6 @@ def plot_single_cell(
     panel_letter(panels[0], "b")
     _genes(bottom, parts, labels, marked)
     return figure
-
-
-def shown_methods(known: Sequence[str]) -> list[str]:
-    """Return the methods whose maps are shown: of each kind the first that a study has."""
-    found = [[name for name in names if name in known][:1] for names in _MAPS]
-    return [name for names in found for name in names] or list(known)
 
 
 def _map_height(n_maps: int, values: pd.Series) -> float:

@@ -191,4 +191,6 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "required":
         return [f"{name}: {error.message}"]
     hint = error.schema.get("description", "")
-    return [f"{name}: {error.message}" + (f" — {hint}" if hint else "")]
+    allowed = [str(one) for one in error.validator_value] if error.validator == "enum" else []
+    found = f"{error.message}{nearest(str(error.instance), allowed)}"
+    return [f"{name}: {found}" + (f" — {hint}" if hint else "")]

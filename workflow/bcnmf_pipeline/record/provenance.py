@@ -46,7 +46,7 @@ def code_digest(script: str | os.PathLike, folder: Path = WORKFLOW) -> str:
     Parameters
     ----------
     script : path
-        A Python script.
+        A Python script, or a module of the packages.
     folder : Path
         Folder of the packages.
 
@@ -55,7 +55,9 @@ def code_digest(script: str | os.PathLike, folder: Path = WORKFLOW) -> str:
     str
         Hexadecimal digest of names and contents.
     """
-    files = sorted(_reachable(Path(script), folder) - {Path(script)})
+    packages = [folder / name for name in _PACKAGES]
+    found = _reachable(Path(script), folder)
+    files = sorted(file for file in found if any(map(file.is_relative_to, packages)))
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(folder)}\n".encode())
