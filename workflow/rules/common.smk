@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(WORKFLOW))
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
+from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run, as_list
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
@@ -80,9 +82,9 @@ def setting(*keys: str):
 
 
 def arithmetic(wildcards) -> dict:
-    """Return what a fit computes with. The environment that holds the software is no part of it."""
+    """Return what a fit computes with: neither the environment of its software, nor its job."""
     compute = plan_of(wildcards).settings["compute"]
-    return {key: value for key, value in compute.items() if key != "environment"}
+    return {key: compute[key] for key in ("device", "dtype")}
 
 
 def fit_env(wildcards) -> Path:
@@ -104,7 +106,7 @@ def method_row(wildcards) -> dict:
 
 
 def code(script: str) -> str:
-    """Return the digest of all that a script imports from the package."""
+    """Return the digest of a script and all that it imports from the packages."""
     return code_digest(SCRIPTS / script)
 
 
@@ -117,16 +119,54 @@ def pair_files(wildcards) -> dict:
 
 
 def fit_path(config_name: str, run: Run) -> str:
-    return (
-        f"results/{config_name}/fits/{run.study}/{run.replicate}/{run.method}/"
-        f"k{run.k}_alpha{run.alpha}_seed{run.seed}.npz"
-    )
+    return f"results/{config_name}/fits/{run.file}"
 
 
 def fit_files(wildcards) -> list[str]:
     """Return the fits of one replicate of a study, in the order of the plan."""
     runs = plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))
     return [fit_path(wildcards.config, run) for run in runs]
+
+
+def files_of_job(wildcards) -> list[str]:
+    """Return the fits of one job, below the folder of fits."""
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, int(wildcards.replicate))
+    return [run.file for run in jobs[int(wildcards.part)]]
+
+
+def lists_of_fits(wildcards) -> list[str]:
+    """Return what tells that all fits of one replicate of a study are there."""
+    folder = f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}"
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, int(wildcards.replicate))
+    return [f"{folder}/fits_{part}.json" for part in range(len(jobs))]
+
+
+def list_with_shown_fit(wildcards) -> str:
+    """Return the list that holds the fit of a method which stands first."""
+    run = plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, 0)
+    part = next(part for part, job in enumerate(jobs) if run in job)
+    return f"results/{wildcards.config}/fits/{wildcards.study}/0/fits_{part}.json"
+
+
+@cache
+def code_of_fits(algorithm: str) -> str:
+    """Return the digest of what computes the fits of one algorithm, and of no other."""
+    return code_digest("bcnmf_pipeline.fit.run", ESTIMATORS[algorithm][0])
+
+
+def recipe(wildcards, method: str) -> dict:
+    """Return what a fit depends on besides its pair: cells of the methods sheet, and code."""
+    row = plan_of(wildcards).method_row(wildcards.study, method)
+    # Neither what is shown, nor which K and alpha there are: each fit has its own in its name.
+    others = {"method", "label", "studies", "description", "order", "k", "alpha"}
+    cells = {column: cell for column, cell in row.items() if column not in others}
+    return {"row": cells, "code": code_of_fits(row["algorithm"])}
+
+
+def recipes(wildcards) -> dict:
+    methods = {Run.of_file(file).method for file in files_of_job(wildcards)}
+    return {method: recipe(wildcards, method) for method in sorted(methods)}
 
 
 def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
@@ -136,17 +176,6 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
         for study in studies
         for replicate in plan.replicates(study)
     ]
-
-
-def methods_with(*algorithms: str) -> str:
-    """Return a wildcard pattern of the methods that run these algorithms."""
-    names = {
-        row["method"]
-        for plan in PLANS.values()
-        for row in plan.all_methods.to_dict("records")
-        if row["algorithm"] in algorithms
-    }
-    return "|".join(sorted(names)) or "$^"
 
 
 def part_of(dataset: str, part: str):
@@ -197,22 +226,6 @@ def dataset_file(wildcards) -> str:
     return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
 
 
-def settings_of_fit(wildcards) -> dict:
-    """Return the cells of the methods sheet that a fit depends on."""
-    row = method_row(wildcards)
-    return {k: v for k, v in row.items() if k not in {"label", "studies", "description", "order"}}
-
-
-def baseline_input(wildcards) -> dict:
-    files = pair_files(wildcards)
-    if wildcards.alpha.startswith("auto"):
-        files["alphas"] = (
-            f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}/"
-            f"{wildcards.method}/k{wildcards.k}_alphas.json"
-        )
-    return files
-
-
 def tables_of_replicates(wildcards, table: str) -> list[str]:
     folders = evaluation_folders(wildcards.config, [wildcards.study])
     return [f"{folder}/{table}" for folder in folders]
@@ -253,3 +266,4 @@ wildcard_constraints:
     k="[0-9]+",
     alpha="none|auto[0-9]+|[0-9.]+",
     seed="[0-9]+",
+    part="[0-9]+",

@@ -36,6 +36,7 @@ rule pair:
                 "description",
             }
         },
-        sheet=lambda wildcards: str(plan_of(wildcards).sheet_paths["studies"]),
+        # As the configuration has it, not where it was found: results can be moved.
+        sheet=lambda wildcards: plan_of(wildcards).settings["sheets"]["studies"],
     script:
         "../scripts/pair.py"

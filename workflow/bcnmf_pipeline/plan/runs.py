@@ -39,6 +39,23 @@ class Run:
     alpha: str
     seed: int
 
+    @property
+    def file(self) -> str:
+        """Where the fit is, below the folder of fits."""
+        return (
+            f"{self.study}/{self.replicate}/{self.method}/"
+            f"k{self.k}_alpha{self.alpha}_seed{self.seed}.npz"
+        )
+
+    @classmethod
+    def of_file(cls, file: str) -> Run:
+        """Return the run whose `file` this is."""
+        study, replicate, method, name = file.split("/")
+        k, alpha, seed = name.removesuffix(".npz").split("_")
+        return cls(
+            study, int(replicate), method, int(k[1:]), alpha.removeprefix("alpha"), int(seed[4:])
+        )
+
 
 class Plan:
     """A checked configuration and its sheets.
@@ -239,6 +256,18 @@ class Plan:
             for seed in self.seeds(study, row["algorithm"])
         ]
 
+    def jobs_of_fits(self, study: str, replicate: int) -> list[list[Run]]:
+        """Return the fits of one replicate, shared out to jobs (`compute.fits_per_job`).
+
+        The first fit of every method comes first, so that what is made from these alone
+        (`shown_run`) is in the same job whatever seeds, K and alphas are added.
+        """
+        runs = self.runs(study, replicate)
+        shown = [self._first(runs, method) for method in dict.fromkeys(run.method for run in runs)]
+        runs = shown + [run for run in runs if run not in shown]
+        size = self.settings["compute"]["fits_per_job"]
+        return [runs[start : start + size] for start in range(0, len(runs), size)]
+
     def gene_sets(self, study: str) -> list[str]:
         """Return the collections of gene sets that topics of a study are tested against."""
         return as_list(self.all_studies.loc[study, "gene_sets"])
@@ -256,7 +285,11 @@ class Plan:
 
     def shown_run(self, study: str, method: str) -> Run:
         """Return the fit of a method that stands first: K, alpha and seed, of the first data."""
-        return next(run for run in self.runs(study, 0) if run.method == method)
+        return self._first(self.runs(study, 0), method)
+
+    @staticmethod
+    def _first(runs: list[Run], method: str) -> Run:
+        return next(run for run in runs if run.method == method)
 
     def study_ids(self, group: str | None = None) -> list[str]:
         """Return the chosen studies, or those of one group."""
