@@ -129,7 +129,7 @@ def label_name(wildcards) -> str:
 
 def report_texts(wildcards) -> list[str]:
     """Return the captions and the template that the report is rendered from."""
-    names = {"workflow", *(one["name"] for one in report_figures(wildcards))}
+    names = {"workflow", *(Path(path).stem for path in all_figures(wildcards.config))}
     captions = [WORKFLOW / "report" / f"{name}.rst" for name in sorted(names)]
     templates = sorted((WORKFLOW / "bcnmf_pipeline" / "report" / "templates").iterdir())
     return [*map(str, captions), *map(str, templates)]
@@ -191,7 +191,7 @@ def report_details(config_name: str) -> list[str]:
     ]
 
 
-def report_figures(wildcards) -> list[dict]:
+def report_figures(wildcards, input) -> list[dict]:
     """Return where each figure and its caption are, in the order of the report."""
     return [
         {
@@ -200,6 +200,6 @@ def report_figures(wildcards) -> list[dict]:
             "png": path,
             "pdf": str(Path(path).with_suffix(".pdf")),
         }
-        for path in all_figures(wildcards.config)
+        for path in input.figures
         if path.endswith(".png")
     ]
