@@ -195,11 +195,11 @@ def report_details(config_name: str) -> list[str]:
     ]
 
 
-def report_figures(wildcards) -> list[dict]:
+def report_figures(wildcards, input) -> list[dict]:
     """Return where each figure is and what it shows, in the order of the report."""
     config_name = wildcards.config
     found = []
-    for path in all_figures(config_name):
+    for path in input.figures:
         place, drawing = Path(path).parent.name, FIGURES[Path(path).stem]
         studies = studies_of(config_name, place, drawing)
         if path.endswith(".png"):

@@ -1,11 +1,6 @@
 """What was run, and the report."""
 
 
-localrules:
-    provenance,
-    methods_text,
-
-
 rule methods_text:
     input:
         provenance="results/{config}/provenance.json",
@@ -15,6 +10,7 @@ rule methods_text:
         "results/{config}/logs/methods_text.log",
     benchmark:
         "results/{config}/benchmarks/methods_text.tsv"
+    localrule: True
     conda:
         "../../envs/figures.yaml"
     params:
@@ -48,6 +44,7 @@ rule provenance:
         "results/{config}/logs/provenance.log",
     benchmark:
         "results/{config}/benchmarks/provenance.tsv"
+    localrule: True
     conda:
         fit_env
     params:
