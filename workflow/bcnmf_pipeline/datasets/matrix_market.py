@@ -8,7 +8,6 @@ whole file, and reads 0.5 as 0 where the banner says integer.
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -17,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, STREAM_FAULTS
 
 _BLOCK = 1 << 22
 _LARGEST_COUNT = 1e9
@@ -24,9 +24,6 @@ _LARGEST_COUNT = 1e9
 _LONGEST_LINE, _LARGEST_SIDE = 1 << 16, 10**7
 _BANNER = b"%%matrixmarket matrix coordinate"
 _FIELDS = (b"integer", b"real")
-_AGAIN = "delete the file and fetch it again"
-# What gzip, tar and zip streams raise when they are cut short or overwritten.
-STREAM_FAULTS = (EOFError, OSError, zlib.error)
 
 Progress = Callable[[int, int], None]
 
@@ -74,7 +71,7 @@ def read_counts(
                 )
         return _collected(stream, place, stated, masks, progress)
     except STREAM_FAULTS as error:
-        raise InputError(f"{place}: damaged or cut short ({error}); {_AGAIN}") from error
+        raise InputError(f"{place}: damaged or cut short ({error}); {AGAIN}") from error
     except MemoryError as error:
         raise InputError(
             f"{place}: states {stated} entries, for which this machine has no room ({error})"
@@ -96,22 +93,21 @@ def _collected(
         seen += len(count)
         if seen > stated:
             raise InputError(
-                f"{place}: holds more entries than the {stated} that its header states; {_AGAIN}"
+                f"{place}: holds more entries than the {stated} that its header states; {AGAIN}"
             )
         wanted = masks[0][feature] & masks[1][sample] & (count > 0)
         kept.append((new_sample[sample[wanted]], new_feature[feature[wanted]], count[wanted]))
         if progress is not None:
             progress(seen, stated)
     if seen != stated:
-        raise InputError(f"{place}: holds {seen} entries, its header states {stated}; {_AGAIN}")
+        raise InputError(f"{place}: holds {seen} entries, its header states {stated}; {AGAIN}")
     sample, feature, count = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     shape = (np.count_nonzero(masks[1]), np.count_nonzero(masks[0]))
     counts = sp.coo_matrix((count, (sample, feature)), shape=shape).tocsr()
     repeated = len(count) - counts.nnz  # repeated ones were added up
     if repeated:
         raise InputError(
-            f"{place}: {repeated} entries stand more than once for the same row and column; "
-            f"{_AGAIN}"
+            f"{place}: {repeated} entries stand more than once for the same row and column; {AGAIN}"
         )
     return counts
 
@@ -139,7 +135,7 @@ def _header(stream: IO[bytes], place: str) -> tuple[tuple[int, int], int]:
     if not sides_fit or not 0 <= entries <= rows * columns:
         raise InputError(
             f"{place}: its size is given as {rows} x {columns} with {entries} entries, which no "
-            f"matrix of counts has; {_AGAIN}"
+            f"matrix of counts has; {AGAIN}"
         )
     return (rows, columns), entries
 
@@ -149,7 +145,7 @@ def _blocks(stream: IO[bytes], place: str) -> Iterator[bytes]:
     while block := stream.read(_BLOCK):
         rest = stream.readline(_LONGEST_LINE + 1)
         if len(rest) > _LONGEST_LINE:
-            raise InputError(f"{place}: a line of more than {_LONGEST_LINE} bytes; {_AGAIN}")
+            raise InputError(f"{place}: a line of more than {_LONGEST_LINE} bytes; {AGAIN}")
         if (block := block + rest).strip():
             yield block
 
@@ -166,10 +162,10 @@ def _parse(
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(
-            f"{place}: a line that is not 'row column count' ({error}); {_AGAIN}"
+            f"{place}: a line that is not 'row column count' ({error}); {AGAIN}"
         ) from error
     if not isinstance(table.index, pd.RangeIndex):  # what pandas makes of further fields
-        raise InputError(f"{place}: lines with more than 'row column count'; {_AGAIN}")
+        raise InputError(f"{place}: lines with more than 'row column count'; {AGAIN}")
     feature, sample = table["feature"].to_numpy() - 1, table["sample"].to_numpy() - 1
     count = table["count"].to_numpy()
     outside = (feature < 0) | (feature >= shape[0]) | (sample < 0) | (sample >= shape[1])
@@ -177,7 +173,7 @@ def _parse(
         at = int(np.flatnonzero(outside)[0])
         raise InputError(
             f"{place}: an entry at row {feature[at] + 1}, column {sample[at] + 1}, of "
-            f"{shape[0]} x {shape[1]}; {_AGAIN}"
+            f"{shape[0]} x {shape[1]}; {AGAIN}"
         )
     wrong = ~((count >= 0) & (count <= _LARGEST_COUNT) & (count == np.floor(count)))
     if wrong.any():
