@@ -25,7 +25,7 @@ import limits
 import memory
 import timing
 from bcnmf.device import resolve_device
-from bcnmf.matrices.base import as_matrix
+from bcnmf.matrices.in_memory import as_matrix
 from bcnmf_pipeline.record.tables import write_json, write_table
 from contestants import (
     CONTESTANTS,
