@@ -1,5 +1,6 @@
 """Sparse data on the CPU: compiled passes over row chunks, by several threads."""
 
+# ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -58,12 +59,10 @@ class CompiledSparseMatrix(Matrix):
 
     @cached_property
     def total(self) -> float:
-        """See `Matrix.total`."""
         return float(self._values.sum(dtype=np.float64))
 
     @cached_property
     def squared_norm(self) -> float:
-        """See `Matrix.squared_norm`."""
         return float(sum(part @ part for part in _float64_parts(self._values)))
 
     @cached_property
@@ -72,7 +71,6 @@ class CompiledSparseMatrix(Matrix):
         return sum(_xlogx(part) for part in _float64_parts(self._values)) - self.total
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.times`."""
         tag, padded = self._padded(components)
         products = np.empty((self.shape[0], len(components)), self._dtype)
         for _ in self._run(
@@ -83,7 +81,6 @@ class CompiledSparseMatrix(Matrix):
         return torch.from_numpy(products)
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.transposed_times`."""
         k = usage.shape[1]
         tag, factors = make_tag(k), _rows(usage)
 
@@ -96,7 +93,6 @@ class CompiledSparseMatrix(Matrix):
         return _components(cross, k)
 
     def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
-        """See `Matrix.rows`."""
         dtype = torch.from_numpy(self._values[:0]).dtype
         return CompiledSparseMatrix(self._csr[chosen], dtype, self._threads)
 
@@ -107,7 +103,6 @@ class CompiledSparseMatrix(Matrix):
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:
-        """See `Matrix.multiplicative_pass`."""
         tag, padded = self._padded(components)
         width = sum(map(len, tag))
         padded_gram = np.zeros((width, width), self._dtype)
@@ -120,7 +115,6 @@ class CompiledSparseMatrix(Matrix):
     def exact_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor
     ) -> Moments:
-        """See `Matrix.exact_pass`."""
         tag, padded = self._padded(components)
         gram64 = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
         rest = (_MAX_SWEEPS, _NNLS_TOL)
@@ -153,7 +147,6 @@ class CompiledSparseMatrix(Matrix):
     def poisson_pass(
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Matrix.poisson_pass`."""
         k, factors = len(components), _rows(usage)
         tag, padded = self._padded(components)
         weights = components.sum(1).numpy()
@@ -171,7 +164,6 @@ class CompiledSparseMatrix(Matrix):
         return self._divergence(logs, modelled), _components(numerator, k)
 
     def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.poisson_loss`."""
         tag, padded = self._padded(components)
         factors, eps = _rows(usage), self._dtype.type(EPS_POISSON)
         logs = self._run(

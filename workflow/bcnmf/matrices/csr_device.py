@@ -1,5 +1,6 @@
 """Sparse data on an accelerator, by torch's products of CSR matrices."""
 
+# ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
 import warnings
@@ -31,28 +32,22 @@ class DeviceSparseMatrix(Matrix):
 
     @cached_property
     def total(self) -> float:
-        """See `Matrix.total`."""
         return sum_float64(self._forward.values())
 
     @cached_property
     def squared_norm(self) -> float:
-        """See `Matrix.squared_norm`."""
         return sum_float64(self._forward.values(), squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.times`."""
         return self._forward @ components.T.contiguous()
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.transposed_times`."""
         return (self._transpose @ usage).T
 
     def rows(self, chosen: np.ndarray) -> DeviceSparseMatrix:
-        """See `Matrix.rows`."""
         return DeviceSparseMatrix(self._host[chosen], self._dtype, self._device)
 
     def blocks(self) -> Iterator[Block]:
-        """See `Matrix.blocks`."""
         if self._blocks is None:
             self._blocks = [
                 _SparseBlock(rows, self._host[rows], self._dtype, self._device)

@@ -1,5 +1,6 @@
 """Dense data, on any device."""
 
+# ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -20,28 +21,22 @@ class DenseMatrix(Matrix):
 
     @cached_property
     def total(self) -> float:
-        """See `Matrix.total`."""
         return sum_float64(self.values)
 
     @cached_property
     def squared_norm(self) -> float:
-        """See `Matrix.squared_norm`."""
         return sum_float64(self.values, squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.times`."""
         return self.values @ components.T
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.transposed_times`."""
         return usage.T @ self.values
 
     def rows(self, chosen: np.ndarray) -> DenseMatrix:
-        """See `Matrix.rows`."""
         return DenseMatrix(self.values[torch.as_tensor(chosen, device=self.values.device)])
 
     def blocks(self) -> Iterator[Block]:
-        """See `Matrix.blocks`."""
         return (_DenseBlock(rows, self.values[rows]) for rows in self._slices())
 
 

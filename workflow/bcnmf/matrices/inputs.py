@@ -32,14 +32,18 @@ def host_array(data: Any, name: str) -> Values:
         data = data.to_numpy()
     if type(data).__module__.partition(".")[0] == "torch":
         data = _from_torch(data)
-    array: Values = sp.csr_matrix(data) if sp.issparse(data) else np.asarray(data)
+    if sp.issparse(data):
+        csr = sp.csr_matrix(data)
+        if not csr.has_canonical_format:
+            csr = csr.copy()
+            csr.sum_duplicates()
+        if csr.dtype.kind not in "fiub":
+            raise InputError(f"{name}: holds {csr.dtype} values; expected numbers")
+        return csr
+    array = np.asarray(data)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name}: holds {array.dtype} values; expected numbers")
-    if sp.issparse(array):
-        if not array.has_canonical_format:
-            array = array.copy()
-            array.sum_duplicates()
-    elif array.ndim != 2:
+    if array.ndim != 2:
         raise InputError(
             f"{name}: has {array.ndim} dimensions, shape {array.shape}; "
             "expected samples x features (one sample: reshape to (1, features))"

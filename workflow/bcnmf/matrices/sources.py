@@ -1,5 +1,6 @@
 """Where rows come from: data in memory, files, and views of files; without importing h5py."""
 
+# ruff: noqa: D102  (methods are described by `Source`)
 from __future__ import annotations
 
 import os
@@ -82,7 +83,6 @@ class InMemory(Source):
         self.row_bytes = stored * each / max(1, self.shape[0])
 
     def read(self, piece: Piece) -> Values:
-        """See `Source.read`."""
         return self._values[piece.stored]
 
 
@@ -115,7 +115,6 @@ class OnDisk(Source):
         self._stamp = _stamp(self._watched)
 
     def read(self, piece: Piece) -> Values:
-        """See `Source.read`."""
         rows = piece.stored
         with self._reported(f"rows {rows.start} to {rows.stop - 1}"):
             values = self._stored[rows]
@@ -172,12 +171,10 @@ class FileView(Source):
         return [self.piece(slice(a, b)) for a, b in pairwise(cuts)]
 
     def piece(self, rows: slice) -> Piece:
-        """See `Source.piece`."""
         stored = slice(int(self._rows[rows.start]), int(self._rows[rows.stop - 1]) + 1)
         return Piece(rows, stored)
 
     def read(self, piece: Piece) -> Values:
-        """See `Source.read`."""
         values = self._file.read(piece)
         chosen = self._rows[piece.rows] - piece.stored.start
         if len(chosen) < values.shape[0]:

@@ -5,6 +5,7 @@ and what the components need is added up over the blocks, so that an iteration i
 in memory up to rounding, whatever the size of the blocks.
 """
 
+# ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
 from collections import deque
@@ -122,16 +123,13 @@ class StreamedMatrix(Matrix):
 
     @property
     def total(self) -> float:
-        """See `Matrix.total`."""
         return self._tally.total
 
     @property
     def squared_norm(self) -> float:
-        """See `Matrix.squared_norm`."""
         return self._tally.squared_norm
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.times`."""
         products = components.new_empty((self.shape[0], len(components)))
 
         def work(block: Matrix, rows: slice) -> None:
@@ -141,7 +139,6 @@ class StreamedMatrix(Matrix):
         return products
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.transposed_times`."""
         (cross,) = self._sums(lambda block, rows: (block.transposed_times(usage[rows]),))
         return cross.to(usage)
 
@@ -156,7 +153,6 @@ class StreamedMatrix(Matrix):
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:
-        """See `Matrix.multiplicative_pass`."""
         return self._added_moments(
             lambda block, rows: block.multiplicative_pass(components, gram, usage[rows], eps),
             components,
@@ -165,7 +161,6 @@ class StreamedMatrix(Matrix):
     def exact_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor
     ) -> Moments:
-        """See `Matrix.exact_pass`."""
         return self._added_moments(
             lambda block, rows: block.exact_pass(components, gram, usage[rows]), components
         )
@@ -173,14 +168,12 @@ class StreamedMatrix(Matrix):
     def poisson_pass(
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Matrix.poisson_pass`."""
         loss, numerator = self._sums(
             lambda block, rows: block.poisson_pass(components, usage[rows], damping)
         )
         return loss, numerator.to(components)
 
     def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.poisson_loss`."""
         (loss,) = self._sums(lambda block, rows: (block.poisson_loss(components, usage[rows]),))
         return loss
 
