@@ -10,5 +10,5 @@ with logged(snakemake):
     limit_threads(snakemake.threads)
     params = snakemake.params
     fit_missing(snakemake.input, params.files, params.methods, params.compute, Path(params.folder))
-    if "list" in snakemake.output.keys():
-        write_json({"fits": params.files}, snakemake.output.list)
+    if made := snakemake.output.get("list"):
+        write_json({"fits": params.files}, made)

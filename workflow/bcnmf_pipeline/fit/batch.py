@@ -1,4 +1,4 @@
-"""The fits of one job: what stands is kept, the rest is made one by one, each kept as it is done."""
+"""The fits of one job: what stands is kept, the rest is made, each kept as it is done."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def fit_missing(
     files : iterable of str
         The fits, as `Run.file`.
     methods : mapping
-        For each method of `files` all that its fits depend on besides the pair and `compute`: `row`,
-        the methods sheet's cells, and `code`, the digest of what computes them.
+        For each method of `files` all that its fits depend on besides the pair and `compute`:
+        `row`, the methods sheet's cells, and `code`, the digest of what computes them.
     compute : mapping
         `device` and `dtype`.
     folder : Path

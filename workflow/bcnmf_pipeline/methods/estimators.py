@@ -12,8 +12,8 @@ from bcnmf.errors import InputError
 DETERMINISTIC = frozenset({"pca", "cpca"})
 
 
-# Module and class of each algorithm. Imported when asked for: PCA should not have to wait for torch,
-# and what is fitted by one of them does not depend on the others (`code_of_fits` in common.smk).
+# Module and class of each algorithm. Imported when asked for: PCA should not have to wait for
+# torch, and a fit by one of them does not depend on the others (`code_of_fits` in common.smk).
 ESTIMATORS = {
     "bcnmf": ("bcnmf.estimators.contrast", "BCNMF"),
     "nmf": ("bcnmf.estimators.contrast", "NMF"),

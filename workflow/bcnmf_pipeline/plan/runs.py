@@ -94,6 +94,11 @@ class Plan:
         self.all_studies = self._load("studies", schemas).set_index("study", drop=False)
         self.all_methods = self._load("methods", schemas)
         self.all_methods["order"] = range(len(self.all_methods))
+        # Rules look rows up thousands of times.
+        self._study_rows = self.all_studies.to_dict("index")
+        self._method_rows: dict[str, list[dict[str, str]]] = {}
+        for row in self.all_methods.to_dict("records"):
+            self._method_rows.setdefault(row["method"], []).append(row)
         self.reported = self._load("reported", schemas)
         check_reported(self.reported, self.settings, schema, self.sheet_paths["reported"])
         self._check_unique()
@@ -150,8 +155,8 @@ class Plan:
 
     def _methods_of(self, study: str) -> list[str]:
         """Return the chosen methods that the studies sheet allows for a study."""
-        wanted = as_list(self.all_studies.loc[study, "methods"])
-        known = list(dict.fromkeys(self.all_methods["method"]))
+        wanted = as_list(self._study_rows[study]["methods"])
+        known = list(self._method_rows)
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise InputError(
@@ -168,7 +173,7 @@ class Plan:
             study = self.studies.index[0]
             raise InputError(
                 f"{self.where}, key methods: {', '.join(self.method_ids)}, but study {study!r} is "
-                f"for {self.all_studies.loc[study, 'methods']} alone "
+                f"for {self._study_rows[study]['methods']} alone "
                 f"({self.sheet_paths['studies']}, column methods)"
             )
         return self.studies.loc[kept]
@@ -190,7 +195,7 @@ class Plan:
         return known.loc[chosen]
 
     def _chosen_methods(self) -> list[str]:
-        known = list(dict.fromkeys(self.all_methods["method"]))
+        known = list(self._method_rows)
         wanted = as_list(self.settings["methods"])
         for name in wanted:
             if name not in known:
@@ -202,26 +207,25 @@ class Plan:
 
     def study(self, name: str) -> dict[str, str]:
         """Return the sheet's row of a study."""
-        return dict(self.all_studies.loc[name])
+        return self._study_rows[name]
 
     def replicates(self, study: str) -> list[int]:
         """Return the data replicates of a study: simulated data sets, or splits of the images."""
         counts = self.settings["replicates"]
-        group = self.all_studies.loc[study, "group"]
+        group = self._study_rows[study]["group"]
         return list(range(counts.get(study, counts.get(group, counts["default"]))))
 
     def seeds(self, study: str, algorithm: str) -> list[int]:
         """Return the fit seeds of a study; methods without randomness have one."""
         by_study = self.settings["seeds"]
-        group = self.all_studies.loc[study, "group"]
+        group = self._study_rows[study]["group"]
         seeds = by_study.get(study, by_study.get(group, by_study["default"]))
         return seeds[:1] if algorithm in DETERMINISTIC else seeds
 
     def method_row(self, study: str, method: str) -> dict[str, str] | None:
         """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
-        rows = self.all_methods[self.all_methods["method"] == method].to_dict("records")
-        for scope in (study, self.all_studies.loc[study, "group"], "*"):
-            for row in rows:
+        for scope in (study, self._study_rows[study]["group"], "*"):
+            for row in self._method_rows[method]:
                 if scope in as_list(row["studies"]):
                     return row
         return None
@@ -270,7 +274,7 @@ class Plan:
 
     def gene_sets(self, study: str) -> list[str]:
         """Return the collections of gene sets that topics of a study are tested against."""
-        return as_list(self.all_studies.loc[study, "gene_sets"])
+        return as_list(self._study_rows[study]["gene_sets"])
 
     def enriched_methods(self, study: str) -> list[str]:
         """Return the methods of a study whose topics are tested: non-negative ones."""
@@ -305,7 +309,7 @@ class Plan:
         InputError
             A row of the methods sheet asks for too many.
         """
-        kept = self.all_studies.loc[study, "n_top_features"]
+        kept = self._study_rows[study]["n_top_features"]
         features = min(features, int(kept)) if kept else features
         for row in self.method_rows(study):
             largest = max(int(k) for k in as_list(row["k"]))
@@ -326,7 +330,7 @@ class Plan:
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""
-        return as_list(self.all_studies.loc[study, "panels"])
+        return as_list(self._study_rows[study]["panels"])
 
     def marked(self, study: str) -> list[str]:
         """Return the features whose names are bold in the study's own figure."""

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ def _file(start: str | Path, folder: Path) -> Path:
 
 
 def _reachable(starts: list[Path], folder: Path, left_out: Collection[Path] = ()) -> set[Path]:
-    """Return files, and those of the packages that they import, but for some and what these import."""
+    """Return files and what they import of the packages, leaving some out with their imports."""
     seen: set[Path] = set()
     waiting = list(starts)
     while waiting:
@@ -115,23 +115,24 @@ def _read(file: Path) -> _Source:
 def _parsed(file: Path, _time: int, _size: int) -> _Source:
     tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     imports: list[str] = []
-    words = " ".join(_walk(tree, imports))
-    return _Source(tuple(imports), hashlib.sha256(words.encode()).hexdigest())
+    words: list[str] = []
+    _walk(tree, words, imports)
+    return _Source(tuple(imports), hashlib.sha256(" ".join(words).encode()).hexdigest())
 
 
-def _walk(node: object, imports: list[str]) -> Iterator[str]:
-    """Yield the syntax below a node in words, and note its imports.
+def _walk(node: object, words: list[str], imports: list[str]) -> None:
+    """Put the syntax below a node into words, and note its imports.
 
     Written here and not by `ast.dump`, whose words differ between versions of Python.
     """
     if isinstance(node, list):
-        yield "["
+        words.append("[")
         for item in node:
-            yield from _walk(item, imports)
-        yield "]"
+            _walk(item, words, imports)
+        words.append("]")
         return
     if not isinstance(node, ast.AST):
-        yield repr(node)
+        words.append(repr(node))
         return
     if _never_runs(node):
         return
@@ -140,12 +141,14 @@ def _walk(node: object, imports: list[str]) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom) and node.module:
         imports.append(node.module)
         imports += [f"{node.module}.{alias.name}" for alias in node.names]
-    yield type(node).__name__
-    for name, value in ast.iter_fields(node):
+    words.append(type(node).__name__)
+    for name in node._fields:
+        value = getattr(node, name, None)
         hint = name == "returns" or (name == "annotation" and isinstance(node, ast.arg))
-        if value is not None and value != [] and not hint:
-            yield f"{name}="
-            yield from _walk(value, imports)
+        # What is read and what is written shows by its place.
+        if value is not None and value != [] and name != "ctx" and not hint:
+            words.append(name)
+            _walk(value, words, imports)
 
 
 def _never_runs(node: ast.AST) -> bool:
