@@ -74,9 +74,9 @@ def plot_mouse(
     -------
     Figure
         Panels a, b: UMAPs of the first and the last method; c: rows in the plane of the two topics
-        most associated with the label; d: the same by unit (mean and standard deviation of its rows);
-        e and f: the ten features with the largest loadings on each of the two topics, with each
-        feature's own -log10 adjusted p.
+        most associated with the label; d: the same by unit (mean and standard deviation of its
+        rows); e and f: the ten features with the largest loadings on each of the two topics, with
+        each feature's own -log10 adjusted p.
 
     Raises
     ------
