@@ -52,7 +52,8 @@ def digits_study(splits=3):
 
 def draw_digits(tables, **changes):
     names = ("examples", "samples", "topics", "loadings", "scores")
-    return plot_digits(*[tables[name] for name in names], (8, 8), **changes)
+    arguments = {"methods": ["nmf", "bcnmf"]} | changes
+    return plot_digits(*[tables[name] for name in names], (8, 8), **arguments)
 
 
 def test_digits_figure():
