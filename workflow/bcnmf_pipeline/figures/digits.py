@@ -121,9 +121,8 @@ def plot_digits(
     }
     kept = {name: height for name, height in heights.items() if height}
     figure = new_figure(DOUBLE_COLUMN, sum(kept.values()) + 0.3)
-    blocks = dict(
-        zip(kept, figure.subfigures(len(kept), 1, height_ratios=list(kept.values())), strict=True)
-    )
+    parts = figure.subfigures(len(kept), 1, height_ratios=list(kept.values()), squeeze=False)
+    blocks = dict(zip(kept, parts[:, 0], strict=True))
     letters = iter("abcdefg")
     pictures, bars = blocks["top"].subfigures(1, 2, width_ratios=[1.0, 1.3])
     _examples(pictures, examples, shape, next(letters))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -136,7 +137,9 @@ def _is_acronym(word: str) -> bool:
     return short or any(letter.isdigit() for letter in word)
 
 
-def _dots(axes: Axes, rows: pd.DataFrame, terms: list[tuple], topics: list) -> object:
+def _dots(
+    axes: Axes, rows: pd.DataFrame, terms: list[tuple[str, str]], topics: list[int]
+) -> PathCollection:
     places = {term: place for place, term in enumerate(terms)}
     y = [places[pair] for pair in zip(rows["collection"], rows["term"], strict=True)]
     x = [topics.index(topic) for topic in rows["topic"]]

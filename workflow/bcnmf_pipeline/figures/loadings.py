@@ -265,7 +265,7 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
         color=[_colour(marks, name) for name in own["favours"]], gid="features",
     )  # fmt: skip
     for place in np.flatnonzero(np.isnan(length)):
-        axes.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
+        axes.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)
     axes.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.xaxis.set_ticks_position("top")
@@ -280,7 +280,7 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
 def _head(values: np.ndarray) -> float:
     """Return the upper limit of an axis of -log10 p: room for the bars and for the dashed line."""
     finite = values[np.isfinite(values)]
-    return 1.06 * max(float(finite.max(initial=0.0)), -1.5 * np.log10(LEVEL))
+    return 1.06 * max(float(finite.max(initial=0.0)), -1.5 * float(np.log10(LEVEL)))
 
 
 def _colour(marks: Classes, name: object) -> str:

@@ -74,9 +74,9 @@ def plot_mouse(
     -------
     Figure
         Panels a, b: UMAPs of the first and the last method; c: rows in the plane of the two topics
-        most associated with the label; d: the same by unit (mean and standard deviation of its rows);
-        e and f: the ten features with the largest loadings on each of the two topics, with each
-        feature's own -log10 adjusted p.
+        most associated with the label; d: the same by unit (mean and standard deviation of its
+        rows); e and f: the ten features with the largest loadings on each of the two topics, with
+        each feature's own -log10 adjusted p.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def plot_mouse(
     colouring = Colouring(samples["label"])
 
     figure = new_figure(DOUBLE_COLUMN, 4.55)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.05, 1.0])
+    upper, lower = figure.subfigures(2, 1, height_ratios=[1.05, 1.0], squeeze=False)[:, 0]
     a, b, c, d = upper.subplots(1, 4)
     for axes, one in ((a, beside), (b, shown)):
         draw_umap(axes, one.rows(samples, "samples"), colouring)
@@ -220,7 +220,7 @@ def _proteins(
             color=mark.colour, markeredgecolor="white", markeredgewidth=0.3, gid="protein",
         )  # fmt: skip
     for place in np.flatnonzero(np.isnan(length)):
-        significance.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
+        significance.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)
     significance.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     significance.set_xlim(0, 1.08 * max(np.nanmax(length, initial=0.0), 2.0))
     significance.set_xlabel("Own −log₁₀ adj. p")

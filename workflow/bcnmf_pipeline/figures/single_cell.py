@@ -100,7 +100,8 @@ def plot_single_cell(
     bars = 1.0 + 0.27 * n_settings
     genes = parts.height + 1.6
     figure = new_figure(DOUBLE_COLUMN, maps + bars + genes)
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[maps, bars, genes])
+    blocks = figure.subfigures(3, 1, height_ratios=[maps, bars, genes], squeeze=False)
+    top, middle, bottom = blocks[:, 0]
     _maps(top, chosen, samples, colourings, labels)
     panels = draw_scores(
         middle, scores, methods=list(labels) if labels else None, labels=labels, unit=unit,
@@ -112,7 +113,7 @@ def plot_single_cell(
 
 
 def _map_height(n_maps: int, values: pd.Series) -> float:
-    lines = -(-min(values.nunique(), 13) // 6)
+    lines = -(-min(int(values.nunique()), 13) // 6)
     return DOUBLE_COLUMN / max(n_maps, 3) + 0.24 + 0.13 * lines
 
 

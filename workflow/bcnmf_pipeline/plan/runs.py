@@ -220,14 +220,14 @@ class Plan:
         by_study = self.settings["seeds"]
         group = self._study_rows[study]["group"]
         seeds = by_study.get(study, by_study.get(group, by_study["default"]))
-        return seeds[:1] if algorithm in DETERMINISTIC else seeds
+        return list(seeds[:1] if algorithm in DETERMINISTIC else seeds)
 
     def method_row(self, study: str, method: str) -> dict[str, str] | None:
         """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
         for scope in (study, self._study_rows[study]["group"], "*"):
             for row in self._method_rows[method]:
                 if scope in as_list(row["studies"]):
-                    return row
+                    return dict(row)
         return None
 
     def method_rows(self, study: str) -> list[dict[str, str]]:

@@ -86,9 +86,9 @@ def all_warnings(
     ]
     if made_otherwise:
         found.append(
-            "Data that are others than the paper's, or a simulation that has not the size of the "
-            "paper's, have no reported values beside them "
-            f"({', '.join(made_otherwise)})."
+            "No reported values stand beside studies of other data than the paper's, or of a "
+            "simulation that has not the size of the paper's: "
+            f"{', '.join(made_otherwise)}."
         )
     return found
 
