@@ -24,7 +24,7 @@ rule fit:
         files=lambda wildcards: files_of_job(wildcards),
         methods=recipes,
         compute=arithmetic,
-        folder="results/{config}/fits",
+        folder=prefixed("results/{config}/fits"),
     script:
         "../scripts/fit.py"
 
@@ -43,4 +43,4 @@ use rule fit as fit_alone with:
         ],
         methods=lambda wildcards: {wildcards.method: recipe(wildcards, wildcards.method)},
         compute=arithmetic,
-        folder="results/{config}/fits",
+        folder=prefixed("results/{config}/fits"),
