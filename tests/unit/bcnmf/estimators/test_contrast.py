@@ -255,7 +255,9 @@ def test_use_before_fit_and_wrong_width(data):
     x, y = data
     with pytest.raises(InputError, match="this BCNMF is not fitted"):
         quick().transform(x)
-    with pytest.raises(InputError, match="X: has 5 features; the model was fitted on 12"):
+    with pytest.raises(
+        InputError, match="X has 5 features, but BCNMF is expecting 12 features as input"
+    ):
         quick().fit(x, background=y).transform(x[:, :5])
 
 
