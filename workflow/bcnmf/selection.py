@@ -262,8 +262,8 @@ def _fitted(halves: list[list[Any]], half: int, **parameters: Any) -> BCNMF:
 
 
 def _left_out(model: BCNMF, sides: list[Any]) -> dict[str, Any]:
-    """Return how a fit does on the halves of target and background that it has not seen."""
-    explained, energy = zip(*(_held_out(model, side) for side in sides), strict=True)
+    """Return how a fit does on the halves of target and background that it was not fitted to."""
+    explained, energy = zip(*(_on_new_samples(model, side) for side in sides), strict=True)
     return {
         "explained_target": explained[0],
         "explained_background": explained[1],
@@ -272,7 +272,7 @@ def _left_out(model: BCNMF, sides: list[Any]) -> dict[str, Any]:
     }
 
 
-def _held_out(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
+def _on_new_samples(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
     """Return the explained share of the samples' energy, and the mean squared usage per topic."""
     usage = model.transform(samples).astype(np.float64)
     components = model.components_.astype(np.float64)

@@ -6,7 +6,7 @@ A subclass says what its parameters may be, fits, and solves the usages of new s
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -58,6 +58,7 @@ class Factorisation(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
+    ABC,
 ):
     """Non-negative factors of a target, with a background."""
 

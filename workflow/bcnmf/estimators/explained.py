@@ -26,12 +26,12 @@ def explained(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss:
     return 1.0 - float(data.poisson_loss(components, usage)) / null
 
 
-def null_deviance(data: Matrix, like: torch.Tensor) -> float:
+def null_deviance(data: Matrix, factors: torch.Tensor) -> float:
     """Return the divergence from sample total x feature share, the best rank-one model.
 
-    It is computed in the precision and on the device of `like`.
+    It is computed in the precision and on the device of the factors.
     """
-    ones = torch.ones((1, data.shape[1]), dtype=like.dtype, device=like.device)
+    ones = factors.new_ones((1, data.shape[1]))
     totals = data.times(ones)
     share = data.transposed_times(torch.ones_like(totals)) / data.total
     return float(data.poisson_loss(share, totals))

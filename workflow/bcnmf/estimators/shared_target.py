@@ -180,7 +180,7 @@ class SharedTargetNMF(Factorisation):
         )
         result = staged.fit(
             target, background, self.n_shared, self.n_target, settings, empty,
-            self._nothing_explained(target, empty), self._given(target.shape[1], empty),
+            self._nothing_explained(target, empty), self._given(target.shape[1], dtype, device),
         )  # fmt: skip
         self.stages_ = result.stages
         split = self.n_shared
@@ -198,20 +198,22 @@ class SharedTargetNMF(Factorisation):
             (result.components[:split], result.background_usage),
         )
 
-    def _nothing_explained(self, target: Matrix, like: torch.Tensor) -> float:
+    def _nothing_explained(self, target: Matrix, empty: torch.Tensor) -> float:
         """Return the target's part of the objective before it has any topic."""
         if self.loss == "squared_error":
             return target.squared_norm
-        return null_deviance(target, like)
+        return null_deviance(target, empty)
 
-    def _given(self, features: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _given(
+        self, features: int, dtype: torch.dtype, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
         if isinstance(self.init, str):
             return None
         shapes = {
             "shared_components": (self.n_shared, features),
             "components": (self.n_target, features),
         }
-        shared, target = given_arrays(self.init, shapes, like.dtype, like.device)
+        shared, target = given_arrays(self.init, shapes, dtype, device)
         return shared, target
 
     def _all_topics(self) -> np.ndarray:

@@ -238,6 +238,16 @@ def test_every_container_gives_the_same_combined_bases(data, container):
     np.testing.assert_allclose(model.components_, expected.components_, atol=1e-4)
 
 
+def test_batches_change_no_combined_bases(data):
+    x, y = (sp.csr_matrix(side) for side in data)
+    whole = combined_basis(dtype="float64").fit(x, background=y)
+    batched = combined_basis(dtype="float64", batch_size=8).fit(x, background=y)
+    np.testing.assert_allclose(batched.objective_, whole.objective_, rtol=1e-8)
+    np.testing.assert_allclose(batched.components_, whole.components_, atol=1e-6)
+    with pytest.raises(InputError, match="batch_size=0 is not allowed"):
+        combined_basis(batch_size=0).fit(x, background=y)
+
+
 def test_given_parts_are_where_combined_bases_start(data):
     x, y = data
     rng = np.random.default_rng(7)
