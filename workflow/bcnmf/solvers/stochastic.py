@@ -133,9 +133,10 @@ class _Descent:
         self._shares: Sequence[float] = _warm_up(sides, self._count) if warm_up else []
         components = normalise(start[0])
         moments = [_no_moments(components) for _ in sides]
-        grams = [gram_float64(components)] * len(sides)
         usages = [usage.clone() for usage in start[1 : 1 + len(sides)]]
-        self.point = Point(components, usages, moments, grams, [0.0] * len(sides), math.inf)
+        self.point = Point(
+            components, usages, moments, gram_float64(components), [0.0] * len(sides), math.inf
+        )
 
     def one_pass(self, number: int) -> None:
         """Go through all samples once, in an order of their own for every pass."""
@@ -175,7 +176,7 @@ class _Descent:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from where another descent was that had the same factors."""
         self.point.components = torch.as_tensor(state["components"]).to(self.point.components)
-        self.point.grams = [gram_float64(self.point.components)] * len(self._sides)
+        self.point.gram = gram_float64(self.point.components)
         self._batches_done, self._batches_of_side = int(state["seen"]), state["taken"].tolist()
         self.point.objective = float(state["estimate"])
         self.point.errors = state["errors"].tolist()
@@ -186,14 +187,14 @@ class _Descent:
         side, point = self._sides[i].data, self.point
         batch, index = side.rows(rows), torch.as_tensor(rows, device=point.usages[i].device)
         usage = point.usages[i][index]
-        found = batch.exact_pass(point.components, point.grams[i], usage)
+        found = batch.exact_pass(point.components, point.gram, usage)
         point.usages[i][index] = usage
         # A small side is not in every batch.
         self._batches_of_side[i] += 1
         weight = float(self._batches_of_side[i]) ** -_FORGETTING
         factor = side.shape[0] / len(rows)
         _average(point.moments[i], found, weight, factor)
-        return squared_error(batch.squared_norm, found.fit, found.usage_gram, point.grams[i])
+        return squared_error(batch.squared_norm, found.fit, found.usage_gram, point.gram)
 
     def _move(self) -> None:
         """Take steps along the gradient that the averages give."""
@@ -203,7 +204,7 @@ class _Descent:
         for step in (quasi_newton_step, multiplicative_step):
             pull, push = gradient_parts(sides, point)
             point.components = normalise(step(point, pull, push, length))
-        point.grams = [gram_float64(point.components)] * len(sides)
+        point.gram = gram_float64(point.components)
 
     def _eased(self) -> Sequence[Term]:
         """Return the sides with the contrast of this moment."""
