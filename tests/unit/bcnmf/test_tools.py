@@ -47,6 +47,22 @@ def test_features_have_to_agree(pair):
         fit(target, background, layer="counts", n_components=2)
 
 
+def test_models_know_their_features_and_layers_are_fitted_by_name(pair, tmp_path):
+    target, background = pair
+    for side in pair:
+        side.layers["counts"] = 2 * side.X
+    model = fit(target, background, layer="counts", n_components=2, max_iter=5, tol=0, device="cpu")
+    expected = BCNMF(2, max_iter=5, tol=0, device="cpu").fit_transform(
+        target.layers["counts"], background=background.layers["counts"]
+    )
+    np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(InputError, match=r"X has 8 features, the model 8: .*another order"):
+        project(target[:, ::-1].copy(), tmp_path / "model.npz")
+    with pytest.raises(InputError, match="stand in another order"):
+        fit(target, background[:, ::-1].copy(), layer="counts", n_components=2)
+
+
 def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
     for side, name in zip(pair, ("target", "background"), strict=True):
         side.write_h5ad(tmp_path / f"{name}.h5ad")
