@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from bcnmf import checks, memory
 from bcnmf.device import resolve_device, resolve_dtype, wide_gram
 from bcnmf.errors import InputError
-from bcnmf.estimators.explained import explained
+from bcnmf.estimators.explained import explained, unused
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix, as_matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
@@ -269,8 +269,11 @@ class Factorisation(
                 f"{self._start_arrays}"
             )
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "components_")
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "components_"):
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
@@ -347,8 +350,9 @@ class Factorisation(
             if not bool(torch.isfinite(values).all()):
                 raise InputError(
                     f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
-                    f"iterations; use dtype='float64', scale the data{self._tamer()}"
+                    f"iterations; use dtype='float64', or scale the data{self._tamer()}"
                 )
+        for name, values in solution.factors.items():
             setattr(self, f"{name}_", values.cpu().numpy())
         self.objective_ = np.asarray(result.objective)
         self.n_iter_ = result.n_iter
@@ -392,8 +396,3 @@ class Factorisation(
         idle, k = unused(self.usage_), self.usage_.shape[1]
         text = f"the target uses {self._topics} {idle} of {k} nowhere; {self._fewer}"
         return [text] if idle else []
-
-
-def unused(usage: np.ndarray) -> str:
-    """Return the numbers, from 1 on, of topics that no sample uses."""
-    return ", ".join(str(topic + 1) for topic in np.flatnonzero(usage.max(0) == 0))
