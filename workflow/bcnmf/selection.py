@@ -76,7 +76,7 @@ def select(
     """Fit halves of the data over a grid, and recommend the most reproducible specific topics.
 
     Target and background are split into halves at random, and each half is fitted from a start of
-    its own. Three things are seen:
+    its own. Three things are measured:
 
     - stability: cosine between the topics of the two halves, assigned one to one, mean over topics.
     - specificity: of each topic, its mean squared usage per sample in the target over that in the

@@ -61,8 +61,9 @@ def fit(
     )
     target.obsm[f"X_{key}"] = usage
     target.varm[f"{key}_components"] = np.ascontiguousarray(model.components_.T)
+    parameters = model.to_fit().info["estimator"]["parameters"]
     target.uns[key] = {
-        "parameters": {k: v for k, v in model.get_params().items() if v is not None},
+        "parameters": {name: value for name, value in parameters.items() if value is not None},
         "alpha_absolute": model.alpha_,
         "objective": model.objective_,
         "n_iter": model.n_iter_,

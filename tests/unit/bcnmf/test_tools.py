@@ -33,6 +33,11 @@ def test_results_stand_where_scanpy_users_look(pair):
     np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
     np.testing.assert_array_equal(target.varm["bcnmf_components"], model.components_.T)
     assert target.uns["bcnmf"]["n_iter"] == 10
+    # What has to be written into a file is not the generator but the seed that it gave.
+    fit(
+        target, background, n_components=2, max_iter=2, tol=0, random_state=np.random.default_rng(0)
+    )
+    assert isinstance(target.uns["bcnmf"]["parameters"]["random_state"], int)
 
 
 def test_features_have_to_agree(pair):
@@ -120,6 +125,7 @@ def files(pair, tmp_path):
 def test_files_are_read_in_batches_and_written_whole(files):
     assert main(fit_command(files)) == 0
     whole = ad.read_h5ad(files / "fit.h5ad")
+    assert whole.uns["bcnmf"]["parameters"]["alpha"] == BCNMF().alpha
     (files / "fit.h5ad").unlink()
     assert main(fit_command(files, "--batch-size", "7")) == 0
     batched = ad.read_h5ad(files / "fit.h5ad")

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from bcnmf import checks, memory
 from bcnmf.device import gram_float64, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
-from bcnmf.estimators.explained import explained
+from bcnmf.estimators.explained import explained, unused
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
@@ -271,8 +271,11 @@ class Factorisation(
                 f"{self._start_arrays}"
             )
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "components_")
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "components_"):
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
@@ -349,8 +352,9 @@ class Factorisation(
             if not bool(torch.isfinite(values).all()):
                 raise InputError(
                     f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
-                    f"iterations; use dtype='float64', scale the data{self._tamer()}"
+                    f"iterations; use dtype='float64', or scale the data{self._tamer()}"
                 )
+        for name, values in solution.factors.items():
             setattr(self, f"{name}_", values.cpu().numpy())
         self.objective_ = np.asarray(result.objective)
         self.n_iter_ = result.n_iter
@@ -394,8 +398,3 @@ class Factorisation(
         idle, k = unused(self.usage_), self.usage_.shape[1]
         text = f"the target uses {self._topics} {idle} of {k} nowhere; {self._fewer}"
         return [text] if idle else []
-
-
-def unused(usage: np.ndarray) -> str:
-    """Return the numbers, from 1 on, of topics that no sample uses."""
-    return ", ".join(str(topic + 1) for topic in np.flatnonzero(usage.max(0) == 0))

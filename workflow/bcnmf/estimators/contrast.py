@@ -213,7 +213,7 @@ class NMF(Factorisation):
             return result if self.solver == "mu" else safeguarded.unit_norm(result)
         if self.solver == "mu":
             return mu.fit_squared_error(*common)
-        # A start that was given, or knows the contrast, is meant to be kept.
+        # A start that was given, or knows the contrast, is to be used as it is.
         warm_up = isinstance(self.init, str) and self.init == "random"
         if self.solver == "stochastic":
             return stochastic.fit_squared_error(*common, self.batch_size, self.seed_, warm_up)
@@ -260,7 +260,7 @@ class BCNMF(NMF):
         Starts, of which the one with the best true objective is kept. With init="nndsvd" the first
         is that, the others are random.
     batch_size : int, optional
-        Samples that are held at a time, see `bcnmf.matrices.streamed`: the numbers are those of
+        Samples in memory at a time, see `bcnmf.matrices.streamed`: the numbers are those of
         data in memory, up to rounding. Data on disk (backed AnnData, HDF5) are always read in
         batches, by default of about 256 MB. With solver="stochastic" the samples after which
         components move, by default a hundredth of all, or 256.
@@ -384,4 +384,6 @@ class BCNMF(NMF):
         return alpha * target.total / background.total
 
     def _tamer(self) -> str:
-        return f", lower alpha ({self.alpha_:g} absolute) or take solver='safeguarded'"
+        return (
+            f", lower alpha (here {self.alpha_:g} in absolute terms) or take solver='safeguarded'"
+        )

@@ -1,7 +1,8 @@
-"""How much of the data a model explains."""
+"""How much of the data a model explains, and with which of its topics."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from bcnmf.device import as_float64
@@ -35,3 +36,8 @@ def null_deviance(data: Matrix, factors: torch.Tensor) -> float:
     totals = data.times(ones)
     share = data.transposed_times(torch.ones_like(totals)) / data.total
     return float(data.poisson_loss(share, totals))
+
+
+def unused(usage: np.ndarray) -> str:
+    """Return the numbers, from 1 on, of topics that no sample uses."""
+    return ", ".join(str(topic + 1) for topic in np.flatnonzero(usage.max(0) == 0))

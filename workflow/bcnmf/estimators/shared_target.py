@@ -27,7 +27,7 @@ class SharedTargetNMF(Factorisation):
 
     With loss="poisson" these are the means of Poisson counts. The objective, D(X) + D(Y) as sum of
     the divergences, is bounded below, unlike the Poisson contrast of `BCNMF`. It is minimised in
-    stages, see `bcnmf.solvers.staged`: W_s on the background; W_t on the target with W_s held;
+    stages, see `bcnmf.solvers.staged`: W_s on the background; W_t on the target with W_s fixed;
     then, on request, all topics together.
 
     Parameters

@@ -253,6 +253,15 @@ def test_missing_background_and_bad_starts(data):
         quick(init=(-np.ones((3, 12)), np.ones((30, 3)), np.ones((20, 3)))).fit(x, background=y)
 
 
+def test_a_fit_that_diverges_says_so_and_is_none(data):
+    x, y = data
+    model = quick(alpha=1e38, contrast="absolute")
+    with pytest.raises(InputError, match=r"the fit diverged: .* NaN or infinite .* lower alpha"):
+        model.fit(x, background=y)
+    with pytest.raises(InputError, match="this BCNMF is not fitted"):
+        model.transform(x)
+
+
 def test_use_before_fit_and_wrong_width(data):
     x, y = data
     with pytest.raises(InputError, match="this BCNMF is not fitted"):
