@@ -198,3 +198,19 @@ def test_topics_of_non_negative_methods_are_tested_against_gene_sets():
     assert chosen.enriched_methods("mdd") == ["nmf", "bcnmf"]
     assert chosen.shown_run("mdd", "bcnmf") == Run("mdd", 0, "bcnmf", 20, "1", 0)
     assert chosen.gene_sets("mouse") == []
+
+
+def test_fits_are_shared_out_to_jobs_with_those_that_are_shown_first():
+    some = plan({"studies": ["mouse"], "compute": {"fits_per_job": 4}})
+    jobs = some.jobs_of_fits("mouse", 0)
+    runs = some.runs("mouse", 0)
+    assert {len(job) for job in jobs[:-1]} == {4}
+    joined = [run for job in jobs for run in job]
+    assert len(joined) == len(runs)
+    assert set(joined) == set(runs)
+    methods = list(dict.fromkeys(run.method for run in runs))
+    assert joined[: len(methods)] == [some.shown_run("mouse", method) for method in methods]
+    more = plan({"studies": ["mouse"], "compute": {"fits_per_job": 4}, "seeds": {"mouse": [0, 9]}})
+    assert more.jobs_of_fits("mouse", 0)[0] == jobs[0]
+    alone = plan({"studies": ["mouse"], "compute": {"fits_per_job": 1}})
+    assert [len(job) for job in alone.jobs_of_fits("mouse", 0)] == [1] * len(runs)
