@@ -3,10 +3,51 @@
 import os
 import sys
 from functools import cache
+import tarfile
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-ROOT = Path(workflow.basedir)
+from snakemake.exceptions import WorkflowError
+from snakemake.sourcecache import HostingProviderFile, LocalSourceFile
+
+
+def repository() -> Path:
+    """Return the folder of this repository, which another workflow may have imported as a module.
+
+    From a hosted repository Snakemake fetches rules and scripts one by one, as they are named. The
+    library that they import is a folder: of a commit, all is unpacked once, beside their cache.
+    """
+    source = workflow.current_basedir
+    if isinstance(source, LocalSourceFile):
+        return Path(source.get_path_or_uri(secret_free=True)).parents[1]
+    if not isinstance(source, HostingProviderFile):
+        raise WorkflowError(
+            f"{source}: this workflow can be imported from a folder, or with `snakefile: github(...)` "
+            "or gitlab(...), but not from another address"
+        )
+    clone = source.hosted_repo.repo
+    commit = clone.commit(source.ref).hexsha
+    folder = Path(workflow.sourcecache.cache_path) / "bcnmf" / commit
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            packed, whole = Path(unfinished, "tar"), Path(unfinished, "whole")
+            with packed.open("wb") as file:
+                clone.archive(file, commit)
+            with tarfile.open(packed) as archive:
+                archive.extractall(whole, filter="data")
+            try:
+                whole.rename(folder)
+            except OSError:
+                if not folder.exists():  # else a job beside this one was faster
+                    raise
+    return folder
+
+
+# Imported by `module`: the configuration is the one that the parent gives, and paths of rules may get a prefix.
+AS_MODULE = not workflow.modifier.is_main_snakefile()
+ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
 # Scripts get the search path of this process, inside conda environments too.
@@ -19,18 +60,34 @@ from bcnmf_pipeline.plan.runs import Plan, Run, as_list
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
 from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
-from snakemake.exceptions import WorkflowError
 
 
 def find(path: str) -> Path:
-    return find_file(path, ROOT)
+    """Return a file in the working directory, or else in the repository."""
+    found = find_file(path, ROOT)
+    # A prefix is for what rules make. It is put before relative paths alone.
+    return found.absolute() if AS_MODULE else found
+
+
+if AS_MODULE:
+    # The working directory's config/config.yaml is the parent's.
+    DEFAULT_CONFIG = ROOT / "config" / "config.yaml"
+    config = merge(load_yaml(DEFAULT_CONFIG), config)
+    DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
+else:
+    DEFAULT_CONFIG = find("config/config.yaml")
+    DOWNLOADS = "resources/downloads"
+
+    configfile: DEFAULT_CONFIG
 
 
 def check_own_data_of(plan: Plan) -> None:
     """Look into the files of the user's own studies before any job starts."""
     for study in plan.study_ids():
         row = plan.study(study)
-        if row["dataset"].endswith(".h5ad"):
+        # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
+        there = Path(row["dataset"]).exists() or not AS_MODULE
+        if row["dataset"].endswith(".h5ad") and there:
             from bcnmf_pipeline.pair.pairing import check_own_data
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
@@ -44,8 +101,8 @@ def load_plans() -> dict[str, Plan]:
     All of them are known at once because `snakemake quick` and `snakemake paper` are targets like
     any other, whatever configuration is active.
     """
-    given = dict(workflow.config_settings.config)
-    base = load_yaml(find("config/config.yaml"))
+    given = {} if AS_MODULE else dict(workflow.config_settings.config)
+    base = load_yaml(DEFAULT_CONFIG)
     quick = merge(base, load_yaml(find("config/quick.yaml")), given)
     settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
     return {
@@ -183,7 +240,7 @@ def part_of(dataset: str, part: str):
 
     def choose(wildcards):
         try:
-            entry = REGISTRY.choose(dataset, part, Path("resources/downloads"), MIRROR)
+            entry = REGISTRY.choose(dataset, part, Path(DOWNLOADS), MIRROR)
         except InputError as error:
             raise WorkflowError(str(error)) from None
         return f"resources/downloads/{dataset}/{entry.file}"
@@ -194,7 +251,7 @@ def part_of(dataset: str, part: str):
 def mnist_files(wildcards) -> dict:
     """Return the files of MNIST that a configuration asks for, images and labels pair by pair."""
     wanted = plan_of(wildcards).settings["mnist"]["sets"]
-    places = ["resources/downloads", MIRROR] if local_folder(MIRROR) else []
+    places = [DOWNLOADS, MIRROR] if local_folder(MIRROR) else []
     there = [REGISTRY.at_hand("mnist", f"{name}_images", *places) for name in ("train", "test")]
     test_alone = wanted == "test" or (wanted == "auto" and there == [False, True])
     names = ["test"] if test_alone else ["train", "test"]
@@ -222,7 +279,7 @@ def simulated_as(wildcards) -> dict:
 def dataset_file(wildcards) -> str:
     dataset = study_row(wildcards)["dataset"]
     if dataset.endswith(".h5ad"):
-        return dataset
+        return local(dataset) if AS_MODULE else dataset
     return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
 
 
@@ -254,8 +311,7 @@ def gene_set_file(place: str) -> str:
 
 def described_method(wildcards) -> str:
     """Return the method whose topics the report describes: the contrast, else the last one."""
-    methods = [row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)]
-    return "bcnmf" if "bcnmf" in methods else methods[-1]
+    return described([row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)])
 
 
 wildcard_constraints:

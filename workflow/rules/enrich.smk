@@ -84,21 +84,3 @@ rule enrichment_table:
         code=code("enrichment_tables.py"),
     script:
         "../scripts/enrichment_tables.py"
-
-
-rule draw_enrichment:
-    input:
-        ora=f"{ENRICHMENT}ora.tsv",
-    output:
-        **drawn("enrichment"),
-    log:
-        "results/{config}/logs/figures/{study}/enrichment.log",
-    benchmark:
-        "results/{config}/benchmarks/figures/{study}/enrichment.tsv"
-    conda:
-        "../../envs/figures.yaml"
-    params:
-        code=code("figures/enrichment.py"),
-        labels=method_labels,
-    script:
-        "../scripts/figures/enrichment.py"

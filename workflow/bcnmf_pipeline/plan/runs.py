@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.drivers import BASE, SIMULATION, VARIANTS, variant_of
+from bcnmf_pipeline.plan.drivers import SIMULATION, VARIANTS, check_series
 from bcnmf_pipeline.plan.environments import fit_environment
+from bcnmf_pipeline.plan.reported import check_reported, made_alike
 from bcnmf_pipeline.plan.sheets import check_settings, load_sheet, load_yaml, nearest
 
 # Their results do not depend on a seed, so one run is enough.
@@ -24,13 +25,6 @@ DATASETS = re.compile(
     r"digits_on_images_(two|ten)(_published)?|"
     r"leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
 )
-# The paper's simulation; a smaller one is another experiment, with no reported values beside it.
-PAPER_SIMULATION = {
-    "n_genes": 3000, "n_target": 1000, "n_background": 1000, "n_shared": 5,
-    "n_target_programs": 2, "shared_block": 250, "target_block": 120,
-}  # fmt: skip
-# The paper's share of each digit of MNIST.
-PAPER_SHARE = 0.1
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 
 
@@ -90,7 +84,8 @@ class Plan:
         schemas: Path,
         where: str = "config",
     ) -> None:
-        check_settings(settings, load_yaml(schemas / "config.schema.yaml"), where)
+        schema = load_yaml(schemas / "config.schema.yaml")
+        check_settings(settings, schema, where)
         self.settings = dict(settings)
         self.name: str = settings["name"]
         self.where = where
@@ -105,8 +100,11 @@ class Plan:
         for row in self.all_methods.to_dict("records"):
             self._method_rows.setdefault(row["method"], []).append(row)
         self.reported = self._load("reported", schemas)
+        check_reported(self.reported, self.settings, schema, self.sheet_paths["reported"])
         self._check_unique()
         self._check_datasets()
+        for study in self.all_studies.index:
+            check_series(self.study(study), f"{self.sheet_paths['studies']}, study {study!r}")
         self.studies = self._chosen_studies()
         self.method_ids = self._chosen_methods()
         self.studies = self._leave_out_studies()
@@ -222,14 +220,14 @@ class Plan:
         by_study = self.settings["seeds"]
         group = self._study_rows[study]["group"]
         seeds = by_study.get(study, by_study.get(group, by_study["default"]))
-        return seeds[:1] if algorithm in DETERMINISTIC else seeds
+        return list(seeds[:1] if algorithm in DETERMINISTIC else seeds)
 
     def method_row(self, study: str, method: str) -> dict[str, str] | None:
         """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
         for scope in (study, self._study_rows[study]["group"], "*"):
             for row in self._method_rows[method]:
                 if scope in as_list(row["studies"]):
-                    return row
+                    return dict(row)
         return None
 
     def method_rows(self, study: str) -> list[dict[str, str]]:
@@ -323,18 +321,21 @@ class Plan:
                 )
 
     def as_in_paper(self, study: str) -> bool:
-        """Whether a study has the paper's size, so that reported values may stand beside ours."""
+        """Whether values are reported of this study, and all of them of data made as here."""
+        rows = self.reported[self.reported["study"] == study]
         dataset = self.all_studies.loc[study, "dataset"]
-        variant = variant_of(dataset)
-        if variant is not None:
-            return variant == BASE and dict(self.settings["simulation"]) == PAPER_SIMULATION
-        if dataset.startswith("digits_on_images_"):
-            return self.settings["mnist"]["share"] == PAPER_SHARE
-        return True
+        return len(rows) > 0 and all(
+            made_alike(row, dataset, self.settings) for row in rows.to_dict("records")
+        )
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""
         return as_list(self._study_rows[study]["panels"])
+
+    def marked(self, study: str) -> list[str]:
+        """Return the features whose names are bold in the study's own figure."""
+        names = self.all_studies.loc[study, "marked"].split(",")
+        return [name.strip() for name in names if name]
 
 
 def alphas(row: Mapping[str, str]) -> list[str]:
