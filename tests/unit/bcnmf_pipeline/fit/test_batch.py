@@ -115,9 +115,10 @@ def test_a_damaged_fit_is_made_again_and_its_reader_is_told_how(job):
     whole = Fit.read(path).usage
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match=r"k2_alpha1.5_seed0.npz: .*delete .*fits_\*.json as well"):
-        read_made_fit(path)
+        read_made_fit(FILES[0], job.folder / "mine/0/fits_0.json")
     assert job() == FILES[:1]
-    np.testing.assert_array_equal(read_made_fit(path).usage, whole)
+    again = read_made_fit(FILES[0], job.folder / "mine/0/fits_0.json")
+    np.testing.assert_array_equal(again.usage, whole)
 
 
 @pytest.mark.parametrize("file", [*FILES, "a-b/3/cpca_auto/k10_alphaauto2_seed4.npz",

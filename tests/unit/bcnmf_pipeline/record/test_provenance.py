@@ -126,7 +126,7 @@ def test_a_fit_depends_on_its_estimator_solver_matrices_and_kernels_alone():
             "bcnmf/", "bcnmf_pipeline/fit/run.py", "bcnmf_pipeline/methods/",
         )  # fmt: skip
         assert [file for file in reached_by(algorithm) if not file.startswith(allowed)] == []
-    assert "bcnmf/kernels/sparse.py" in reached_by("bcnmf")
+    assert any("bcnmf/kernels/" in file for file in reached_by("bcnmf"))
     assert "bcnmf/solvers/multiplicative.py" in reached_by("nmf")
     assert not any("solvers" in file or "kernels" in file for file in reached_by("pca"))
 
