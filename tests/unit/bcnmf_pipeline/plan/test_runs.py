@@ -127,6 +127,12 @@ def test_variants_of_the_simulation_are_studies_of_their_own(tmp_path):
     }  # fmt: skip
     grid = {(r.k, r.alpha) for r in drivers.runs("drivers_base", 0) if r.method == "bcnmf"}
     assert grid == {(k, alpha) for k in (2, 7, 10) for alpha in ("1", "1.5", "2", "5")}
+    # Alpha is varied on the base simulation alone.
+    files = [run.file for run in drivers.runs("drivers_rare5", 0)]
+    assert "drivers_rare5/0/bcnmf_safeguarded/k10_alpha2_seed0.npz" in files
+    assert not any("bcnmf_safeguarded/k10_alpha5" in file for file in files)
+    files = [run.file for run in drivers.runs("drivers_base", 0)]
+    assert "drivers_base/0/bcnmf_safeguarded/k10_alpha5_seed0.npz" in files
     assert not drivers.as_in_paper("drivers_depth3")
     assert not any(study.startswith("drivers") for study in plan().study_ids())
     sheets = studies_sheet(tmp_path, dataset="simulation_depth7_beta8")
