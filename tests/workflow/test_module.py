@@ -52,7 +52,7 @@ def test_defaults_stand_under_the_configuration_of_the_parent(parent):
     for made in (SCORES, "contrast/results/topics/report.html"):
         assert made in done.output
     # Seeds, which the parent does not give, are those of config/config.yaml.
-    fit = "wildcards: config=topics, study=simulation_beta8, replicate=0, method=pca"
+    fit = "wildcards: config=topics, study=simulation_beta8, replicate=0, part=0"
     assert fit in done.output
     assert "config=topics, study=mouse" not in done.output
 

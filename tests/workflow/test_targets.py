@@ -76,17 +76,26 @@ def test_drivers_run_by_name_and_not_with_the_paper(workflow):
         assert f"results/drivers/datasets/simulation_rare5_beta8/{replicate}.h5ad" in done.stdout
     assert "results/drivers/figures/drivers/drivers.pdf" in done.stdout
     assert "results/drivers/figures/drivers/drivers_auroc.pdf" in done.stdout
-    # Alpha is varied on the base simulation alone.
-    assert "fits/drivers_base/0/bcnmf_safeguarded/k10_alpha5_seed0.npz" in done.stdout
-    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha2_seed0.npz" in done.stdout
-    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha5" not in done.stdout
+    assert "results/drivers/fits/drivers_rare5/4/fits_0.json" in done.stdout
 
 
-def test_one_job_is_one_fit(workflow):
-    done = workflow("-n", "paper", "--config", "studies=mouse")
-    for seed in range(5):
-        assert f"fits/mouse/0/bcnmf/k15_alpha1_seed{seed}.npz" in done.stdout
-    assert "results/paper/fits/simulation" not in done.stdout
+@pytest.mark.parametrize(("fits_per_job", "jobs"), [(20, 2), (1, 25)])
+def test_a_job_makes_as_many_fits_of_a_pair_as_the_configuration_says(workflow, fits_per_job, jobs):
+    settings = {"name": "m", "title": "m", "studies": ["mouse"]}
+    settings["compute"] = {"fits_per_job": fits_per_job}
+    done = workflow("-n", settings=settings)
+    assert done.returncode == 0, done.output
+    for part in range(jobs):
+        assert f"output: results/m/fits/mouse/0/fits_{part}.json" in done.stdout
+    assert f"fits_{jobs}.json" not in done.stdout
+
+
+def test_a_fit_can_be_asked_for_by_its_name(workflow):
+    fit = "results/paper/fits/mouse/0/bcnmf/k15_alpha1_seed3.npz"
+    done = workflow("-n", fit)
+    assert done.returncode == 0, done.output
+    assert f"output: {fit}" in done.stdout
+    assert "fits_0.json" not in done.stdout
 
 
 def test_a_conda_run_can_be_planned_from_the_environments():
