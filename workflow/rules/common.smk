@@ -47,6 +47,8 @@ def repository() -> Path:
 
 # Imported by `module`: the configuration is the one that the parent gives, and paths of rules may get a prefix.
 AS_MODULE = not workflow.modifier.is_main_snakefile()
+# Inputs, outputs and logs get it from Snakemake; paths among the parameters of a rule, by this.
+prefixed = workflow.modifier.path_modifier.replace_prefix
 ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
@@ -73,12 +75,13 @@ if AS_MODULE:
     # The working directory's config/config.yaml is the parent's.
     DEFAULT_CONFIG = ROOT / "config" / "config.yaml"
     config = merge(load_yaml(DEFAULT_CONFIG), config)
-    DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 else:
     DEFAULT_CONFIG = find("config/config.yaml")
-    DOWNLOADS = "resources/downloads"
 
     configfile: DEFAULT_CONFIG
+
+
+DOWNLOADS = prefixed("resources/downloads")
 
 
 def check_own_data_of(plan: Plan) -> None:
