@@ -1,17 +1,26 @@
-# make            set up .venv, then the whole chain on embedded data (minutes, no network)
-# make test       most tests, minutes;  make test-long: the long ones;  make test-all: both
-# make test-slurm the pipeline on a real Slurm of one node;  make torture: cut off in many ways
-# make paper      the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
-# make figures    the paper's figures;  make report NAME=paper: the report of a finished run
-# make bench      speed and memory against other programs, see docs/benchmarks.md
-# make archive NAME=paper   a finished run as one .zip with RO-Crate metadata
-# make checksums  fetch files whose checksum is not known yet, and write it into config/datasets.tsv
-# make lint       style checks;  make format: apply them;  make clean: remove results (not downloads)
+# make             set up .venv, then the whole chain on embedded data (minutes, no network)
+# make help        these lines
+# make setup       .venv alone, with the versions of requirements.lock
+# make test        most tests, in minutes
+# make test-long   the long ones: runs that are cut off, published studies from files to figures, benchmarks
+# make test-all    both
+# make test-slurm  the pipeline on a real Slurm of one node
+# make torture     runs that are cut off in many ways
+# make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
+# make figures     the paper's figures
+# make report      the report of a run: make report NAME=paper
+# make bench       speed and memory against other programs, see docs/benchmarks.md
+# make archive     a finished run as one .zip with RO-Crate metadata: make archive NAME=paper
+# make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
+# make lint        style, types and import contracts
+# make format      apply what of style can be applied
+# make clean       remove results, not downloads
+# make distclean   remove results, downloads and .venv
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: quick setup test test-long test-all test-slurm torture archive paper figures report bench checksums lint format clean distclean
+.PHONY: help quick setup test test-long test-all test-slurm torture archive paper figures report bench checksums lint format clean distclean
 
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -30,6 +39,9 @@ SNAKEMAKE := $(BIN)/snakemake $(QUIET) --cores $(CORES)
 CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)")
 WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
+
 quick: setup
 	$(SNAKEMAKE) quick $(WITH_CONFIG)
 	@$(BIN)/python -m bcnmf_pipeline show results/quick
@@ -39,12 +51,13 @@ setup: .venv/.installed
 # The stamp is written last, so an interrupted installation is taken up again.
 .venv/.installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11, for which versions are locked: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
+	printf '#!/bin/sh\nexec "%s" -m bcnmf_pipeline "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/bcnmf-pipeline && chmod +x $(BIN)/bcnmf-pipeline
 	touch $@
 
 paper: setup
@@ -75,7 +88,6 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 test: setup
 	$(PYTEST) -m "not long"
 
-# Runs that are cut off, the published studies from files to figures, benchmarks.
 test-long: setup
 	$(PYTEST) -m long
 

@@ -5,20 +5,9 @@ snakemake paper --cores N     the paper
 snakemake --cores N           the active configuration (config/config.yaml, or --configfile)
 """
 
-from pathlib import Path
-
 import snakemake.utils
 
 snakemake.utils.min_version("9.0")
-
-
-# The working directory may hold a configuration of its own (snakemake --directory).
-DEFAULT_CONFIG = Path("config/config.yaml")
-if not DEFAULT_CONFIG.exists():
-    DEFAULT_CONFIG = Path(workflow.basedir) / DEFAULT_CONFIG
-
-
-configfile: DEFAULT_CONFIG
 
 
 include: "workflow/rules/common.smk"
@@ -28,33 +17,16 @@ include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/pair.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/select.smk"
-include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/enrich.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
-    all,
-    quick,
-    paper,
-    select,
-    simulations,
-    drivers,
-    digits,
-    mouse,
-    leukemia,
-    mixseq,
-    mdd,
-    figures,
-    figure_beta,
-    figure_drivers,
-    figure_digits,
-    figure_mouse,
-    figure_leukemia,
-    figure_mixseq,
-    figure_mdd,
+# The front page of `snakemake --report`; that of a workflow which imports this one is its own affair.
+if not AS_MODULE:
+
+    report: "workflow/report/workflow.rst"
 
 
 rule all:
@@ -120,12 +92,12 @@ rule figures:
 
 rule figure_beta:
     input:
-        figure_files(ACTIVE.name, "simulation", "beta"),
+        named_figures(ACTIVE.name, "series", "beta"),
 
 
 rule figure_drivers:
     input:
-        drivers_figures(ACTIVE.name),
+        named_figures(ACTIVE.name, "series", "drivers"),
 
 
 rule figure_digits:
@@ -135,19 +107,19 @@ rule figure_digits:
 
 rule figure_mouse:
     input:
-        figure_files(ACTIVE.name, "mouse", "mouse"),
+        named_figures(ACTIVE.name, "figure", "mouse"),
 
 
 rule figure_leukemia:
     input:
-        paper_figures(ACTIVE.name, "leukemia"),
+        named_figures(ACTIVE.name, "figure", "leukemia"),
 
 
 rule figure_mixseq:
     input:
-        paper_figures(ACTIVE.name, "mixseq"),
+        named_figures(ACTIVE.name, "figure", "mixseq"),
 
 
 rule figure_mdd:
     input:
-        paper_figures(ACTIVE.name, "mdd"),
+        named_figures(ACTIVE.name, "figure", "mdd"),

@@ -25,8 +25,8 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, ConvergenceWarning
-from bcnmf.matrices.base import as_matrix
-from bcnmf.solvers.safeguarded import Side, evaluate, normalise
+from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.solvers.contrast import Term, evaluate, normalise
 from bcnmf_pipeline.datasets.simulation import simulate_counts
 from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
 from bcnmf_pipeline.record.tables import write_table
@@ -73,7 +73,7 @@ def _fits(data: ad.AnnData, arguments: argparse.Namespace) -> Iterator[dict]:
 def _reduced(model: BCNMF, target: sp.csr_matrix, background: sp.csr_matrix) -> float:
     """Return the objective at exact usages, which "mu" does not have."""
     sides = [
-        Side(as_matrix(data, name, torch.float32, torch.device("cpu")), weight)
+        Term(as_matrix(data, name, torch.float32, torch.device("cpu")), weight)
         for data, name, weight in zip(
             (target, background), SIDES, (1.0, -model.alpha_), strict=True
         )

@@ -6,12 +6,17 @@ kernels are, and do nothing but what no algorithm of this kind can avoid.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+import torch
 
+import timing
 from bcnmf.kernels.pack import add_scaled, dot, full, load, store
+from bcnmf.matrices.in_memory import as_matrix
+from contestants import CONTESTANTS, OURS
 from problems import Problem
 from timing import timed
 
@@ -210,3 +215,62 @@ def stream_bound(gigabytes_per_second: float) -> float:
 def arithmetic_bound(loss: str, k: int, rate: float) -> float:
     """Return the ns per stored value that its multiply-adds take at full rate."""
     return MULTIPLY_ADDS[loss] * k / rate
+
+
+def nanoseconds(problem: Problem, rounds: int, seconds: float) -> dict[str, float]:
+    """Time the bare loop, the pass of the package and the estimator in turns.
+
+    Returns nanoseconds per stored value and iteration, medians over `rounds` of `seconds` each.
+    """
+    loops = [BareLoop(problem, lengths) for lengths in part_lengths(problem.k)]
+    one_pass = _pass(problem)
+    run = CONTESTANTS[OURS].build(problem)
+    span = timing.warm_up(run, 1, "cpu", seconds)
+    calls: dict[object, Callable[[], float]] = {
+        **{
+            ("loop", place): lambda loop=loop: _repeated(loop, span)
+            for place, loop in enumerate(loops)
+        },
+        "pass": lambda: _repeated(one_pass, span),
+        "estimator": lambda: timing.per_iteration(run, 1, "cpu", span).wall,
+    }
+    times: dict[object, list[float]] = {name: [] for name in calls}
+    for _, name in timing.in_turns(list(calls), rounds):
+        with timing.threads(1):
+            times[name].append(calls[name]())
+    medians = {
+        name: 1e9 * np.median(values) / problem.data.stored for name, values in times.items()
+    }
+    return {
+        "bound: bare loop": min(medians["loop", place] for place in range(len(loops))),
+        "pass over the data": medians["pass"],
+        "iteration of the estimator": medians["estimator"],
+    }
+
+
+def _repeated(call: Callable[[], None], times: int) -> float:
+    def repeat() -> None:
+        for _ in range(times):
+            call()
+
+    return timed(repeat).wall / times
+
+
+def _pass(problem: Problem) -> Callable[[], None]:
+    """Return a call of the package's pass over both matrices, without what follows it."""
+    device = torch.device("cpu")
+    components, *usages = problem.draw_start()
+    sides = [
+        (as_matrix(data, name, torch.float32, device), usage)
+        for data, usage, name in zip(problem.sides, usages, ("target", "background"), strict=True)
+    ]
+    gram = components @ components.T
+
+    def once() -> None:
+        for matrix, usage in sides:
+            if problem.loss == "squared_error":
+                matrix.multiplicative_pass(components, gram, usage, 1e-10)
+            else:
+                matrix.poisson_pass(components, usage, 0.5)
+
+    return once

@@ -10,14 +10,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 
 import charts
@@ -25,7 +23,7 @@ import limits
 import memory
 import timing
 from bcnmf.device import resolve_device
-from bcnmf.matrices.base import as_matrix
+from bcnmf.memory import free
 from bcnmf_pipeline.record.tables import write_json, write_table
 from contestants import (
     CONTESTANTS,
@@ -210,13 +208,10 @@ def _does_not_fit(contestant: Contestant, problem: Problem) -> str:
     target, background, genes = problem.shape
     dense = 4 * copies * (target + background) * genes
     needed = dense or _BYTES_PER_STORED_VALUE * problem.data.stored
-    if problem.data.device == "cuda":
-        free = torch.cuda.mem_get_info()[0]
-    else:
-        free = psutil.virtual_memory().available
-    if needed < 0.9 * free:
+    available = free(torch.device(problem.data.device))
+    if needed < 0.9 * available:
         return ""
-    return f"skipped: needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+    return f"skipped: needs about {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
 
 
 KEY = ["device", "genes", "target_cells", "background_cells", "stored_values", "k", "loss"]
@@ -367,7 +362,7 @@ def _limits(settings: Settings) -> list[dict]:
         for k in settings.ranks:
             print(f"limits, {size} cells, {loss}, K={k}", flush=True)
             problem = Problem(random_data(size, loss), k, loss)
-            measured = _nanoseconds(problem, settings)
+            measured = limits.nanoseconds(problem, settings.rounds, settings.seconds)
             bounds = {
                 "bound: reading from memory": limits.stream_bound(gigabytes),
                 "bound: multiply-adds": limits.arithmetic_bound(loss, k, multiply_adds),
@@ -383,62 +378,6 @@ def _limits(settings: Settings) -> list[dict]:
                     }
                 )  # fmt: skip
     return rows
-
-
-def _nanoseconds(problem: Problem, settings: Settings) -> dict[str, float]:
-    """Time the bare loop, the pass of the package and the estimator in turns."""
-    loops = [limits.BareLoop(problem, lengths) for lengths in limits.part_lengths(problem.k)]
-    one_pass = _pass(problem)
-    run = CONTESTANTS[OURS].build(problem)
-    span = timing.warm_up(run, 1, "cpu", settings.seconds)
-    calls: dict[object, Callable[[], float]] = {
-        **{
-            ("loop", place): lambda loop=loop: _repeated(loop, span)
-            for place, loop in enumerate(loops)
-        },
-        "pass": lambda: _repeated(one_pass, span),
-        "estimator": lambda: timing.per_iteration(run, 1, "cpu", span).wall,
-    }
-    times: dict[object, list[float]] = {name: [] for name in calls}
-    for _, name in timing.in_turns(list(calls), settings.rounds):
-        with timing.threads(1):
-            times[name].append(calls[name]())
-    medians = {
-        name: 1e9 * np.median(values) / problem.data.stored for name, values in times.items()
-    }
-    return {
-        "bound: bare loop": min(medians["loop", place] for place in range(len(loops))),
-        "pass over the data": medians["pass"],
-        "iteration of the estimator": medians["estimator"],
-    }
-
-
-def _repeated(call: Callable[[], None], times: int) -> float:
-    def repeat() -> None:
-        for _ in range(times):
-            call()
-
-    return timing.timed(repeat).wall / times
-
-
-def _pass(problem: Problem) -> Callable[[], None]:
-    """Return a call of the package's pass over both matrices, without what follows it."""
-    device = torch.device("cpu")
-    components, *usages = problem.draw_start()
-    sides = [
-        (as_matrix(data, name, torch.float32, device), usage)
-        for data, usage, name in zip(problem.sides, usages, ("target", "background"), strict=True)
-    ]
-    gram = components @ components.T
-
-    def once() -> None:
-        for matrix, usage in sides:
-            if problem.loss == "squared_error":
-                matrix.multiplicative_pass(components, gram, usage, 1e-10)
-            else:
-                matrix.poisson_pass(components, usage, 0.5)
-
-    return once
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ def _main(arguments: list[str], environment: dict[str, str], logs: list[Path]) -
             os.dup2(file.fileno(), stream.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    # What a shell would give: nothing of what pytest adds.
+    installed = [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
+    sys.path[:] = [*environment["PYTHONPATH"].split(os.pathsep), *installed]
     from snakemake.cli import main
 
     main(arguments)

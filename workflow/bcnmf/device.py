@@ -29,25 +29,23 @@ def resolve_device(device: str) -> torch.device:
         if torch.backends.mps.is_available():
             return torch.device("mps")
         return torch.device("cpu")
-    kind = device.split(":")[0]
-    if kind not in {"cpu", "cuda", "mps"}:
-        raise InputError(f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N, mps")
-    if kind == "cuda" and not torch.cuda.is_available():
+    unknown = f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N, mps"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(unknown) from error
+    if chosen.type not in {"cpu", "cuda", "mps"}:
+        raise InputError(unknown)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"device={device!r}, but torch {torch.__version__} finds no CUDA device; "
             "install a CUDA build of torch, or use device='auto' or 'cpu'"
         )
-    if kind == "mps" and not torch.backends.mps.is_available():
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(
             f"device={device!r}, but torch finds no MPS device; use device='auto' or 'cpu'"
         )
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(
-            f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N, mps"
-        ) from error
-    if kind == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device={device!r}, but there are {torch.cuda.device_count()} CUDA devices"
         )
@@ -63,14 +61,19 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return _DTYPES[dtype]
 
 
-def wide(values: torch.Tensor) -> torch.Tensor:
+def as_float64(values: torch.Tensor) -> torch.Tensor:
     """Return `values` in float64 (on the CPU where the device has no float64)."""
     if values.device.type == "mps":
         values = values.cpu()
     return values.to(torch.float64)
 
 
-def wide_gram(components: torch.Tensor) -> torch.Tensor:
-    """Return C C' (K, K) of components (K, features) in float64, see `wide`."""
-    seen = wide(components)
-    return seen @ seen.T
+def gram_float64(components: torch.Tensor) -> torch.Tensor:
+    """Return C C' (K, K) of components (K, features) in float64, see `as_float64`."""
+    exact = as_float64(components)
+    return exact @ exact.T
+
+
+def to_match(values: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
+    """Return `values` in the precision and on the device of `template`, see `as_float64`."""
+    return values.to(template.dtype).to(template.device)

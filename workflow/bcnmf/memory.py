@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import psutil
 import scipy.sparse as sp
 import torch
 
@@ -24,15 +25,18 @@ _INDEX_BYTES = 4
 # torch, libraries and fragments.
 _MARGIN = 1.1
 
+_MEMINFO = Path("/proc/meminfo")
+_GROUPS_OF_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
 
 def required(
-    sides: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
+    datasets: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
 ) -> int:
     """Return about how many bytes on `device` a fit needs beyond the data as they were passed.
 
     Parameters
     ----------
-    sides : sequence of ndarray or scipy.sparse.csr_matrix
+    datasets : sequence of ndarray or scipy.sparse.csr_matrix
         Target and background, (samples, features).
     k : int
         Number of topics.
@@ -41,39 +45,44 @@ def required(
     loss : {"squared_error", "poisson"}
         Which objective.
     """
-    size = torch.finfo(dtype).bits // 8
+    size: int = torch.finfo(dtype).bits // 8
     on_host = device.type == "cpu"
-    samples = sum(side.shape[0] for side in sides)
-    features = sides[0].shape[1]
+    samples = sum(data.shape[0] for data in datasets)
+    features = datasets[0].shape[1]
     total = k * (_USAGE_COPIES * size * samples + _COMPONENT_COPIES * size * features)
-    for side in sides:
-        total += _copy_of(side, size, on_host)
-        if not on_host and loss == "poisson":
-            total += _POISSON_BYTES_PER_VALUE * side.nnz if sp.issparse(side) else 0
-    if loss == "poisson" and (not on_host or not all(map(sp.issparse, sides))):
+    for data in datasets:
+        total += _copy_of(data, size, on_host)
+        if not on_host and loss == "poisson" and sp.issparse(data):
+            total += _POISSON_BYTES_PER_VALUE * data.nnz
+    if loss == "poisson" and (not on_host or not all(map(sp.issparse, datasets))):
         total += _BLOCK_BYTES
     return int(_MARGIN * total)
 
 
 def free(device: torch.device) -> int:
-    """Return how many bytes are free on `device`."""
+    """Return how many bytes this process may still take on `device`."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+        return int(torch.cuda.mem_get_info(device)[0])
+    on_host = min([_free_on_host(), *_left_in_control_groups()])
+    if device.type == "mps":  # takes of the host's memory, up to a limit
+        return min(
+            on_host, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        )
+    return on_host
 
 
 def check(
-    sides: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
+    datasets: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
 ) -> None:
     """Raise `InputError`, with the numbers and a remedy, if a fit will not fit into memory.
 
     Parameters are those of `required`.
     """
-    needed, available = required(sides, k, dtype, device, loss), free(device)
+    needed, available = required(datasets, k, dtype, device, loss), free(device)
     if needed <= available:
         return
     remedies = ["batch_size=10000, say, keeps two blocks of so many samples there at a time"]
-    if not all(map(sp.issparse, sides)):
+    if not all(map(sp.issparse, datasets)):
         remedies.insert(0, "pass sparse data (scipy CSR) if most values are zero")
     if dtype == torch.float64:
         remedies.insert(0, "dtype='float32' takes half")
@@ -83,12 +92,43 @@ def check(
     )
 
 
-def _copy_of(side: Any, size: int, on_host: bool) -> int:
+def _free_on_host() -> int:
+    """Return what Linux says is available; elsewhere all memory: macOS compresses and swaps."""
+    if _MEMINFO.exists():
+        amounts = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        return 1024 * int(amounts["MemAvailable"].split()[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_in_control_groups() -> Iterator[int]:
+    """Yield what the limits leave that containers, Slurm and others set to this process."""
+    lines = _GROUPS_OF_PROCESS.read_text().splitlines() if _GROUPS_OF_PROCESS.exists() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            top, limit, usage, prefix = _GROUPS, "memory.max", "memory.current", ""
+        elif "memory" in controllers.split(","):
+            top, prefix = _GROUPS / "memory", "total_"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        # The folders of a container may not show the path; what limits it is at their top then.
+        for level in [group, *group.parents[: len(group.parts) - len(top.parts)]]:
+            if (level / limit).exists() and (most := (level / limit).read_text().strip()) != "max":
+                stat = dict(
+                    line.split() for line in (level / "memory.stat").read_text().splitlines()
+                )
+                # Copies of files are given up when memory is wanted.
+                cached = sum(int(stat[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
+                yield max(0, int(most) - int((level / usage).read_text()) + cached)
+
+
+def _copy_of(data: Any, size: int, on_host: bool) -> int:
     """Return the bytes of the values in the precision of the factors, where they are not in it."""
-    if not sp.issparse(side):
-        same = on_host and side.dtype.itemsize == size and side.dtype.kind == "f"
-        return 0 if same else size * side.shape[0] * side.shape[1]
-    if on_host:
-        return 0 if side.dtype.itemsize == size and side.dtype.kind == "f" else size * side.nnz
-    pointers = 8 * (side.shape[0] + side.shape[1] + 2)
-    return 2 * (size + _INDEX_BYTES) * side.nnz + pointers
+    stored = int(data.nnz if sp.issparse(data) else data.size)
+    if sp.issparse(data) and not on_host:
+        pointers: int = 8 * (data.shape[0] + data.shape[1] + 2)
+        return 2 * (size + _INDEX_BYTES) * stored + pointers
+    same = on_host and data.dtype.itemsize == size and data.dtype.kind == "f"
+    return 0 if same else size * stored

@@ -17,7 +17,7 @@ from bcnmf.checks import check_integer, check_number
 from bcnmf.errors import ConvergenceWarning, InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.matrices.inputs import host_array
-from bcnmf.matrices.streamed import is_on_disk
+from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
 
 MIN_SPECIFICITY = 2.0

@@ -2,10 +2,52 @@
 
 import os
 import sys
+from functools import cache
+import tarfile
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-ROOT = Path(workflow.basedir)
+from snakemake.exceptions import WorkflowError
+from snakemake.sourcecache import HostingProviderFile, LocalSourceFile
+
+
+def repository() -> Path:
+    """Return the folder of this repository, which another workflow may have imported as a module.
+
+    From a hosted repository Snakemake fetches rules and scripts one by one, as they are named. The
+    library that they import is a folder: of a commit, all is unpacked once, beside their cache.
+    """
+    source = workflow.current_basedir
+    if isinstance(source, LocalSourceFile):
+        return Path(source.get_path_or_uri(secret_free=True)).parents[1]
+    if not isinstance(source, HostingProviderFile):
+        raise WorkflowError(
+            f"{source}: this workflow can be imported from a folder, or with `snakefile: github(...)` "
+            "or gitlab(...), but not from another address"
+        )
+    clone = source.hosted_repo.repo
+    commit = clone.commit(source.ref).hexsha
+    folder = Path(workflow.sourcecache.cache_path) / "bcnmf" / commit
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            packed, whole = Path(unfinished, "tar"), Path(unfinished, "whole")
+            with packed.open("wb") as file:
+                clone.archive(file, commit)
+            with tarfile.open(packed) as archive:
+                archive.extractall(whole, filter="data")
+            try:
+                whole.rename(folder)
+            except OSError:
+                if not folder.exists():  # else a job beside this one was faster
+                    raise
+    return folder
+
+
+# Imported by `module`: the configuration is the one that the parent gives, and paths of rules may get a prefix.
+AS_MODULE = not workflow.modifier.is_main_snakefile()
+ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
 # Scripts get the search path of this process, inside conda environments too.
@@ -13,22 +55,39 @@ sys.path.insert(0, str(WORKFLOW))
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
+from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run, as_list
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
 from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
-from snakemake.exceptions import WorkflowError
 
 
 def find(path: str) -> Path:
-    return find_file(path, ROOT)
+    """Return a file in the working directory, or else in the repository."""
+    found = find_file(path, ROOT)
+    # A prefix is for what rules make. It is put before relative paths alone.
+    return found.absolute() if AS_MODULE else found
+
+
+if AS_MODULE:
+    # The working directory's config/config.yaml is the parent's.
+    DEFAULT_CONFIG = ROOT / "config" / "config.yaml"
+    config = merge(load_yaml(DEFAULT_CONFIG), config)
+    DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
+else:
+    DEFAULT_CONFIG = find("config/config.yaml")
+    DOWNLOADS = "resources/downloads"
+
+    configfile: DEFAULT_CONFIG
 
 
 def check_own_data_of(plan: Plan) -> None:
     """Look into the files of the user's own studies before any job starts."""
     for study in plan.study_ids():
         row = plan.study(study)
-        if row["dataset"].endswith(".h5ad"):
+        # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
+        there = Path(row["dataset"]).exists() or not AS_MODULE
+        if row["dataset"].endswith(".h5ad") and there:
             from bcnmf_pipeline.pair.pairing import check_own_data
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
@@ -42,8 +101,8 @@ def load_plans() -> dict[str, Plan]:
     All of them are known at once because `snakemake quick` and `snakemake paper` are targets like
     any other, whatever configuration is active.
     """
-    given = dict(workflow.config_settings.config)
-    base = load_yaml(find("config/config.yaml"))
+    given = {} if AS_MODULE else dict(workflow.config_settings.config)
+    base = load_yaml(DEFAULT_CONFIG)
     quick = merge(base, load_yaml(find("config/quick.yaml")), given)
     settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
     return {
@@ -80,9 +139,9 @@ def setting(*keys: str):
 
 
 def arithmetic(wildcards) -> dict:
-    """Return what a fit computes with. The environment that holds the software is no part of it."""
+    """Return what a fit computes with: neither the environment of its software, nor its job."""
     compute = plan_of(wildcards).settings["compute"]
-    return {key: value for key, value in compute.items() if key != "environment"}
+    return {key: compute[key] for key in ("device", "dtype")}
 
 
 def fit_env(wildcards) -> Path:
@@ -104,7 +163,7 @@ def method_row(wildcards) -> dict:
 
 
 def code(script: str) -> str:
-    """Return the digest of all that a script imports from the package."""
+    """Return the digest of a script and all that it imports from the packages."""
     return code_digest(SCRIPTS / script)
 
 
@@ -117,16 +176,54 @@ def pair_files(wildcards) -> dict:
 
 
 def fit_path(config_name: str, run: Run) -> str:
-    return (
-        f"results/{config_name}/fits/{run.study}/{run.replicate}/{run.method}/"
-        f"k{run.k}_alpha{run.alpha}_seed{run.seed}.npz"
-    )
+    return f"results/{config_name}/fits/{run.file}"
 
 
 def fit_files(wildcards) -> list[str]:
     """Return the fits of one replicate of a study, in the order of the plan."""
     runs = plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))
     return [fit_path(wildcards.config, run) for run in runs]
+
+
+def files_of_job(wildcards) -> list[str]:
+    """Return the fits of one job, below the folder of fits."""
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, int(wildcards.replicate))
+    return [run.file for run in jobs[int(wildcards.part)]]
+
+
+def lists_of_fits(wildcards) -> list[str]:
+    """Return what tells that all fits of one replicate of a study are there."""
+    folder = f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}"
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, int(wildcards.replicate))
+    return [f"{folder}/fits_{part}.json" for part in range(len(jobs))]
+
+
+def list_with_shown_fit(wildcards) -> str:
+    """Return the list that holds the fit of a method which stands first."""
+    run = plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
+    jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, 0)
+    part = next(part for part, job in enumerate(jobs) if run in job)
+    return f"results/{wildcards.config}/fits/{wildcards.study}/0/fits_{part}.json"
+
+
+@cache
+def code_of_fits(algorithm: str) -> str:
+    """Return the digest of what computes the fits of one algorithm, and of no other."""
+    return code_digest("bcnmf_pipeline.fit.run", ESTIMATORS[algorithm][0])
+
+
+def recipe(wildcards, method: str) -> dict:
+    """Return what a fit depends on besides its pair: cells of the methods sheet, and code."""
+    row = plan_of(wildcards).method_row(wildcards.study, method)
+    # Neither what is shown, nor which K and alpha there are: each fit has its own in its name.
+    others = {"method", "label", "studies", "description", "order", "k", "alpha"}
+    cells = {column: cell for column, cell in row.items() if column not in others}
+    return {"row": cells, "code": code_of_fits(row["algorithm"])}
+
+
+def recipes(wildcards) -> dict:
+    methods = {Run.of_file(file).method for file in files_of_job(wildcards)}
+    return {method: recipe(wildcards, method) for method in sorted(methods)}
 
 
 def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
@@ -138,23 +235,12 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
     ]
 
 
-def methods_with(*algorithms: str) -> str:
-    """Return a wildcard pattern of the methods that run these algorithms."""
-    names = {
-        row["method"]
-        for plan in PLANS.values()
-        for row in plan.all_methods.to_dict("records")
-        if row["algorithm"] in algorithms
-    }
-    return "|".join(sorted(names)) or "$^"
-
-
 def part_of(dataset: str, part: str):
     """Return an input function: the file of a registered part that can be had here."""
 
     def choose(wildcards):
         try:
-            entry = REGISTRY.choose(dataset, part, Path("resources/downloads"), MIRROR)
+            entry = REGISTRY.choose(dataset, part, Path(DOWNLOADS), MIRROR)
         except InputError as error:
             raise WorkflowError(str(error)) from None
         return f"resources/downloads/{dataset}/{entry.file}"
@@ -165,7 +251,7 @@ def part_of(dataset: str, part: str):
 def mnist_files(wildcards) -> dict:
     """Return the files of MNIST that a configuration asks for, images and labels pair by pair."""
     wanted = plan_of(wildcards).settings["mnist"]["sets"]
-    places = ["resources/downloads", MIRROR] if local_folder(MIRROR) else []
+    places = [DOWNLOADS, MIRROR] if local_folder(MIRROR) else []
     there = [REGISTRY.at_hand("mnist", f"{name}_images", *places) for name in ("train", "test")]
     test_alone = wanted == "test" or (wanted == "auto" and there == [False, True])
     names = ["test"] if test_alone else ["train", "test"]
@@ -193,24 +279,8 @@ def simulated_as(wildcards) -> dict:
 def dataset_file(wildcards) -> str:
     dataset = study_row(wildcards)["dataset"]
     if dataset.endswith(".h5ad"):
-        return dataset
+        return local(dataset) if AS_MODULE else dataset
     return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
-
-
-def settings_of_fit(wildcards) -> dict:
-    """Return the cells of the methods sheet that a fit depends on."""
-    row = method_row(wildcards)
-    return {k: v for k, v in row.items() if k not in {"label", "studies", "description", "order"}}
-
-
-def baseline_input(wildcards) -> dict:
-    files = pair_files(wildcards)
-    if wildcards.alpha.startswith("auto"):
-        files["alphas"] = (
-            f"results/{wildcards.config}/fits/{wildcards.study}/{wildcards.replicate}/"
-            f"{wildcards.method}/k{wildcards.k}_alphas.json"
-        )
-    return files
 
 
 def tables_of_replicates(wildcards, table: str) -> list[str]:
@@ -241,8 +311,7 @@ def gene_set_file(place: str) -> str:
 
 def described_method(wildcards) -> str:
     """Return the method whose topics the report describes: the contrast, else the last one."""
-    methods = [row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)]
-    return "bcnmf" if "bcnmf" in methods else methods[-1]
+    return described([row["method"] for row in plan_of(wildcards).method_rows(wildcards.study)])
 
 
 wildcard_constraints:
@@ -254,3 +323,4 @@ wildcard_constraints:
     k="[0-9]+",
     alpha="none|auto[0-9]+|[0-9.]+",
     seed="[0-9]+",
+    part="[0-9]+",

@@ -1,10 +1,6 @@
 """Files of the registry: fetched once, checked, kept under resources/."""
 
 
-localrules:
-    download,
-
-
 rule download:
     output:
         "resources/downloads/{dataset}/{file}",
@@ -14,6 +10,7 @@ rule download:
         "logs/download/{dataset}/{file}.benchmark.tsv"
     wildcard_constraints:
         file="[A-Za-z0-9][A-Za-z0-9._+-]*[A-Za-z0-9]",
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:

@@ -9,9 +9,8 @@ rule enrich:
         unpack(gene_set_files),
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
-        fit=lambda wildcards: fit_path(
-            wildcards.config, plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
-        ),
+        # Of the fits of that job one alone is read: further ones are no reason to do this again.
+        fits=lambda wildcards: ancient(list_with_shown_fit(wildcards)),
     output:
         genes=f"{ENRICHMENT}{{method}}/genes.tsv",
         ora=f"{ENRICHMENT}{{method}}/ora.tsv",
@@ -27,6 +26,13 @@ rule enrich:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         code=code("enrich.py"),
+        fit=lambda wildcards: fit_path(
+            wildcards.config, plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
+        ),
+        fitted_with=lambda wildcards: [
+            recipe(wildcards, wildcards.method),
+            arithmetic(wildcards),
+        ],
         values=lambda wildcards: method_row(wildcards)["values"],
         collections=lambda wildcards: plan_of(wildcards).gene_sets(wildcards.study),
         how=lambda wildcards: {
@@ -78,21 +84,3 @@ rule enrichment_table:
         code=code("enrichment_tables.py"),
     script:
         "../scripts/enrichment_tables.py"
-
-
-rule draw_enrichment:
-    input:
-        ora=f"{ENRICHMENT}ora.tsv",
-    output:
-        **drawn("enrichment"),
-    log:
-        "results/{config}/logs/figures/{study}/enrichment.log",
-    benchmark:
-        "results/{config}/benchmarks/figures/{study}/enrichment.tsv"
-    conda:
-        "../../envs/figures.yaml"
-    params:
-        code=code("figures/enrichment.py"),
-        labels=method_labels,
-    script:
-        "../scripts/figures/enrichment.py"

@@ -6,7 +6,7 @@ EVALUATION = "results/{config}/evaluation/{study}/{replicate}/"
 rule evaluate:
     input:
         unpack(pair_files),
-        fits=fit_files,
+        lists=lists_of_fits,
     output:
         scores=f"{EVALUATION}scores.tsv",
         samples=f"{EVALUATION}samples.parquet",
@@ -24,6 +24,7 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code("evaluate.py"),
+        fits=fit_files,
         evaluation=setting("evaluation"),
     script:
         "../scripts/evaluate.py"
@@ -61,7 +62,7 @@ rule annotations:
         code=code("annotations.py"),
         columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
         where=lambda wildcards: (
-            f"{plan_of(wildcards).sheet_paths['studies']}, study {wildcards.study}"
+            f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}"
         ),
     script:
         "../scripts/annotations.py"

@@ -1,9 +1,35 @@
-"""bcNMF fits: one job = one (study, replicate, K, alpha, seed)."""
+"""Fits: a job makes those of one pair, or so many of them (`compute.fits_per_job`).
+
+What Snakemake sees is the list of the fits that a job answers for. Those that stand are not made
+again when the list grows, nor when the job was cut off: see fit/batch.py.
+"""
 
 
 rule fit:
     input:
         unpack(pair_files),
+    output:
+        list="results/{config}/fits/{study}/{replicate}/fits_{part}.json",
+    log:
+        "results/{config}/logs/fits/{study}/{replicate}/fits_{part}.log",
+    benchmark:
+        "results/{config}/benchmarks/fits/{study}/{replicate}/fits_{part}.tsv"
+    conda:
+        fit_env
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=gpus_of,
+    params:
+        files=lambda wildcards: files_of_job(wildcards),
+        methods=recipes,
+        compute=arithmetic,
+        folder="results/{config}/fits",
+    script:
+        "../scripts/fit.py"
+
+
+use rule fit as fit_alone with:
     output:
         fit="results/{config}/fits/{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.npz",
         info="results/{config}/fits/{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.json",
@@ -11,17 +37,10 @@ rule fit:
         "results/{config}/logs/fits/{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.log",
     benchmark:
         "results/{config}/benchmarks/fits/{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.tsv"
-    wildcard_constraints:
-        method=methods_with("bcnmf", "shared", "combined"),
-    conda:
-        fit_env
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=gpus_of,
     params:
-        code=code("fit.py"),
-        row=settings_of_fit,
+        files=lambda wildcards: [
+            "{study}/{replicate}/{method}/k{k}_alpha{alpha}_seed{seed}.npz".format(**wildcards)
+        ],
+        methods=lambda wildcards: {wildcards.method: recipe(wildcards, wildcards.method)},
         compute=arithmetic,
-    script:
-        "../scripts/fit.py"
+        folder="results/{config}/fits",

@@ -1,10 +1,15 @@
 """What a run makes: the figures and tables behind every named target."""
 
+from bcnmf_pipeline.figures.registry import read_drawings, shown_methods
+
+FIGURES = read_drawings(WORKFLOW / "report" / "figures.yaml")
 FIGURE = "results/{config}/figures/{study}/"
 # Figures show one replicate: the first.
 FIRST = "results/{config}/evaluation/{study}/0/"
-# Groups of studies with a figure of their own, which has the group's name.
-SINGLE_CELL = ("leukemia", "mixseq", "mdd")
+TABLES_OF_FIRST = (
+    "topics.tsv", "loadings.parquet", "samples.parquet", "annotations.parquet",
+    "features.tsv", "traces.tsv", "examples.parquet",
+)  # fmt: skip
 
 
 def drawn(name: str) -> dict:
@@ -20,7 +25,8 @@ def figure_files(config_name: str, study: str, name: str) -> list[str]:
 
 
 def study_figures(config_name: str, study: str) -> list[str]:
-    names = PLANS[config_name].panels(study) + own_figures(config_name, study)
+    plan = PLANS[config_name]
+    names = [*plan.panels(study), *as_list(plan.study(study)["figure"])]
     if enriched(config_name, study):
         names.append("enrichment")
     return [path for name in names for path in figure_files(config_name, study, name)]
@@ -41,16 +47,6 @@ def enriched(config_name: str, study: str) -> bool:
     return bool(plan.gene_sets(study) and plan.enriched_methods(study))
 
 
-def own_figures(config_name: str, study: str) -> list[str]:
-    """Return the figures that are drawn for this study alone, or for its kind of data."""
-    row = PLANS[config_name].study(study)
-    if row["dataset"].startswith("digits_on_images_"):
-        return ["digits"]
-    if row["group"] in SINGLE_CELL:
-        return [row["group"]]
-    return ["mouse"] if study == "mouse" else []
-
-
 def group_studies(config_name: str, group: str) -> list[str]:
     """Return the chosen studies of a group, or all of them where the configuration chose none."""
     plan = PLANS[config_name]
@@ -58,14 +54,33 @@ def group_studies(config_name: str, group: str) -> list[str]:
     return plan.study_ids(group) or list(known.index[known["group"] == group])
 
 
+def series_studies(config_name: str, group: str, series: str) -> list[str]:
+    """Return the studies of a group that one figure of the series shows."""
+    rows = PLANS[config_name].all_studies.loc[group_studies(config_name, group)]
+    return list(rows.index[rows["series"] == series])
+
+
+def studies_of(config_name: str, place: str, drawing) -> list[str]:
+    """Return the studies that a figure shows; `place` is its folder: a study, or a group."""
+    return series_studies(config_name, place, drawing.series) if drawing.series else [place]
+
+
+def series_figures(config_name: str, studies: list[str]) -> list[str]:
+    """Return the figures across studies of which these are members."""
+    rows = PLANS[config_name].all_studies.loc[studies]
+    return [
+        path
+        for drawing in FIGURES.values()
+        if drawing.series
+        for group in rows.loc[rows["series"] == drawing.series, "group"].unique()
+        for path in figure_files(config_name, group, drawing.name)
+    ]
+
+
 def all_figures(config_name: str) -> list[str]:
-    plan = PLANS[config_name]
-    files = [path for study in plan.study_ids() for path in study_figures(config_name, study)]
-    if plan.study_ids("simulation"):
-        files += figure_files(config_name, "simulation", "beta")
-    if plan.study_ids("drivers"):
-        files += drivers_figures(config_name)
-    return files
+    studies = PLANS[config_name].study_ids()
+    files = [path for study in studies for path in study_figures(config_name, study)]
+    return files + series_figures(config_name, studies)
 
 
 def group_outputs(config_name: str, group: str) -> list[str]:
@@ -73,66 +88,55 @@ def group_outputs(config_name: str, group: str) -> list[str]:
     studies = group_studies(config_name, group)
     files = [f"results/{config_name}/tables/studies/{study}.scores.tsv" for study in studies]
     files += [path for study in studies for path in study_figures(config_name, study)]
-    if group == "simulation":
-        files += figure_files(config_name, "simulation", "beta")
-    if group == "drivers":
-        files += drivers_figures(config_name)
-    return files
+    return files + series_figures(config_name, studies)
 
 
-def drivers_figures(config_name: str) -> list[str]:
-    names = ("drivers", "drivers_auroc")
-    return [path for name in names for path in figure_files(config_name, "drivers", name)]
-
-
-def variants_of_drivers(wildcards) -> dict:
-    """Return the variant of the simulation that each study of the drivers has."""
-    plan = plan_of(wildcards)
-    return {
-        study: variant_of(plan.study(study)["dataset"])
-        for study in group_studies(wildcards.config, wildcards.study)
-    }
+def named_figures(config_name: str, column: str, name: str) -> list[str]:
+    """Return the figures of the chosen studies that a column of the sheet names, else of all."""
+    plan = PLANS[config_name]
+    having = plan.all_studies.index[plan.all_studies[column] == name]
+    studies = [study for study in plan.study_ids() if study in having] or list(having)
+    if column == "series":
+        return series_figures(config_name, studies)
+    return [path for study in studies for path in figure_files(config_name, study, name)]
 
 
 def digits_figures(config_name: str) -> list[str]:
     """Return the figures of digits of the chosen studies: on natural images, and on texture."""
     plan = PLANS[config_name]
     texture = plan.study_ids("digits_texture")
-    images = (
-        [] if texture and not plan.study_ids("digits") else group_studies(config_name, "digits")
-    )
-    files = [path for study in images for path in figure_files(config_name, study, "digits")]
-    return files + [path for study in texture for path in study_figures(config_name, study)]
+    of_texture = [path for study in texture for path in study_figures(config_name, study)]
+    if texture and not plan.study_ids("digits"):
+        return of_texture
+    return named_figures(config_name, "figure", "digits") + of_texture
 
 
-def paper_figures(config_name: str, group: str) -> list[str]:
-    """Return the figures that carry a group's name, one for each of its studies."""
-    return [
-        path
-        for study in group_studies(config_name, group)
-        for path in figure_files(config_name, study, group)
-    ]
-
-
-def method_labels(wildcards) -> dict:
+def method_labels(config_name: str, drawing, studies: list[str]) -> dict:
     """Return method -> name in figures, in the order of the configuration."""
-    plan = plan_of(wildcards)
-    study = wildcards.study
-    if study not in plan.all_studies.index:
-        study = group_studies(wildcards.config, study)[0]
-    return {row["method"]: row["label"] for row in plan.method_rows(study)}
+    plan = PLANS[config_name]
+    rows = [row for study in studies for row in plan.method_rows(study)]
+    labels = {row["method"]: row["label"] for row in rows}
+    if drawing.asked != "gene_sets":
+        return labels
+    return {name: labels[name] for name in plan.enriched_methods(studies[0])}
 
 
-def label_name(wildcards) -> str:
-    return study_row(wildcards)["label"]
+def shown_labels(config_name: str, drawing, studies: list[str]) -> dict:
+    """Return the same of the methods that a figure shows."""
+    labels = method_labels(config_name, drawing, studies)
+    return {name: labels[name] for name in shown_methods(drawing, list(labels))}
+
+
+def described(methods) -> str:
+    """Return the method that a figure or text is about: the contrast, else the last one."""
+    return "bcnmf" if "bcnmf" in methods else list(methods)[-1]
 
 
 def report_texts(wildcards) -> list[str]:
     """Return the captions and the template that the report is rendered from."""
-    names = {"workflow", *(one["name"] for one in report_figures(wildcards))}
-    captions = [WORKFLOW / "report" / f"{name}.rst" for name in sorted(names)]
+    texts = sorted((WORKFLOW / "report").iterdir())
     templates = sorted((WORKFLOW / "bcnmf_pipeline" / "report" / "templates").iterdir())
-    return [*map(str, captions), *map(str, templates)]
+    return [*map(str, texts), *map(str, templates)]
 
 
 def run_outputs(config_name: str) -> list[str]:
@@ -191,15 +195,22 @@ def report_details(config_name: str) -> list[str]:
     ]
 
 
-def report_figures(wildcards) -> list[dict]:
-    """Return where each figure and its caption are, in the order of the report."""
-    return [
-        {
-            "study": Path(path).parent.name,
-            "name": Path(path).stem,
-            "png": path,
-            "pdf": str(Path(path).with_suffix(".pdf")),
-        }
-        for path in all_figures(wildcards.config)
-        if path.endswith(".png")
-    ]
+def report_figures(wildcards, input) -> list[dict]:
+    """Return where each figure is and what it shows, in the order of the report."""
+    config_name = wildcards.config
+    found = []
+    for path in input.figures:
+        place, drawing = Path(path).parent.name, FIGURES[Path(path).stem]
+        studies = studies_of(config_name, place, drawing)
+        if path.endswith(".png"):
+            found.append(
+                {
+                    "name": drawing.name,
+                    "study": place,
+                    "png": path,
+                    "pdf": str(Path(path).with_suffix(".pdf")),
+                    "studies": studies,
+                    "labels": shown_labels(config_name, drawing, studies),
+                }
+            )
+    return found

@@ -27,12 +27,16 @@ rule pair:
                 "group",
                 "title",
                 "panels",
+                "figure",
+                "series",
+                "marked",
                 "methods",
                 "colours",
                 "gene_sets",
                 "description",
             }
         },
-        sheet=lambda wildcards: str(plan_of(wildcards).sheet_paths["studies"]),
+        # As the configuration has it, not where it was found: results can be moved.
+        sheet=lambda wildcards: plan_of(wildcards).settings["sheets"]["studies"],
     script:
         "../scripts/pair.py"

@@ -1,11 +1,6 @@
 """What was run, and the report."""
 
 
-localrules:
-    provenance,
-    methods_text,
-
-
 rule methods_text:
     input:
         provenance="results/{config}/provenance.json",
@@ -15,6 +10,7 @@ rule methods_text:
         "results/{config}/logs/methods_text.log",
     benchmark:
         "results/{config}/benchmarks/methods_text.tsv"
+    localrule: True
     conda:
         "../../envs/figures.yaml"
     params:
@@ -48,6 +44,7 @@ rule provenance:
         "results/{config}/logs/provenance.log",
     benchmark:
         "results/{config}/benchmarks/provenance.tsv"
+    localrule: True
     conda:
         fit_env
     params:
@@ -86,7 +83,7 @@ rule report:
         },
         captions=str(WORKFLOW / "report"),
         studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
-        smaller=lambda wildcards: [
+        made_otherwise=lambda wildcards: [
             study
             for study in plan_of(wildcards).study_ids()
             if not plan_of(wildcards).as_in_paper(study)

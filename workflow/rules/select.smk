@@ -52,20 +52,3 @@ rule select_setting:
         min_specificity=setting("selection", "min_specificity"),
     script:
         "../scripts/select_setting.py"
-
-
-rule draw_selection:
-    input:
-        summary=f"{SELECTION}summary.tsv",
-    output:
-        **drawn("selection"),
-    log:
-        "results/{config}/logs/figures/{study}/selection.log",
-    benchmark:
-        "results/{config}/benchmarks/figures/{study}/selection.tsv"
-    conda:
-        "../../envs/figures.yaml"
-    params:
-        code=code("figures/selection.py"),
-    script:
-        "../scripts/figures/selection.py"

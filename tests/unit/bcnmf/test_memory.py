@@ -54,3 +54,72 @@ def test_data_read_in_batches_are_not_counted(monkeypatch):
 
 def test_free_memory_is_that_of_the_machine():
     assert memory.free(CPU) > 10**7
+
+
+def made_up(folder, files):
+    """Write files by their paths below a folder."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Let the system's files be those of a folder, on a machine with 8000 kB available."""
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_GROUPS_OF_PROCESS", tmp_path / "self")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+    made_up(tmp_path, {"meminfo": "MemTotal:  16000 kB\nMemFree:  10 kB\nMemAvailable:  8000 kB\n"})
+    return tmp_path
+
+
+def test_linux_says_what_is_available(machine):
+    assert memory.free(CPU) == 8000 * 1024
+
+
+def test_elsewhere_all_memory_counts(machine, monkeypatch):
+    (machine / "meminfo").unlink()
+    sizes = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 16384}
+    monkeypatch.setattr(memory.os, "sysconf", sizes.__getitem__)
+    assert memory.free(CPU) == 16_384_000
+
+
+STAT = "anon 5\nactive_file 100\ninactive_file 200\n"
+GROUP_2 = {"memory.max": "4000000\n", "memory.current": "1000000\n", "memory.stat": STAT}
+OPEN_2 = {"memory.max": "max\n", "memory.current": "3000000\n", "memory.stat": STAT}
+GROUP_1 = {
+    "memory.limit_in_bytes": "4000000\n", "memory.usage_in_bytes": "1000000\n",
+    "memory.stat": "inactive_file 7\ntotal_active_file 100\ntotal_inactive_file 200\n",
+}  # fmt: skip
+OPEN_1 = GROUP_1 | {"memory.limit_in_bytes": "9223372036854771712\n"}
+
+
+@pytest.mark.parametrize(
+    ("line", "groups", "expected"),
+    [
+        ("0::/job", {"groups/job": GROUP_2}, 3_000_300),
+        ("0::/job/step", {"groups/job": GROUP_2, "groups/job/step": OPEN_2}, 3_000_300),
+        ("0::/job", {"groups/job": OPEN_2}, 8_192_000),
+        # In a container the group is the top of what is seen, whatever its path outside.
+        ("0::/", {"groups": GROUP_2}, 3_000_300),
+        ("0::/outside/job", {"groups": GROUP_2}, 3_000_300),
+        ("0::/job", {"groups/job": GROUP_2 | {"memory.current": "5000000\n"}}, 0),
+        ("7:memory:/slurm/job_1/step_0", {
+            "groups/memory/slurm/job_1": GROUP_1, "groups/memory/slurm/job_1/step_0": OPEN_1,
+        }, 3_000_300),
+        ("7:cpu,memory:/docker/1", {"groups/memory": GROUP_1}, 3_000_300),
+        ("7:memory:/", {"groups/memory": OPEN_1}, 8_192_000),
+        ("3:cpuset:/job", {"groups/memory/job": GROUP_1}, 8_192_000),
+    ],
+)  # fmt: skip
+def test_limits_of_containers_and_jobs_count(machine, line, groups, expected):
+    made_up(machine, {"self": f"12:pids:/job\n{line}\n1:name=systemd:/\n"})
+    for group, files in groups.items():
+        made_up(machine / group, files)
+    assert memory.free(CPU) == expected
+
+
+def test_mps_takes_of_the_memory_of_the_host(machine, monkeypatch):
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 9000)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 2000)
+    assert memory.free(torch.device("mps")) == 7000

@@ -19,14 +19,16 @@ import torch
 from bcnmf.checks import check_integer, check_number, check_same_features
 from bcnmf.errors import ConvergenceWarning, InputError
 from bcnmf.estimators.contrast import BCNMF
-from bcnmf.matrices.base import Matrix, as_matrix
+from bcnmf.matrices.base import Matrix
+from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.matrices.inputs import host_array
 from bcnmf.persistence import Fit
 from bcnmf.progress import Progress
 from bcnmf.solvers import combined, safeguarded
+from bcnmf.solvers.contrast import Term
 from bcnmf.solvers.result import Monitor, SolverResult
-from bcnmf.solvers.safeguarded import Side, exact_usage
 from bcnmf.solvers.starts import Factors, given_arrays, given_factors, random_factors
+from bcnmf.solvers.usage import exact_usage
 
 _CHOICES = {"contrast": ("relative", "absolute"), "dtype": ("float32", "float64")}
 _STARTS = ("seeded", "random")
@@ -308,10 +310,10 @@ class MultimodalBCNMF(BCNMF):
             for alpha, own, norm in zip(alphas, target.norms, other.norms, strict=True)
         ]
 
-    def _sides(self, target: _Blocks, other: _Blocks | None) -> list[Side]:
+    def _sides(self, target: _Blocks, other: _Blocks | None) -> list[Term]:
         """Return the problem as one of blocks side by side."""
         roots = np.sqrt(self.block_weights_)
-        sides = [Side(target.side_by_side(roots), 1.0)]
+        sides = [Term(target.side_by_side(roots), 1.0)]
         if other is None:
             return sides
         if any(self.alpha_):
@@ -320,7 +322,7 @@ class MultimodalBCNMF(BCNMF):
             weight, scales = 0.0, np.array([float(one is not None) for one in other.values])
         scale = torch.as_tensor(np.repeat(scales, other.features), dtype=other.dtype)
         stacked = other.side_by_side(roots * scales)
-        return [*sides, Side(stacked, weight, scale.to(other.device))]
+        return [*sides, Term(stacked, weight, scale.to(other.device))]
 
     def _random_or_given(self, target: _Blocks, other: _Blocks | None) -> list[Factors]:
         m = 0 if other is None else other.samples
@@ -338,7 +340,7 @@ class MultimodalBCNMF(BCNMF):
         scale = torch.as_tensor(scale, dtype=target.dtype).to(target.device)
         return [(components * scale, *usages) for components, *usages in starts]
 
-    def _descend(self, sides: list[Side], start: Factors) -> SolverResult:
+    def _descend(self, sides: list[Term], start: Factors) -> SolverResult:
         monitor = Monitor(Progress(self.max_iter)) if self.verbose else None
         # A start that was given is meant to be kept.
         return safeguarded.minimise(

@@ -14,14 +14,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from bcnmf import memory
 from bcnmf.checkpoint import Checkpoint
 from bcnmf.checks import check_integer, check_number, check_same_features
-from bcnmf.device import resolve_device, resolve_dtype, wide, wide_gram
+from bcnmf.device import as_float64, gram_float64, resolve_device, resolve_dtype
 from bcnmf.errors import ConvergenceWarning, InputError
 from bcnmf.kernels.usage import nonnegative_least_squares
-from bcnmf.matrices.base import Matrix, as_matrix
+from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
 from bcnmf.matrices.divergence import squared_error
+from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.matrices.inputs import host_array
-from bcnmf.matrices.streamed import is_on_disk, streamed
+from bcnmf.matrices.sources import is_on_disk
+from bcnmf.matrices.streamed import streamed
 from bcnmf.persistence import Fit
 from bcnmf.progress import Progress
 from bcnmf.solvers import multiplicative as mu
@@ -229,7 +231,7 @@ class BCNMF(TransformerMixin, BaseEstimator):
         components = torch.as_tensor(self.components_, dtype=dtype).to(device)
         if self.loss == "squared_error":
             usage = torch.zeros((data.shape[0], len(components)), dtype=dtype, device=device)
-            nonnegative_least_squares(data.times(components), wide_gram(components), usage)
+            nonnegative_least_squares(data.times(components), gram_float64(components), usage)
         else:
             # A flat start in which each sample's expected total is its own total.
             weights = components.sum()
@@ -543,9 +545,9 @@ class BCNMF(TransformerMixin, BaseEstimator):
 
     def _explained(self, data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> float:
         if self.loss == "squared_error":
-            fit = (wide(data.transposed_times(usage)) * wide(components)).sum()
+            fit = (as_float64(data.transposed_times(usage)) * as_float64(components)).sum()
             gram = components @ components.T
-            solved = wide(usage)
+            solved = as_float64(usage)
             residual = squared_error(data.squared_norm, fit, solved.T @ solved, gram)
             return 1.0 - float(residual) / data.squared_norm
         null = _null_deviance(data, components)

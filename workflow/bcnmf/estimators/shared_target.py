@@ -20,6 +20,7 @@ from bcnmf.progress import Progress
 from bcnmf.solvers import staged
 from bcnmf.solvers.result import Monitor
 from bcnmf.solvers.starts import given_arrays
+from bcnmf.solvers.usage import flat_usage, solve_usage
 
 _CHOICES = {
     "loss": ("poisson", "squared_error"),
@@ -331,8 +332,8 @@ class SharedTargetNMF(BCNMF):
         dtype, device = self._precision_and_device()
         topics = np.concatenate([self.shared_components_, self.components_])
         components = torch.as_tensor(topics, dtype=dtype).to(device)
-        usage = staged.flat_usage(data, components)
-        staged.solve_usage(data, components, usage, self.loss)
+        usage = flat_usage(data, components)
+        solve_usage(data, components, usage, self.loss)
         return usage.cpu().numpy()
 
     def _store(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from bcnmf.kernels.compiled import compiled
+
+_compiled = compiled()
 
 # Coordinate descent finds the support fast, but crawls towards the solution where topics are nearly
 # collinear. So the support is solved exactly after this many sweeps, then after twice as many, ...
@@ -11,7 +14,7 @@ _SWEEPS_BEFORE_POLISH = 2
 _SMALLEST_PIVOT = 1e-12
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def nnls_rows(
     product: np.ndarray, gram: np.ndarray, usage: np.ndarray, max_sweeps: int, tol: float
 ) -> None:
@@ -46,7 +49,7 @@ def nnls_rows(
             usage[i, a] = row[a]
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def solve_row(
     gram: np.ndarray,
     target: np.ndarray,
@@ -86,7 +89,7 @@ def solve_row(
                 break
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def _gradient(gram: np.ndarray, target: np.ndarray, row: np.ndarray, gradient: np.ndarray) -> None:
     for a in range(row.size):
         total = -target[a]
@@ -95,7 +98,7 @@ def _gradient(gram: np.ndarray, target: np.ndarray, row: np.ndarray, gradient: n
         gradient[a] = total
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def _stationary(
     gram: np.ndarray, target: np.ndarray, row: np.ndarray, gradient: np.ndarray
 ) -> bool:
@@ -107,7 +110,7 @@ def _stationary(
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def _solve_support(
     gram: np.ndarray,
     target: np.ndarray,

@@ -19,7 +19,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+from bcnmf.kernels.compiled import compiled, intrinsic
 
 # Sums may be reordered and fused; NaN and infinities keep their meaning.
 _FAST = ("nsz", "arcp", "contract", "reassoc")
@@ -28,7 +30,7 @@ _CACHE_LINE = 64
 Tag = tuple[tuple[int, ...], ...]
 
 
-class Pack(types.Type):
+class Pack(types.Type):  # type: ignore[misc]  # numba has no types
     """Numba type of a row of numbers of one precision, as vectors of the lengths `widths`."""
 
     def __init__(self, widths: tuple[int, ...], dtype: types.Float) -> None:
@@ -38,7 +40,7 @@ class Pack(types.Type):
 
 
 @register_model(Pack)
-class _PackModel(models.PrimitiveModel):
+class _PackModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, pack: Pack) -> None:
         element = manager.lookup(pack.dtype).get_value_type()
         vectors = [ir.VectorType(element, width) for width in pack.widths]
@@ -68,9 +70,11 @@ def load(typing: Any, tag: Any, array: Any, row: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         struct = context.get_value_type(signature.return_type)
-        places = _places(context, builder, signature.args[1], args[1], args[2], struct)
+        addresses = _addresses(context, builder, signature.args[1], args[1], args[2], struct)
         align = _alignment(struct)
-        return _joined(builder, struct, [builder.load(place, align=align) for place in places])
+        return _joined(
+            builder, struct, [builder.load(address, align=align) for address in addresses]
+        )
 
     return pack(tag, array, row), generate
 
@@ -81,10 +85,10 @@ def store(typing: Any, pack: Any, array: Any, row: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         struct = args[0].type
-        places = _places(context, builder, signature.args[1], args[1], args[2], struct)
-        for part, place in enumerate(places):
+        addresses = _addresses(context, builder, signature.args[1], args[1], args[2], struct)
+        for part, address in enumerate(addresses):
             vector = builder.extract_value(args[0], part)
-            builder.store(vector, place, align=_alignment(struct))
+            builder.store(vector, address, align=_alignment(struct))
         return context.get_dummy_value()
 
     return types.void(pack, array, row), generate
@@ -117,6 +121,15 @@ def dot(typing: Any, pack: Any, other: Any) -> Any:
         return total
 
     return pack.dtype(pack, other), generate
+
+
+@compiled(error_model="numpy")
+def row_buffer(tag: Any, split: Any) -> np.ndarray:
+    """Return zeros for one row, not split, in the precision of the factor `split`."""
+    width = 0
+    for part in split:
+        width += part.shape[1]
+    return np.zeros(width, split[0].dtype)
 
 
 def pack_widths(k: int) -> tuple[int, ...]:
@@ -206,7 +219,7 @@ def _splat(builder: Any, value: Any, vector: ir.VectorType) -> Any:
     return builder.shuffle_vector(first, empty, mask)
 
 
-def _places(
+def _addresses(
     context: Any, builder: Any, array_type: Any, array: Any, row: Any, struct: Any
 ) -> list[Any]:
     """Return where the parts of a row are."""
@@ -223,13 +236,13 @@ def _places(
             for kind, one in zip(array_type, arrays, strict=True)
         ]
         strides, shifts = widths, [0] * len(widths)
-    places = []
+    addresses = []
     for vector, base, stride, shift in zip(struct.elements, bases, strides, shifts, strict=True):
         offset = builder.mul(row, ir.Constant(ir.IntType(64), stride))
         offset = builder.add(offset, ir.Constant(ir.IntType(64), shift))
-        place = builder.gep(base, [offset], inbounds=True)
-        places.append(builder.bitcast(place, vector.as_pointer()))
-    return places
+        address = builder.gep(base, [offset], inbounds=True)
+        addresses.append(builder.bitcast(address, vector.as_pointer()))
+    return addresses
 
 
 def _alignment(struct: ir.LiteralStructType) -> int:

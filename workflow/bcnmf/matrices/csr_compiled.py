@@ -1,5 +1,6 @@
 """Sparse data on the CPU: compiled passes over row chunks, by several threads."""
 
+# ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from bcnmf.kernels import sparse as kernels
+from bcnmf.kernels import poisson, squared_error
 from bcnmf.kernels.pack import Tag, make_tag, pack_widths, split, split_zeros
-from bcnmf.matrices.base import EPS_POISSON, Block, Matrix, Moments
+from bcnmf.matrices.base import Block, Matrix, Moments
+from bcnmf.matrices.divergence import EPS_POISSON
 
 # Chunks depend on the data alone, so that the number of threads changes no rounding.
 _MOST_CHUNKS = 16
@@ -26,10 +28,12 @@ _NNLS_TOL = 1e-8
 
 # A factor (features, K) as the kernels keep it, see `bcnmf.kernels.pack.split`.
 Split = tuple[np.ndarray, ...]
+# Row pointer, indices and values.
+Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class CompiledSparseMatrix(Matrix):
-    """CSR on the host; see `bcnmf.kernels.sparse` for the passes.
+    """CSR on the host; see `bcnmf.kernels.squared_error` and `bcnmf.kernels.poisson`.
 
     Parameters
     ----------
@@ -55,45 +59,40 @@ class CompiledSparseMatrix(Matrix):
 
     @cached_property
     def total(self) -> float:
-        """Sum of all entries."""
         return float(self._values.sum(dtype=np.float64))
 
     @cached_property
     def squared_norm(self) -> float:
-        """Sum of squares of all entries."""
-        return float(sum(part @ part for part in _wide_parts(self._values)))
+        return float(sum(part @ part for part in _float64_parts(self._values)))
 
     @cached_property
     def entropy(self) -> float:
         """Sum of x log x - x, the part of the divergence that no factor changes."""
-        return sum(_xlogx(part) for part in _wide_parts(self._values)) - self.total
+        return sum(_xlogx(part) for part in _float64_parts(self._values)) - self.total
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.times`."""
         tag, padded = self._padded(components)
         products = np.empty((self.shape[0], len(components)), self._dtype)
         for _ in self._run(
             len(components),
-            lambda rows, csr: kernels.times_pass(tag, *csr, padded, products[rows]),
+            lambda rows, csr: squared_error.times_pass(tag, *csr, padded, products[rows]),
         ):
             pass
         return torch.from_numpy(products)
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.transposed_times`."""
         k = usage.shape[1]
         tag, factors = make_tag(k), _rows(usage)
 
-        def chunk(rows: slice, csr: tuple) -> tuple[Split]:
+        def chunk(rows: slice, csr: Csr) -> tuple[Split]:
             cross = self._accumulator(tag)
-            kernels.transposed_pass(tag, *csr, factors[rows], cross)
+            squared_error.transposed_pass(tag, *csr, factors[rows], cross)
             return (cross,)
 
         (cross,) = _added(self._run(k, chunk))
         return _components(cross, k)
 
     def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
-        """See `Matrix.rows`."""
         dtype = torch.from_numpy(self._values[:0]).dtype
         return CompiledSparseMatrix(self._csr[chosen], dtype, self._threads)
 
@@ -104,37 +103,35 @@ class CompiledSparseMatrix(Matrix):
     def multiplicative_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:
-        """See `Matrix.multiplicative_pass`."""
         tag, padded = self._padded(components)
         width = sum(map(len, tag))
-        wide_gram = np.zeros((width, width), self._dtype)
-        wide_gram[: len(gram), : len(gram)] = gram.numpy()
+        padded_gram = np.zeros((width, width), self._dtype)
+        padded_gram[: len(gram), : len(gram)] = gram.numpy()
         rest = (self._dtype.type(eps),)
         return self._squared_error_pass(
-            kernels.multiplicative_pass, tag, padded, wide_gram, usage, rest
+            squared_error.multiplicative_pass, tag, padded, padded_gram, usage, rest
         )
 
     def exact_pass(
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor
     ) -> Moments:
-        """See `Matrix.exact_pass`."""
         tag, padded = self._padded(components)
         gram64 = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
         rest = (_MAX_SWEEPS, _NNLS_TOL)
-        return self._squared_error_pass(kernels.exact_pass, tag, padded, gram64, usage, rest)
+        return self._squared_error_pass(squared_error.exact_pass, tag, padded, gram64, usage, rest)
 
     def _squared_error_pass(
         self,
-        kernel: Callable,
+        kernel: Callable[..., float],
         tag: Tag,
         padded: Split,
         gram: np.ndarray,
         usage: torch.Tensor,
-        rest: tuple,
+        rest: tuple[float, ...],
     ) -> Moments:
         k, factors = usage.shape[1], _rows(usage)
 
-        def chunk(rows: slice, csr: tuple) -> tuple[Split, np.ndarray, float]:
+        def chunk(rows: slice, csr: Csr) -> tuple[Split, np.ndarray, float]:
             cross, usage_gram = self._accumulator(tag), np.zeros((k, k))
             part = factors[rows]
             fit = kernel(tag, *csr, padded, gram, part, cross, usage_gram, *rest)
@@ -150,16 +147,15 @@ class CompiledSparseMatrix(Matrix):
     def poisson_pass(
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Matrix.poisson_pass`."""
         k, factors = len(components), _rows(usage)
         tag, padded = self._padded(components)
         weights = components.sum(1).numpy()
         constants = self._dtype.type(damping), self._dtype.type(EPS_POISSON)
         modelled = self._modelled(components, usage)
 
-        def chunk(rows: slice, csr: tuple) -> tuple[Split, float]:
+        def chunk(rows: slice, csr: Csr) -> tuple[Split, float]:
             numerator = self._accumulator(tag)
-            logs = kernels.poisson_pass(
+            logs = poisson.poisson_pass(
                 tag, *csr, padded, weights, factors[rows], numerator, *constants
             )
             return numerator, logs
@@ -168,12 +164,11 @@ class CompiledSparseMatrix(Matrix):
         return self._divergence(logs, modelled), _components(numerator, k)
 
     def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
-        """See `Matrix.poisson_loss`."""
         tag, padded = self._padded(components)
         factors, eps = _rows(usage), self._dtype.type(EPS_POISSON)
         logs = self._run(
             len(components),
-            lambda rows, csr: kernels.poisson_logs(tag, *csr, padded, factors[rows], eps),
+            lambda rows, csr: poisson.poisson_logs(tag, *csr, padded, factors[rows], eps),
         )
         return self._divergence(sum(logs), self._modelled(components, usage))
 
@@ -193,7 +188,7 @@ class CompiledSparseMatrix(Matrix):
         rest = max_iter, tol, self._dtype.type(EPS_POISSON)
         for _ in self._run(
             len(components),
-            lambda rows, csr: kernels.poisson_solve(
+            lambda rows, csr: poisson.poisson_solve(
                 tag, *csr, padded, weights, factors[rows], *rest
             ),
         ):
@@ -211,7 +206,7 @@ class CompiledSparseMatrix(Matrix):
     def _accumulator(self, tag: Tag) -> Split:
         return split_zeros(self.shape[1], tag, self._dtype)
 
-    def _run(self, k: int, chunk: Callable[[slice, tuple], Any]) -> Iterator[Any]:
+    def _run(self, k: int, chunk: Callable[[slice, Csr], Any]) -> Iterator[Any]:
         """Call `chunk(rows, csr)` for row chunks of about equal work; results in their order.
 
         They come one by one, so that accumulators can be added up as they come.
@@ -270,7 +265,7 @@ def _rows(usage: torch.Tensor) -> np.ndarray:
     return usage.numpy()
 
 
-def _added(chunks: Iterator[tuple]) -> list[Any]:
+def _added(chunks: Iterator[tuple[Any, ...]]) -> list[Any]:
     """Add up, in order, tuples of a split accumulator and other sums."""
     total = list(next(chunks))
     for cross, *rest in chunks:
@@ -295,6 +290,6 @@ def _xlogx(values: np.ndarray) -> float:
     return float(values @ np.log(values, where=values > 0, out=np.zeros_like(values)))
 
 
-def _wide_parts(values: np.ndarray, step: int = 1 << 16) -> Iterator[np.ndarray]:
+def _float64_parts(values: np.ndarray, step: int = 1 << 16) -> Iterator[np.ndarray]:
     """Yield the values in float64, a few at a time: a copy of all would be twice their size."""
     return (values[i : i + step].astype(np.float64) for i in range(0, len(values), step))

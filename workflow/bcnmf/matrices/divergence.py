@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from bcnmf.device import wide
+from bcnmf.device import as_float64
+
+EPS_POISSON = 1e-16
 
 
 def squared_error(
@@ -21,14 +23,14 @@ def squared_error(
     usage_gram, gram : torch.Tensor of shape (K, K)
         H'H and C C'.
     """
-    return squared_norm - 2.0 * fit + (usage_gram * wide(gram)).sum()
+    return squared_norm - 2.0 * fit + (usage_gram * as_float64(gram)).sum()
 
 
-def poisson_at_stored(values: torch.Tensor, model: torch.Tensor, eps: float) -> torch.Tensor:
+def poisson_at_stored(values: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """Return sum of x log(x / mu) - x over stored values; the sum of mu is added by the caller.
 
     A zero of X contributes only its mu to the generalised Kullback-Leibler divergence, which is why
     the stored values suffice.
     """
-    stored = wide(values)
-    return (torch.xlogy(stored, stored / (wide(model) + eps)) - stored).sum()
+    stored = as_float64(values)
+    return (torch.xlogy(stored, stored / (as_float64(model) + EPS_POISSON)) - stored).sum()

@@ -5,20 +5,28 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
 
+# np.ndarray or scipy.sparse.csr_matrix, which has no types.
+Values: TypeAlias = Any
+
 _MASKED = 1 << 18
 
 
-def host_array(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
+def is_anndata(data: Any) -> bool:
+    """Return whether data are an AnnData, without importing it."""
+    # On the class: to ask a backed view itself for its X reads all of it.
+    return hasattr(type(data), "obs") and hasattr(type(data), "X")
+
+
+def host_array(data: Any, name: str) -> Values:
     """Return the data as a two-dimensional numpy array or canonical CSR, without densifying."""
-    # AnnData, without importing it. On the class: to ask a backed view for its X reads all of it.
-    if hasattr(type(data), "obs") and hasattr(type(data), "X"):
+    if is_anndata(data):
         data = data.X
     if hasattr(data, "to_numpy") and hasattr(data, "columns"):  # a pandas table
         data = data.to_numpy()
@@ -43,7 +51,7 @@ def host_array(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
     return array
 
 
-def _from_torch(tensor: Any) -> np.ndarray | sp.csr_matrix:
+def _from_torch(tensor: Any) -> Values:
     tensor = tensor.detach().cpu()
     if str(tensor.layout) == "torch.strided":
         return tensor.numpy()
@@ -56,7 +64,7 @@ def _from_torch(tensor: Any) -> np.ndarray | sp.csr_matrix:
     )
 
 
-def check_non_negative(values: np.ndarray | sp.csr_matrix, name: str) -> None:
+def check_non_negative(values: Values, name: str) -> None:
     """Raise `InputError` unless all values are finite, non-negative, and there are any."""
     stored = values.data if sp.issparse(values) else values
     shape = values.shape

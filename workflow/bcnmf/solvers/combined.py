@@ -13,26 +13,28 @@ either for S and v or for T.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-from bcnmf.device import wide, wide_gram
+from bcnmf.device import as_float64, gram_float64, to_match
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
-from bcnmf.solvers import safeguarded
+from bcnmf.solvers.contrast import kkt_tolerance
 from bcnmf.solvers.result import Monitor, Trace
-from bcnmf.solvers.safeguarded import Side, kkt_tolerance
-from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform
+from bcnmf.solvers.search import Search
+from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
+from bcnmf.solvers.usage import exact_usage
 
 # Multiplication cannot leave an exact zero, so entries rest on a floor far below any real one.
 _FLOOR = 1e-12
 _MODEL_SWEEPS = 100
-# The objective has to settle relative to what the topics explain; see `safeguarded`.
+# The objective has to settle relative to what the topics explain; see `bcnmf.solvers.contrast`.
 _LEAST_SHARE = 1e-4
 
 
@@ -76,11 +78,6 @@ class Problem:
     background_weight: float
     penalty: float
 
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        """The data sets with their weights."""
-        return Side(self.target, 1.0), Side(self.background, self.background_weight)
-
 
 @dataclass
 class CombinedResult:
@@ -116,7 +113,7 @@ def normalise(shared: torch.Tensor, weight: torch.Tensor, target: torch.Tensor) 
 
 
 def seeded_start(
-    target: Matrix, background: Matrix, k: int, seed: int, like: torch.Tensor
+    target: Matrix, background: Matrix, k: int, seed: int, template: torch.Tensor
 ) -> Bases:
     """Start S from background samples that differ, T from what S leaves over of some samples of X.
 
@@ -131,24 +128,22 @@ def seeded_start(
         Number of topics K.
     seed : int
         Seed of the draws.
-    like : torch.Tensor
+    template : torch.Tensor
         Its dtype and device are those of the bases.
     """
-    shared = _unit(diverse_samples(background, k, "squared_error", seed, like))
-    side = Side(target, 1.0)
-    usage = _no_usage(side, shared)
-    target.exact_pass(shared, wide_gram(shared), usage)
-    draw = uniform((len(usage), k), derive_seed("target parts", seed), like)
+    shared = _unit(diverse_samples(background, k, "squared_error", seed, template))
+    usage = exact_usage(target, shared)
+    draw = uniform((len(usage), k), derive_seed("target parts", seed), template)
     # Heavy tails: a few samples decide, other ones for every topic.
     weights = -(draw.clamp(min=_FLOOR).log() ** 3)
     parts = _unit(unexplained(target, shared, usage, weights).clamp(min=_FLOOR))
     return normalise(shared, torch.ones_like(shared[:, 0]), parts)
 
 
-def random_start(features: int, k: int, seed: int, like: torch.Tensor) -> Bases:
+def random_start(features: int, k: int, seed: int, template: torch.Tensor) -> Bases:
     """Draw S and T from uniform(0, 1)."""
     shared, parts = (
-        uniform((k, features), derive_seed(name, seed), like)
+        uniform((k, features), derive_seed(name, seed), template)
         for name in ("shared topics", "target parts")
     )
     return normalise(shared, torch.ones_like(shared[:, 0]), parts)
@@ -175,12 +170,15 @@ def minimise(
         and after every iteration.
     """
     trace = Trace(tol, 1.0, monitor)
-    search = _Search()
-    point = _evaluate(problem, start, [_no_usage(side, start.shared) for side in problem.sides])
+    search = Search(_STEPS)
+    samples = problem.target.shape[0], problem.background.shape[0]
+    point = _evaluate(
+        problem, start, [start.shared.new_zeros((n, len(start.shared))) for n in samples]
+    )
     trace.append(point.objective)
     iteration, converged = 0, False
     while iteration < max_iter and not (search.exhausted or converged):
-        point = search.advance(problem, point)
+        point = _advance(problem, point, search)
         iteration += 1
         trace.append(point.objective)
         trace.scale = _size(problem, point)
@@ -188,7 +186,8 @@ def minimise(
     residual = _kkt_residual(problem, point)
     return CombinedResult(
         point.bases,
-        *point.usages,
+        point.usages[0],
+        point.usages[1],
         trace.values(),
         iteration,
         converged or residual <= kkt_tolerance(tol),
@@ -208,114 +207,114 @@ class _Point:
     objective: float
 
 
-class _Forces(NamedTuple):
-    """Minus half the gradient of F as (pull, push), both >= 0, for S, v (K, 1) and T."""
+class _Gradient(NamedTuple):
+    """Half the gradient of F, positive - negative, as (negative, positive), both >= 0.
+
+    For S, v (K, 1) and T.
+    """
 
     shared: tuple[torch.Tensor, torch.Tensor]
     weight: tuple[torch.Tensor, torch.Tensor]
     target: tuple[torch.Tensor, torch.Tensor]
 
 
-class _Search(safeguarded.Search):
-    """Which direction to try, and how far."""
+def _advance(problem: Problem, point: _Point, search: Search) -> _Point:
+    """Try one step and return the better point."""
+    gradient = _gradient(problem, point)
 
-    def __init__(self) -> None:
-        super().__init__(
-            length=dict.fromkeys(_STEPS, 1.0),
-            gain=dict.fromkeys(_STEPS, float("inf")),
-            waited=dict.fromkeys(_STEPS, 0),
-        )
+    def step(direction: str, length: float) -> _Point:
+        moved = _STEPS[direction](problem, point, gradient, length)
+        return _evaluate(problem, normalise(*moved), [usage.clone() for usage in point.usages])
 
-    def advance(self, problem: Problem, point: _Point) -> _Point:
-        """Try one step and return the better point."""
-        kind = self._choose()
-        moved = _STEPS[kind](problem, point, _forces(problem, point), self.length[kind])
-        found = _evaluate(problem, normalise(*moved), [usage.clone() for usage in point.usages])
-        accepted = found.objective <= point.objective
-        better = found if accepted else point
-        self._learn(kind, point.objective - better.objective, accepted)
-        return better
+    return search.advance(point, step)
 
 
 def _evaluate(problem: Problem, bases: Bases, usages: list[torch.Tensor]) -> _Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate F."""
-    overlap = wide(bases.shared) @ wide(bases.target).T
+    overlap = as_float64(bases.shared) @ as_float64(bases.target).T
     objective = problem.penalty * float(overlap.square().sum())
     combined = bases.combined()
     moments = []
-    for side, topics, usage in zip(problem.sides, (combined, bases.shared), usages, strict=True):
-        gram = wide_gram(topics)
-        part = side.data.exact_pass(topics, gram, usage)
-        error = squared_error(side.data.squared_norm, part.fit, part.usage_gram, gram)
-        objective += side.weight * float(error)
+    for data, weight, topics, usage in (
+        (problem.target, 1.0, combined, usages[0]),
+        (problem.background, problem.background_weight, bases.shared, usages[1]),
+    ):
+        gram = gram_float64(topics)
+        part = data.exact_pass(topics, gram, usage)
+        error = squared_error(data.squared_norm, part.fit, part.usage_gram, gram)
+        objective += weight * float(error)
         moments.append(part)
     return _Point(bases, combined, usages, moments, overlap, objective)
 
 
-def _forces(problem: Problem, point: _Point) -> _Forces:
-    """Split minus half the gradient of F; by the envelope theorem usages count as constants.
+def _gradient(problem: Problem, point: _Point) -> _Gradient:
+    """Return half the gradient of F; by the envelope theorem usages count as constants.
 
     F does not change with the norm of a row of S, or of (v, T): what points along these is taken
     out of the gradient.
     """
     bases, combined = point.bases, point.combined
     weight = bases.weight[:, None]
-    toward, away = point.moments[0].cross, _like(point.moments[0].usage_gram, combined) @ combined
-    overlap = problem.penalty * _like(point.overlap, combined)
+    less = point.moments[0].cross
+    more = to_match(point.moments[0].usage_gram, combined) @ combined
+    overlap = problem.penalty * to_match(point.overlap, combined)
     # The penalty of target part k, which a longer topic would make smaller.
-    longer = (problem.penalty * _like(point.overlap.square().sum(0), combined))[:, None] * combined
-    toward = toward + longer
+    longer = problem.penalty * to_match(point.overlap.square().sum(0), combined)
+    less = less + longer[:, None] * combined
     background = point.moments[1]
-    model = _like(background.usage_gram, combined) @ bases.shared
-    pull = weight * toward + problem.background_weight * background.cross
-    push = weight * away + problem.background_weight * model + overlap @ bases.target
-    radial = ((push - pull) * bases.shared).sum(dim=1, keepdim=True)
-    pull = pull + radial.clamp(min=0) * bases.shared
-    push = push + (-radial).clamp(min=0) * bases.shared
-    return _Forces(
-        (pull, push),
-        tuple((part * bases.shared).sum(dim=1, keepdim=True) for part in (toward, away)),
-        (toward, away + overlap.T @ bases.shared),
+    model = to_match(background.usage_gram, combined) @ bases.shared
+    negative = weight * less + problem.background_weight * background.cross
+    positive = weight * more + problem.background_weight * model + overlap @ bases.target
+    radial = ((positive - negative) * bases.shared).sum(dim=1, keepdim=True)
+    negative = negative + radial.clamp(min=0) * bases.shared
+    positive = positive + (-radial).clamp(min=0) * bases.shared
+
+    def along_shared(part: torch.Tensor) -> torch.Tensor:
+        return (part * bases.shared).sum(dim=1, keepdim=True)
+
+    return _Gradient(
+        (negative, positive),
+        (along_shared(less), along_shared(more)),
+        (less, more + overlap.T @ bases.shared),
     )
 
 
 Moved = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def _multiplicative(problem: Problem, point: _Point, forces: _Forces, exponent: float) -> Moved:
-    """Multiply everything by a power of pull / push."""
+def _multiplicative(problem: Problem, point: _Point, gradient: _Gradient, exponent: float) -> Moved:
+    """Multiply everything by a power of negative / positive."""
     bases = point.bases
+    values = bases.shared, bases.weight[:, None], bases.target
     shared, weight, target = (
         # Beyond these factors a power is infinite or zero before it is normalised.
-        values * (pull / push.clamp(min=torch.finfo(push.dtype).tiny)).clamp(1e-4, 1e4) ** exponent
-        for values, (pull, push) in zip(
-            (bases.shared, bases.weight[:, None], bases.target), forces, strict=True
-        )
+        part * (less / more.clamp(min=torch.finfo(more.dtype).tiny)).clamp(1e-4, 1e4) ** exponent
+        for part, (less, more) in zip(values, gradient, strict=True)
     )
     return shared, weight[:, 0], target
 
 
-def _shared_model(problem: Problem, point: _Point, forces: _Forces, length: float) -> Moved:
+def _shared_model(problem: Problem, point: _Point, gradient: _Gradient, length: float) -> Moved:
     """Move S towards the minimiser of a model at the present usages, and v likewise."""
     bases, usage_gram = point.bases, point.moments[0].usage_gram
-    weight = wide(bases.weight)
+    weight = as_float64(bases.weight)
     curvature = weight[:, None] * usage_gram * weight
     curvature = curvature + problem.background_weight * point.moments[1].usage_gram
     curvature = _raised(curvature, problem.penalty * _largest(bases.target))
-    shared = _towards(bases.shared, forces.shared, curvature, length)
-    likeness = wide_gram(bases.shared)
-    scale = _towards(bases.weight[:, None], forces.weight, usage_gram * likeness, length)
+    shared = _towards(bases.shared, gradient.shared, curvature, length)
+    likeness = gram_float64(bases.shared)
+    scale = _towards(bases.weight[:, None], gradient.weight, usage_gram * likeness, length)
     return shared, scale[:, 0], bases.target
 
 
-def _target_model(problem: Problem, point: _Point, forces: _Forces, length: float) -> Moved:
+def _target_model(problem: Problem, point: _Point, gradient: _Gradient, length: float) -> Moved:
     """Move T towards the minimiser of a model at the present usages."""
     bases = point.bases
     curvature = _raised(point.moments[0].usage_gram, problem.penalty * _largest(bases.shared))
-    return bases.shared, bases.weight, _towards(bases.target, forces.target, curvature, length)
+    return bases.shared, bases.weight, _towards(bases.target, gradient.target, curvature, length)
 
 
-_STEPS: dict[str, Callable[[Problem, _Point, _Forces, float], Moved]] = {
+_STEPS: dict[str, Callable[[Problem, _Point, _Gradient, float], Moved]] = {
     "multiplicative": _multiplicative,
     "shared": _shared_model,
     "target": _target_model,
@@ -324,7 +323,7 @@ _STEPS: dict[str, Callable[[Problem, _Point, _Forces, float], Moved]] = {
 
 def _towards(
     values: torch.Tensor,
-    force: tuple[torch.Tensor, torch.Tensor],
+    gradient: tuple[torch.Tensor, torch.Tensor],
     curvature: torch.Tensor,
     length: float,
 ) -> torch.Tensor:
@@ -333,8 +332,8 @@ def _towards(
     unused = diagonal <= 1e-12 * diagonal.sum()
     # Topics that coincide would have no unique minimiser.
     curvature = _raised(curvature, 1e-10 * float(diagonal.sum()))
-    pull, push = force
-    aim = (_like(curvature, values) @ values + pull - push).T.contiguous()
+    negative, positive = gradient
+    aim = (to_match(curvature, values) @ values + negative - positive).T.contiguous()
     solved = values.T.clone(memory_format=torch.contiguous_format)
     nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
     moved = (values + length * (solved.T - values)).clamp(min=0)
@@ -343,7 +342,7 @@ def _towards(
 
 def _largest(topics: torch.Tensor) -> float:
     """Return the largest eigenvalue of topics' topics, which bounds the penalty's curvature."""
-    return float(torch.linalg.eigvalsh(wide_gram(topics))[-1])
+    return float(torch.linalg.eigvalsh(gram_float64(topics))[-1])
 
 
 def _raised(matrix: torch.Tensor, by: float) -> torch.Tensor:
@@ -354,24 +353,21 @@ def _kkt_residual(problem: Problem, point: _Point) -> float:
     """Norm of the projected gradient relative to that of its two parts."""
     bases = point.bases
     slope, size = 0.0, 0.0
-    for values, (pull, push) in zip(
-        (bases.shared, bases.weight[:, None], bases.target), _forces(problem, point), strict=True
+    for values, (negative, positive) in zip(
+        (bases.shared, bases.weight[:, None], bases.target), _gradient(problem, point), strict=True
     ):
-        step = pull - push
+        step = negative - positive
         projected = torch.where(values <= 2 * _FLOOR, step.clamp(min=0), step)
-        slope += float(wide(projected).square().sum())
-        size += float(wide(pull).norm() + wide(push).norm()) ** 2
-    return (slope / max(size, 1e-300)) ** 0.5
+        slope += float(as_float64(projected).square().sum())
+        size += float(as_float64(negative).norm() + as_float64(positive).norm()) ** 2
+    return math.sqrt(slope / max(size, 1e-300))
 
 
 def _size(problem: Problem, point: _Point) -> float:
     """Return the size of what the objective changes by: what the topics explain."""
-    whole = sum(side.weight * side.data.squared_norm for side in problem.sides)
+    whole = problem.target.squared_norm
+    whole += problem.background_weight * problem.background.squared_norm
     return max(whole - point.objective, _LEAST_SHARE * whole)
-
-
-def _no_usage(side: Side, like: torch.Tensor) -> torch.Tensor:
-    return torch.zeros((side.data.shape[0], len(like)), dtype=like.dtype, device=like.device)
 
 
 def _floored(values: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
@@ -380,8 +376,5 @@ def _floored(values: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
 
 
 def _unit(topics: torch.Tensor) -> torch.Tensor:
-    return topics / topics.norm(dim=1, keepdim=True)
-
-
-def _like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return values.to(other.dtype).to(other.device)
+    norms: torch.Tensor = topics.norm(dim=1, keepdim=True)
+    return topics / norms

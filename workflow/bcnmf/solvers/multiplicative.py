@@ -7,14 +7,15 @@ X ~ H C, so C is W' and H is their H'. The scale of the factors is left as the i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from bcnmf.device import wide
-from bcnmf.matrices.base import EPS_POISSON, Matrix, Moments
-from bcnmf.matrices.divergence import squared_error
+from bcnmf.device import as_float64, to_match
+from bcnmf.matrices.base import Matrix, Moments
+from bcnmf.matrices.divergence import EPS_POISSON, squared_error
+from bcnmf.solvers.contrast import Term, terms_of
 from bcnmf.solvers.result import (
     FACTORS,
     Monitor,
@@ -63,37 +64,38 @@ def fit_squared_error(
     SolverResult
     """
     components, *usages = (factor.clone() for factor in start)
-    sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
-    eps = EPS_SQUARED_ERROR
-    trace = Trace(tol, sum(abs(weight) * side.squared_norm for side, weight in sides), monitor)
-    monitor = monitor or Monitor()
-    iteration, converged = int(monitor.resumed.get("iteration", 0)), False
+    terms, monitor = terms_of(target, background, alpha), monitor or Monitor()
+    trace = Trace(tol, sum(abs(term.weight) * term.data.squared_norm for term in terms), monitor)
+    iteration = monitor.resume(trace)
     if iteration:
-        trace.resume(monitor.resumed["objective"])
-        moments = unpacked_moments(monitor.resumed, len(sides), components)
+        moments = unpacked_moments(monitor.resumed, len(terms), components)
     else:
         moments = [
-            Moments(side.transposed_times(usage), wide(usage).T @ wide(usage), torch.zeros(()))
-            for (side, _), usage in zip(sides, usages, strict=False)
+            Moments(
+                term.data.transposed_times(usage),
+                as_float64(usage).T @ as_float64(usage),
+                torch.zeros(()),
+            )
+            for term, usage in zip(terms, usages, strict=False)
         ]
     while True:
         gram = components @ components.T
-        trace.append(_contrast(sides, moments, components, gram))
+        trace.append(_contrast(terms, moments, components, gram))
         converged = trace.settled()
         if converged or iteration >= max_iter:
             break
         moments = [
-            side.multiplicative_pass(components, gram, usage, eps)
-            for (side, _), usage in zip(sides, usages, strict=False)
+            term.data.multiplicative_pass(components, gram, usage, EPS_SQUARED_ERROR)
+            for term, usage in zip(terms, usages, strict=False)
         ]
-        pull, push = moments[0].cross, _model(moments[0], components)
+        numerator, denominator = moments[0].cross, _model(moments[0], components)
         if background is not None:
-            pull = pull + alpha * _model(moments[1], components)
-            push = push + alpha * moments[1].cross
-        components *= pull / (push + eps)
+            numerator = numerator + alpha * _model(moments[1], components)
+            denominator = denominator + alpha * moments[1].cross
+        components *= numerator / (denominator + EPS_SQUARED_ERROR)
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace, moments)
-    return SolverResult(components, *usages, trace.values(), iteration, converged)
+    return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)
 
 
 def fit_poisson(
@@ -124,44 +126,36 @@ def fit_poisson(
     SolverResult
     """
     components, *usages = (factor.clone() for factor in start)
-    sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
-    eps = EPS_POISSON
-    trace = Trace(tol, sum(abs(weight) * side.total for side, weight in sides), monitor)
-    monitor = monitor or Monitor()
-    iteration, converged = int(monitor.resumed.get("iteration", 0)), False
-    if iteration:
-        trace.resume(monitor.resumed["objective"])
+    terms, monitor = terms_of(target, background, alpha), monitor or Monitor()
+    trace = Trace(tol, sum(abs(term.weight) * term.data.total for term in terms), monitor)
+    iteration, converged = monitor.resume(trace), False
     while True:
-        last = iteration >= max_iter
-        before = None
+        last, evaluated = iteration >= max_iter, False
         if last or trace.due():
             # Should the iterations end here, the usages must not have moved on.
-            before = _weighted(
-                (side.poisson_loss(components, usage), weight)
-                for (side, weight), usage in zip(sides, usages, strict=False)
-            )
-            trace.append(before)
-            converged = trace.settled()
+            losses = [
+                term.data.poisson_loss(components, usage)
+                for term, usage in zip(terms, usages, strict=False)
+            ]
+            trace.append(_weighted(terms, losses))
+            evaluated, converged = True, trace.settled()
             if last or converged:
                 break
         # Otherwise the loss of the present factors falls out of the pass that updates them.
-        losses, numerators = zip(
-            *(
-                side.poisson_pass(components, usage, damping)
-                for (side, _), usage in zip(sides, usages, strict=False)
-            ),
-            strict=True,
-        )
-        if before is None:
-            trace.append(_weighted(zip(losses, (weight for _, weight in sides), strict=True)))
-        pull, push = numerators[0], usages[0].sum(0)[:, None]
+        passes = [
+            term.data.poisson_pass(components, usage, damping)
+            for term, usage in zip(terms, usages, strict=False)
+        ]
+        if not evaluated:
+            trace.append(_weighted(terms, [loss for loss, _ in passes]))
+        numerator, denominator = passes[0][1], usages[0].sum(0)[:, None]
         if background is not None:
-            pull = pull + alpha * usages[1].sum(0)[:, None]
-            push = push + alpha * numerators[1]
-        components = components * (pull / (push + eps)) ** damping
+            numerator = numerator + alpha * usages[1].sum(0)[:, None]
+            denominator = denominator + alpha * passes[1][1]
+        components = components * (numerator / (denominator + EPS_POISSON)) ** damping
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace)
-    return SolverResult(components, *usages, trace.values(), iteration, converged)
+    return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)
 
 
 def _state(
@@ -176,37 +170,32 @@ def _state(
 
 
 def _contrast(
-    sides: list[tuple[Matrix, float]],
-    moments: list[Moments],
+    terms: Sequence[Term],
+    moments: Sequence[Moments],
     components: torch.Tensor,
     gram: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the weighted sum of the sides' squared errors, for components newer than H'X."""
-    return _weighted(
-        (
-            squared_error(
-                side.squared_norm,
-                _inner_product(part.cross, components),
-                part.usage_gram,
-                gram,
-            ),
-            weight,
+    """Return the weighted sum of the squared errors, for components newer than H'X."""
+    errors = [
+        squared_error(
+            term.data.squared_norm, _inner_product(part.cross, components), part.usage_gram, gram
         )
-        for (side, weight), part in zip(sides, moments, strict=True)
-    )
+        for term, part in zip(terms, moments, strict=True)
+    ]
+    return _weighted(terms, errors)
 
 
 def _inner_product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Return the sum of products, added up in float64."""
     product = one * other
     if product.device.type == "mps":  # no float64 there
-        return wide(product).sum()
+        return as_float64(product).sum()
     return product.sum(dtype=torch.float64)
 
 
 def _model(moments: Moments, components: torch.Tensor) -> torch.Tensor:
-    return moments.usage_gram.to(components.dtype).to(components.device) @ components
+    return to_match(moments.usage_gram, components) @ components
 
 
-def _weighted(parts: Iterable[tuple[torch.Tensor, float]]) -> torch.Tensor:
-    return sum(weight * loss for loss, weight in parts)
+def _weighted(terms: Sequence[Term], losses: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([term.weight * loss for term, loss in zip(terms, losses, strict=True)]).sum()

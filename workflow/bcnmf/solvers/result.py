@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bcnmf.device import as_float64
+from bcnmf.matrices.base import Moments
+
 if TYPE_CHECKING:
     from bcnmf.checkpoint import Checkpoint, State
-    from bcnmf.matrices.base import Moments
     from bcnmf.progress import Progress
 
 FACTORS = ("components", "usage", "background_usage")
-Place = tuple[torch.dtype, torch.device]
+Precision = tuple[torch.dtype, torch.device]
 
 # Looking at the objective costs a host sync on a GPU, so it is not done every iteration.
 _CHECK_EVERY = 10
@@ -66,6 +68,11 @@ class Monitor:
     progress: Progress | None = None
     checkpoint: Checkpoint | None = None
     resumed: Mapping[str, Any] = field(default_factory=dict)
+
+    def resume(self, trace: Trace) -> int:
+        """Return how many iterations are done already; the trace goes on from their objectives."""
+        trace.resume(self.resumed.get("objective", ()))
+        return int(self.resumed.get("iteration", 0))
 
     def after_iteration(self, state: Callable[..., State], *of: Any) -> None:
         """Tell that an iteration is done; `state(*of)` is what the next one starts from."""
@@ -135,48 +142,51 @@ class Trace:
         return abs(before - now) / max(self.scale, sys.float_info.min)
 
 
-def as_tensor(values: Any, place: Place) -> torch.Tensor:
+def as_tensor(values: Any, precision: Precision) -> torch.Tensor:
     """Return a stored array in the precision and on the device of the factors."""
-    return torch.as_tensor(values, dtype=place[0]).to(place[1])
+    return torch.as_tensor(values, dtype=precision[0]).to(precision[1])
 
 
 def packed(result: SolverResult, prefix: str) -> State:
     """Return a result as arrays by name, for a checkpoint."""
-    names = (*FACTORS, "objective", "n_iter", "converged", "kkt_residual")
-    return {f"{prefix}/{name}": getattr(result, name) for name in names}
+    return {f"{prefix}/{name}": value for name, value in vars(result).items()}
 
 
-def unpacked(state: Mapping[str, Any], prefix: str, place: Place) -> SolverResult:
+def unpacked(state: Mapping[str, Any], prefix: str, precision: Precision) -> SolverResult:
     """Return the result of which `packed` made arrays."""
-    factors = [as_tensor(state[f"{prefix}/{name}"], place) for name in FACTORS]
+    stored = {field.name: state[f"{prefix}/{field.name}"] for field in fields(SolverResult)}
+    components, usage, background_usage = (as_tensor(stored[name], precision) for name in FACTORS)
     return SolverResult(
-        *factors,
-        state[f"{prefix}/objective"].tolist(),
-        int(state[f"{prefix}/n_iter"]),
-        bool(state[f"{prefix}/converged"]),
-        float(state[f"{prefix}/kkt_residual"]),
+        components,
+        usage,
+        background_usage,
+        stored["objective"].tolist(),
+        int(stored["n_iter"]),
+        bool(stored["converged"]),
+        float(stored["kkt_residual"]),
     )
 
 
 def packed_moments(moments: Sequence[Moments]) -> State:
     """Return what passes over the data left, as arrays by name."""
     return {
-        f"moments/{side}/{name}": getattr(part, name)
-        for side, part in enumerate(moments)
-        for name in ("cross", "usage_gram", "fit")
+        f"moments/{number}/{name}": value
+        for number, part in enumerate(moments)
+        for name, value in vars(part).items()
     }
 
 
-def unpacked_moments(state: Mapping[str, Any], sides: int, like: torch.Tensor) -> list[Moments]:
-    """Return the moments of which `packed_moments` made arrays."""
-    from bcnmf.matrices.base import Moments
-
-    wide_device = torch.device("cpu") if like.device.type == "mps" else like.device
+def unpacked_moments(
+    state: Mapping[str, Any], count: int, components: torch.Tensor
+) -> list[Moments]:
+    """Return the moments of which `packed_moments` made arrays, for such components."""
+    precision = components.dtype, components.device
+    exact = torch.float64, as_float64(components[:0]).device
     return [
         Moments(
-            as_tensor(state[f"moments/{side}/cross"], (like.dtype, like.device)),
-            as_tensor(state[f"moments/{side}/usage_gram"], (torch.float64, wide_device)),
-            as_tensor(state[f"moments/{side}/fit"], (torch.float64, wide_device)),
+            as_tensor(state[f"moments/{number}/cross"], precision),
+            as_tensor(state[f"moments/{number}/usage_gram"], exact),
+            as_tensor(state[f"moments/{number}/fit"], exact),
         )
-        for side in range(sides)
+        for number in range(count)
     ]

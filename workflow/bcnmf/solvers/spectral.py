@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, lobpcg
 
+from bcnmf.device import as_float64
 from bcnmf.matrices.base import Matrix
-from bcnmf.solvers.safeguarded import exact_usage
+from bcnmf.solvers.contrast import terms_of
 from bcnmf.solvers.starts import Factors
+from bcnmf.solvers.usage import exact_usage
+
+# The product of the contrast's matrix with vectors (features, any).
+Contrast = Callable[[np.ndarray], np.ndarray]
 
 # Directions need not be exact to be good starts; each iteration is a pass over the data.
 _ITERATIONS = 10
@@ -57,14 +63,15 @@ def spectral_factors(
     .. [1] Boutsidis and Gallopoulos, "SVD based initialization: a head start for nonnegative matrix
        factorization", Pattern Recognition 41 (2008).
     """
-    sides = [(target, 1.0)] + ([(background, -alpha)] if background is not None else [])
-    weighted = [(side, weight) for side, weight in sides if weight != 0]
-    scale = sum(abs(weight) * side.squared_norm for side, weight in weighted)
+    terms = [term for term in terms_of(target, background, alpha) if term.weight != 0]
+    scale = sum(abs(term.weight) * term.data.squared_norm for term in terms)
 
     def contrast(vectors: np.ndarray) -> np.ndarray:
         rows = torch.as_tensor(np.ascontiguousarray(vectors.T), dtype=dtype, device=device)
-        total = sum(weight * side.transposed_times(side.times(rows)) for side, weight in weighted)
-        return total.cpu().numpy().astype(np.float64).T / scale
+        total = torch.zeros_like(rows)
+        for term in terms:
+            total += term.weight * term.data.transposed_times(term.data.times(rows))
+        return as_float64(total).cpu().numpy().T / scale
 
     directions = _leading(contrast, target.shape[1], k, seed)
     parts = np.concatenate([np.maximum(directions, 0), np.maximum(-directions, 0)], axis=1)
@@ -81,7 +88,7 @@ def spectral_factors(
     return components, usage, _best_usage(background, components)
 
 
-def _leading(contrast: object, features: int, k: int, seed: int) -> np.ndarray:
+def _leading(contrast: Contrast, features: int, k: int, seed: int) -> np.ndarray:
     """Return the K leading eigenvectors (features, K), approximately."""
     block = np.random.default_rng(seed).random((features, k))
     if 5 * k >= features:  # too small for the iterations
@@ -94,7 +101,8 @@ def _leading(contrast: object, features: int, k: int, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
         # That the last digits are not there yet does not matter.
         warnings.filterwarnings("ignore", category=UserWarning, module="scipy")
-        return lobpcg(operator, block, largest=True, maxiter=_ITERATIONS, tol=_TOLERANCE)[1]
+        found = lobpcg(operator, block, largest=True, maxiter=_ITERATIONS, tol=_TOLERANCE)
+    return np.asarray(found[1])
 
 
 def _best_usage(data: Matrix, components: torch.Tensor) -> torch.Tensor:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch.nn.functional import threshold_
 
+from bcnmf.device import to_match
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
 from bcnmf.solvers.result import Monitor, Trace
-from bcnmf.solvers.seeding import diverse_samples, unexplained, uniform
+from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
+from bcnmf.solvers.usage import flat_usage, solve_usage
 
 Start = torch.Tensor | None
 
@@ -28,10 +29,9 @@ _NEGLIGIBLE = 1e-30
 # What part of each sample the target topics are given at first: little, so that they do not take
 # over what shared topics explain, but enough to grow from.
 _FIRST_SHARE = 0.05
-# Poisson usages are solved by a fixed number of updates, so that sparse and dense data agree. Those
-# H_s from which target topics start are refined by every iteration that follows; after the last
-# solve less than a nat a sample is left to gain, far below the noise of the counts.
-_ROUGH_UPDATES, _LAST_UPDATES = 30, 100
+# Updates of the Poisson usages H_s from which target topics start; every iteration that follows
+# refines them.
+_ROUGH_UPDATES = 30
 # A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
 _LEAST_SHARE = 1e-3
 
@@ -80,9 +80,9 @@ class Descent:
     components : torch.Tensor of shape (K, features)
         All topics, those that were held among them.
     usages : list of torch.Tensor
-        One a side.
+        One for each data set.
     objective : list of float
-        Sum of the sides' divergences before the first and after every iteration; it never rises.
+        Sum of the divergences before the first and after every iteration; it never rises.
     converged : bool
         Whether the stopping rule was met before the iterations ran out.
     """
@@ -130,7 +130,7 @@ def fit(
     n_shared: int,
     n_target: int,
     how: Settings,
-    like: torch.Tensor,
+    template: torch.Tensor,
     null: float = 0.0,
     given: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> StagedResult:
@@ -144,7 +144,7 @@ def fit(
         Number of topics.
     how : Settings
         Loss, iterations and starts.
-    like : torch.Tensor
+    template : torch.Tensor
         Its dtype and device are those of the factors.
     null : float
         The target's part of the objective before any topic was fitted to it.
@@ -161,7 +161,7 @@ def fit(
     """
     shared_start, target_start = given or (None, None)
     first = _best_of(
-        partial(_fit_shared, background, n_shared, how, like, shared_start),
+        partial(_fit_shared, background, n_shared, how, template, shared_start),
         how.n_init if shared_start is None else 1,
         how.seed,
     )
@@ -177,22 +177,20 @@ def fit(
         [null + loss for loss in first.objective],
         [first.objective[-1] + loss for loss in second.objective],
     ]
-    sides = [(target, n_shared + n_target), (background, n_shared)]
+    datasets = [(target, n_shared + n_target), (background, n_shared)]
     if how.refine:
         monitor = _watched(how, "all topics")
-        joint = descend(sides, components, usages, how.loss, how.refine, 0.0, monitor=monitor)
+        joint = descend(datasets, components, usages, how.loss, how.refine, 0.0, monitor=monitor)
         components, usages = joint.components, joint.usages
         stages.append(joint.objective)
     iterations = sum(len(stage) - 1 for stage in stages)
     if how.loss == "poisson":
-        usages, losses = zip(
-            *(
-                _solved(data, components[:used], usage)
-                for (data, used), usage in zip(sides, usages, strict=True)
-            ),
-            strict=True,
-        )
-        stages.append([sum(losses)])
+        solved = [
+            _solved(data, components[:used], usage)
+            for (data, used), usage in zip(datasets, usages, strict=True)
+        ]
+        usages = [usage for usage, _ in solved]
+        stages.append([sum(loss for _, loss in solved)])
     norms = components.norm(dim=1).clamp(min=torch.finfo(components.dtype).tiny)
     return StagedResult(
         components / norms[:, None],
@@ -206,32 +204,32 @@ def fit(
 
 
 def descend(
-    sides: list[tuple[Matrix, int]],
+    datasets: list[tuple[Matrix, int]],
     components: torch.Tensor,
     usages: list[torch.Tensor],
     loss: str,
     max_iter: int,
     tol: float,
-    held: int = 0,
+    n_fixed: int = 0,
     monitor: Monitor | None = None,
 ) -> Descent:
     """Minimise the sum of D(data | usage, leading topics) over the usages and some topics.
 
     With usages updated (Poisson) or solved (squared error) in a pass over the data, topics move by
-    C <- C * pull / push, where push - pull is the gradient; by majorisation neither raises the
+    C <- C * numerator / denominator, the parts of the gradient; by majorisation neither raises the
     objective [1]_. Where rounding does, the stage is over and the factors from before are kept.
 
     Parameters
     ----------
-    sides : list of (Matrix, int)
+    datasets : list of (Matrix, int)
         Data, and how many of the leading topics they use.
     components : torch.Tensor of shape (K, features)
         Start.
     usages : list of torch.Tensor
-        Starts, one a side; not changed.
+        Starts, one for each; not changed.
     loss, max_iter, tol
         See `Settings`.
-    held : int
+    n_fixed : int
         How many of the leading topics do not move.
     monitor : Monitor, optional
         Who is told about the iterations.
@@ -249,14 +247,14 @@ def descend(
     usages = [usage.clone() for usage in usages]
     reached = Descent(components, usages, [], False)
     while True:
-        pull, push = torch.zeros_like(components), torch.zeros_like(components)
+        numerator, denominator = torch.zeros_like(components), torch.zeros_like(components)
         objective, evaluated = 0.0, []
-        for (data, used), usage in zip(sides, usages, strict=True):
-            part, at, more, less = step(data, components[:used], usage)
-            objective += float(part)
-            evaluated.append(at)
-            pull[:used] += more
-            push[:used] += less
+        for (data, used), usage in zip(datasets, usages, strict=True):
+            loss_of_data, usage_evaluated, *parts = step(data, components[:used], usage)
+            objective += float(loss_of_data)
+            evaluated.append(usage_evaluated)
+            numerator[:used] += parts[0]
+            denominator[:used] += parts[1]
         if reached.objective and objective > reached.objective[-1]:
             reached.converged = True
             return reached
@@ -268,34 +266,19 @@ def descend(
         if reached.converged or len(reached.objective) > max_iter:
             return reached
         # A topic that no sample uses has no gradient and stays.
-        ratio = torch.where(push > _NEGLIGIBLE, pull / push, 1.0)
-        moved = threshold_(components[held:] * ratio[held:], _NEGLIGIBLE, 0.0)
-        components = torch.cat([components[:held], moved])
-
-
-def solve_usage(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss: str) -> None:
-    """Minimise D(X | H C) over H >= 0, from `usage` (samples, K) on, in place."""
-    if loss == "poisson":
-        data.poisson_usage(components, usage, _LAST_UPDATES, 0.0)
-    else:
-        data.exact_pass(components, components @ components.T, usage)
-
-
-def flat_usage(data: Matrix, components: torch.Tensor) -> torch.Tensor:
-    """Return usages (samples, K) in which topics have equal shares of each sample's total."""
-    weights = components.sum(1).clamp(min=torch.finfo(components.dtype).tiny)
-    totals = data.times(torch.ones_like(components[:1]))
-    return (totals / (len(components) * weights)).contiguous()
+        ratio = torch.where(denominator > _NEGLIGIBLE, numerator / denominator, 1.0)
+        moved = torch.threshold_(components[n_fixed:] * ratio[n_fixed:], _NEGLIGIBLE, 0.0)
+        components = torch.cat([components[:n_fixed], moved])
 
 
 def _fit_shared(
-    background: Matrix, k: int, how: Settings, like: torch.Tensor, start: Start, seed: int
+    background: Matrix, k: int, how: Settings, template: torch.Tensor, start: Start, seed: int
 ) -> Descent:
     if start is None and how.seeded:
-        start = diverse_samples(background, k, how.loss, seed, like)
+        start = diverse_samples(background, k, how.loss, seed, template)
     elif start is None:
-        start = uniform((k, background.shape[1]), derive_seed("shared topics", seed), like)
-    usage = uniform((background.shape[0], k), derive_seed("background usage", seed), like)
+        start = uniform((k, background.shape[1]), derive_seed("shared topics", seed), template)
+    usage = uniform((background.shape[0], k), derive_seed("background usage", seed), template)
     usage *= 2 * flat_usage(background, start)
     monitor = _watched(how, "shared topics")
     return descend([(background, k)], start, [usage], how.loss, how.max_iter, how.tol, 0, monitor)
@@ -320,7 +303,7 @@ def _fit_target(
     components = torch.cat([shared, start])
     return descend(
         [(target, len(components))], components, [usage], how.loss, how.max_iter, how.tol,
-        held=len(shared), monitor=_watched(how, "target topics"),
+        n_fixed=len(shared), monitor=_watched(how, "target topics"),
     )  # fmt: skip
 
 
@@ -353,22 +336,22 @@ def _watched(how: Settings, stage: str) -> Monitor | None:
     return None if how.watch is None else how.watch(stage)
 
 
-def _poisson_step(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the loss, the usages to which it belongs, pull and push; update `usage`."""
+# The loss, the usages to which it belongs, and the numerator and denominator for the components.
+Step = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _poisson_step(data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> Step:
+    """Evaluate, then update `usage`."""
     before = usage.clone()
-    loss, pull = data.poisson_pass(components, usage, 1.0)
-    threshold_(usage, _NEGLIGIBLE, 0.0)
-    return loss, before, pull, usage.sum(0)[:, None].expand_as(pull)
+    loss, numerator = data.poisson_pass(components, usage, 1.0)
+    torch.threshold_(usage, _NEGLIGIBLE, 0.0)
+    return loss, before, numerator, usage.sum(0)[:, None].expand_as(numerator)
 
 
-def _squared_error_step(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the loss, the usages to which it belongs, pull and push; solve `usage`."""
+def _squared_error_step(data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> Step:
+    """Solve `usage`, then evaluate."""
     gram = components @ components.T
     moments = data.exact_pass(components, gram, usage)
     loss = squared_error(data.squared_norm, moments.fit, moments.usage_gram, gram)
-    push = moments.usage_gram.to(usage.dtype).to(usage.device) @ components
-    return loss, usage.clone(), moments.cross, push
+    denominator = to_match(moments.usage_gram, usage) @ components
+    return loss, usage.clone(), moments.cross, denominator

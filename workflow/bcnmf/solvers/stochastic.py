@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bcnmf.device import wide, wide_gram
+from bcnmf.device import as_float64, gram_float64
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import squared_error
-from bcnmf.solvers import safeguarded
+from bcnmf.solvers import contrast
+from bcnmf.solvers.contrast import (
+    Point,
+    Term,
+    gradient_parts,
+    kkt_residual,
+    multiplicative_step,
+    normalise,
+    quasi_newton_step,
+)
 from bcnmf.solvers.result import (
     FACTORS,
     Monitor,
@@ -28,17 +37,9 @@ from bcnmf.solvers.result import (
     packed_moments,
     unpacked_moments,
 )
-from bcnmf.solvers.safeguarded import (
-    Point,
-    Side,
-    exact_usage,
-    gradient_parts,
-    kkt_residual,
-    multiplicative_step,
-    normalise,
-    quasi_newton_step,
-)
+from bcnmf.solvers.safeguarded import WARM_UP_CONTRAST
 from bcnmf.solvers.starts import Factors
+from bcnmf.solvers.usage import exact_usage
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State
@@ -84,7 +85,7 @@ def fit_squared_error(
         objective itself; `converged` is whether the former settled.
     """
     contrasted = background is not None and alpha > 0
-    sides = [Side(target, 1.0)] + ([Side(background, -alpha)] if contrasted else [])
+    sides = [Term(target, 1.0)] + ([Term(background, -alpha)] if contrasted else [])
     monitor, trace = monitor or Monitor(), Trace(tol, 1.0, monitor)
     descent = _Descent(sides, start, batch_size, seed, warm_up)
     passes, converged = int(monitor.resumed.get("iteration", 0)), False
@@ -116,7 +117,7 @@ class _Descent:
 
     def __init__(
         self,
-        sides: Sequence[Side],
+        sides: Sequence[Term],
         start: Factors,
         batch_size: int | None,
         seed: int,
@@ -133,7 +134,7 @@ class _Descent:
         components = normalise(start[0])
         k, features = components.shape
         moments = [_no_moments(k, features, components) for _ in sides]
-        grams = [wide_gram(components)] * len(sides)
+        grams = [gram_float64(components)] * len(sides)
         usages = [usage.clone() for usage in start[1 : 1 + len(sides)]]
         self.point = Point(components, usages, moments, grams, [0.0] * len(sides), math.inf)
 
@@ -150,18 +151,18 @@ class _Descent:
             self._move()
         # Only here does the host wait for the device.
         self.point.errors = [float(error) for error in errors]
-        self.point.objective = safeguarded.objective(self._sides, self.point.errors)
+        self.point.objective = contrast.objective(self._sides, self.point.errors)
 
     def settled(self, before: float, tol: float) -> bool:
         """Whether a pass changed the objective by at most `tol` of what the topics explain."""
         if tol == 0 or self._seen <= len(self._shares) or math.isinf(before):
             return False
-        scale = safeguarded.scale(self._sides, self.point)
+        scale = contrast.scale(self._sides, self.point)
         return abs(before - self.point.objective) <= tol * scale
 
     def solved(self) -> Point:
         """Return the components with exact usages of all samples."""
-        return safeguarded.evaluate(self._sides, self.point.components, self.point.usages)
+        return contrast.evaluate(self._sides, self.point.components, self.point.usages)
 
     def state(self, passes: int, trace: Trace) -> State:
         """Return what `restore` takes, and the factors."""
@@ -175,7 +176,7 @@ class _Descent:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from where another descent was that had the same factors."""
         self.point.components = as_tensor(state["components"], _place(self.point.components))
-        self.point.grams = [wide_gram(self.point.components)] * len(self._sides)
+        self.point.grams = [gram_float64(self.point.components)] * len(self._sides)
         self._seen, self._taken = int(state["seen"]), state["taken"].tolist()
         self.point.objective = float(state["estimate"])
         self.point.errors = state["errors"].tolist()
@@ -203,13 +204,13 @@ class _Descent:
         for step in (quasi_newton_step, multiplicative_step):
             pull, push = gradient_parts(sides, point)
             point.components = normalise(step(point, pull, push, length))
-        point.grams = [wide_gram(point.components)] * len(sides)
+        point.grams = [gram_float64(point.components)] * len(sides)
 
-    def _eased(self) -> Sequence[Side]:
+    def _eased(self) -> Sequence[Term]:
         """Return the sides with the contrast of this moment."""
         share = self._shares[self._seen - 1] if self._seen <= len(self._shares) else 1.0
         return [
-            Side(side.data, side.weight * (share if side.weight < 0 else 1.0))
+            Term(side.data, side.weight * (share if side.weight < 0 else 1.0))
             for side in self._sides
         ]
 
@@ -229,13 +230,13 @@ def _batches(data: Matrix, count: int, rng: np.random.Generator) -> list[np.ndar
     ]
 
 
-def _warm_up(sides: Sequence[Side], count: int) -> np.ndarray:
+def _warm_up(sides: Sequence[Term], count: int) -> np.ndarray:
     """Return which share of the contrast counts after each of the first batches."""
-    relative = safeguarded.relative_contrast(sides)
-    if relative <= safeguarded.WARM_UP_CONTRAST:
+    relative = contrast.relative_contrast(sides)
+    if relative <= WARM_UP_CONTRAST:
         return np.empty(0)
     batches = max(1, round(_WARM_UP_PASSES * count))
-    return np.geomspace(safeguarded.WARM_UP_CONTRAST / relative, 1.0, batches)
+    return np.geomspace(WARM_UP_CONTRAST / relative, 1.0, batches)
 
 
 def _average(kept: Moments, found: Moments, weight: float, whole: float) -> None:
@@ -244,7 +245,7 @@ def _average(kept: Moments, found: Moments, weight: float, whole: float) -> None
 
 
 def _no_moments(k: int, features: int, like: torch.Tensor) -> Moments:
-    wide_like = wide(like[:0])
+    wide_like = as_float64(like[:0])
     return Moments(
         like.new_zeros((k, features)), wide_like.new_zeros((k, k)), wide_like.new_zeros(())
     )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 from bcnmf_pipeline.acquire.download import fetch
 from bcnmf_pipeline.acquire.errors import DownloadError
-from bcnmf_pipeline.acquire.registry import Entry, load_registry
+from bcnmf_pipeline.acquire.registry import PENDING, Entry, load_registry
 from bcnmf_pipeline.record.provenance import file_digest
-
-PENDING = "pending"
 
 
 def fill_checksums(
-    sheet: str | os.PathLike,
+    sheet: str | Path,
     folder: Path,
     *,
     datasets: tuple[str, ...] = (),
@@ -60,52 +56,35 @@ def fill_checksums(
     """
     sheet = Path(sheet)
     registry = load_registry(sheet)
-    known = {entry.dataset for entry in registry.entries}
-    for name in datasets:
-        if name not in known:
-            raise InputError(
-                f"{sheet}: no row for data set {name!r}; known: {', '.join(sorted(known))}"
-            )
+    chosen = [entry for name in datasets for entry in registry.rows(name)] or registry.entries
     failed = []
-    for entry in registry.entries:
-        if (entry.sha256 is not None and entry.bytes is not None) or (
-            datasets and entry.dataset not in datasets
-        ):
+    for entry in chosen:
+        if entry.sha256 is not None and entry.bytes is not None:
             continue
-        path = folder / entry.dataset / entry.file
+        path = folder / entry.name
         try:
             fetch(entry, path, mirror=mirror, retries=retries, timeout=timeout)
         except DownloadError as error:
             failed.append(f"{entry.name}: {error}")
             continue
         size, digest = path.stat().st_size, file_digest(path)
-        _write(sheet, entry, digest, size)
+        _fill(sheet, entry, {"sha256": digest, "bytes": str(size)})
         say(f"{entry.name}: {size} bytes, sha256 {digest}")
     return failed
 
 
-def _write(sheet: Path, entry: Entry, digest: str, size: int) -> None:
-    text = "".join(_changed(sheet, entry, digest, size))
-    with atomic_path(sheet) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _changed(sheet: Path, entry: Entry, digest: str, size: int) -> Iterator[str]:
-    """Yield the lines of the sheet, those of one file with its size and checksum."""
-    header: list[str] = []
-    for line in sheet.read_text(encoding="utf-8-sig").splitlines(keepends=True):
-        cells = line.rstrip("\r\n").split("\t")
-        if line.startswith("#") or not line.strip():
-            yield line
-            continue
-        if not header:
-            header = [cell.strip() for cell in cells]
-            yield line
-            continue
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-        if (row["dataset"], row["file"]) == (entry.dataset, entry.file):
-            for name, value in (("sha256", digest), ("bytes", str(size))):
+def _fill(sheet: Path, entry: Entry, found: dict[str, str]) -> None:
+    """Write what was found into the pending cells of a file's row; nothing else changes."""
+    lines = sheet.read_text(encoding="utf-8-sig").split("\n")
+    rows = [at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    header = [cell.strip() for cell in lines[rows[0]].split("\t")]
+    for at in rows[1:]:
+        cells = lines[at].split("\t")
+        row = dict(zip(header, map(str.strip, cells), strict=True))
+        if f"{row['dataset']}/{row['file']}" == entry.name:
+            for name, value in found.items():
                 if row[name] == PENDING:
                     cells[header.index(name)] = value
-            line = "\t".join(cells) + line[len(line.rstrip("\r\n")) :]
-        yield line
+            lines[at] = "\t".join(cells)
+    with atomic_path(sheet) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import email.utils
 import errno
 import hashlib
-import http.client
 import itertools
 import json
 import random
 import re
 import shutil
-import socket
-import ssl
 import time
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import Message
 from pathlib import Path
-from typing import IO, BinaryIO
-from urllib.parse import urlsplit
+from typing import IO
 
-from bcnmf import __version__
 from bcnmf.files import atomic_path
 from bcnmf_pipeline.acquire.errors import DownloadError
 from bcnmf_pipeline.acquire.registry import Entry, check_mirror, local_path
+from bcnmf_pipeline.acquire.sources import Fault, blocks, open_source
 from bcnmf_pipeline.record.job import UncheckedWarning
 from bcnmf_pipeline.record.provenance import file_digest
 from bcnmf_pipeline.record.tables import write_json
 
-BLOCK = 1 << 20
 PROGRESS_SECONDS = 10.0
 LONGEST_PAUSE = 60.0
-# A server may ask for patience (Retry-After); beyond this another address is the better choice.
-LONGEST_RETRY_AFTER = 120.0
-USER_AGENT = f"bcnmf/{__version__} (downloads of the bcNMF pipeline)"
-
-# What passes by itself. A host that refuses or does not exist does not.
-_TRANSIENT_ERRORS = (
-    TimeoutError,
-    ConnectionResetError,
-    ConnectionAbortedError,
-    BrokenPipeError,
-    ssl.SSLEOFError,
-    http.client.IncompleteRead,
-)
-_TRANSIENT_STATUS = frozenset({408, 429})
 # First bytes of the kinds of files that a wrong answer would stand in for.
 _KINDS = {
     ".gz": (b"\x1f\x8b",),
@@ -60,23 +36,8 @@ _KINDS = {
 _PAGES = (".html", ".htm", ".xhtml")
 
 
-class _Fault(Exception):
-    """Why an address did not give the file; `transient` if asking again may help."""
-
-    def __init__(self, found: str, transient: bool = False, pause: float = 0.0) -> None:
-        super().__init__(found)
-        self.transient = transient
-        self.pause = pause
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    """What came, and from where (after redirects)."""
-
-    asked: str
-    answered: str
-    size: int
-    sha256: str
+# What came: the address that was asked, the one that answered (after redirects), size and SHA-256.
+_Arrival = tuple[str, str, int, str]
 
 
 def fetch(
@@ -130,7 +91,7 @@ def fetch(
     for address in _addresses(entry, mirror):
         try:
             arrival = _ask(address, entry, destination, retries, timeout, sleep)
-        except _Fault as fault:
+        except Fault as fault:
             failed.append(f"{address}: {fault}")
             print(failed[-1], flush=True)
         else:
@@ -188,10 +149,10 @@ def _ask(
         print(f"asking {address}", flush=True)
         try:
             return _transfer(address, entry, destination, timeout)
-        except _Fault as fault:
+        except Fault as fault:
             found.append(str(fault))
             if len(found) > retries or not fault.transient:
-                raise _Fault(_summary(found)) from fault
+                raise Fault(_summary(found)) from fault
             # Random, so that many jobs do not come back to a busy server at the same moment.
             pause = min(2.0 ** (len(found) - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
             pause = max(pause, fault.pause)
@@ -206,116 +167,29 @@ def _summary(found: list[str]) -> str:
 
 def _transfer(address: str, entry: Entry, destination: Path, timeout: float) -> _Arrival:
     """Fetch from one address into the destination: the registered file, or nothing."""
-    stream, announced, answered = _open(address, timeout)
-    with stream:
-        # Faults of the source are _Fault by now: an OSError here is one of the disk.
+    source = open_source(address, timeout)
+    with source.stream:
+        # Faults of the source are no OSError by now: one is of the disk.
         try:
             with atomic_path(destination) as temporary, temporary.open("wb") as sink:
-                size, digest = _receive(_blocks(stream, timeout), announced, entry, sink)
+                size, digest = _receive(blocks(source.stream, timeout), source.size, entry, sink)
         except OSError as error:
-            raise _disk_error(error, destination, entry.bytes or announced) from error
-    return _Arrival(address, answered, size, digest)
-
-
-def _open(address: str, timeout: float) -> tuple[BinaryIO, int | None, str]:
-    """Return the stream of an address, its announced size, and the address that answered."""
-    path = local_path(address)
-    try:
-        if path is not None:
-            return path.open("rb"), path.stat().st_size, str(path.absolute())
-        request = urllib.request.Request(address, headers={"User-Agent": USER_AGENT})
-        opener = urllib.request.build_opener(_OnlyHttp)
-        response = opener.open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _status_fault(error) from error
-    except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise _source_fault(error, timeout) from error
-    if response.status != http.HTTPStatus.OK:
-        with response:
-            raise _Fault(f"status {response.status} {response.reason}")
-    return response, response.length, response.url
-
-
-class _OnlyHttp(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to http and https alone: none to a file of this machine."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme not in ("http", "https"):
-            fp.close()
-            raise _Fault(f"status {code}: sends on to {newurl}; only http(s) is followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _status_fault(error: urllib.error.HTTPError) -> _Fault:
-    found = f"status {error.code} {' '.join(str(error.reason).split())}"
-    transient = error.code >= 500 or error.code in _TRANSIENT_STATUS
-    pause = _retry_after(error.headers.get("Retry-After", "")) if transient else 0.0
-    if pause > LONGEST_RETRY_AFTER:
-        return _Fault(f"{found}; asks to come back in {pause:.0f} s, which is too long to wait")
-    return _Fault(found, transient, pause)
-
-
-def _retry_after(value: str) -> float:
-    """Return the seconds that a Retry-After header asks for; 0 if it says nothing readable."""
-    if re.fullmatch("[0-9]+", value.strip()):
-        return float(value)
-    parsed = email.utils.parsedate_tz(value)
-    try:
-        return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else 0.0
-    except (ValueError, OverflowError):  # a date that no calendar has
-        return 0.0
-
-
-def _source_fault(error: Exception, timeout: float) -> _Fault:
-    """Say what hindered reading, and whether it may pass."""
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    transient = isinstance(reason, _TRANSIENT_ERRORS)
-    if isinstance(reason, TimeoutError):
-        found = f"no answer within {timeout:g} s"
-    elif isinstance(reason, FileNotFoundError):
-        found = "no such file"
-    elif isinstance(reason, http.client.IncompleteRead):
-        found = "the connection was cut before the end of the file"
-    elif isinstance(reason, socket.gaierror):
-        transient = reason.errno == socket.EAI_AGAIN
-        found = f"the host name is not known here ({reason.strerror})"
-    else:
-        found = f"{type(reason).__name__}: {reason}"
-    return _Fault(found, transient)
-
-
-def _blocks(stream: BinaryIO, timeout: float) -> Iterator[bytes]:
-    while True:
-        try:
-            block = stream.read(BLOCK)
-        except (OSError, http.client.HTTPException) as error:
-            raise _source_fault(error, timeout) from error
-        if not block:
-            return
-        yield block
+            raise _disk_error(error, destination, entry.bytes or source.size) from error
+    return address, source.answered, size, digest
 
 
 def _receive(
-    blocks: Iterator[bytes], announced: int | None, entry: Entry, sink: BinaryIO
+    arriving: Iterator[bytes], announced: int | None, entry: Entry, sink: IO[bytes]
 ) -> tuple[int, str]:
     """Write what comes, and return its size and digest if it is the registered file."""
-    first = next(blocks, b"")
+    first = next(arriving, b"")
     _check_start(first, announced, entry)
     digest, size = hashlib.sha256(), 0
     progress = _Progress(entry.bytes or announced)
-    for block in itertools.chain([first], blocks):
+    for block in itertools.chain([first], arriving):
         size += len(block)
         if entry.bytes is not None and size > entry.bytes:
-            raise _Fault(f"more than the registered {_describe(entry.bytes)} came; stopped there")
+            raise Fault(f"more than the registered {_describe(entry.bytes)} came; stopped there")
         digest.update(block)
         sink.write(block)
         progress.tell(size)
@@ -328,25 +202,25 @@ def _check_start(first: bytes, announced: int | None, entry: Entry) -> None:
     if _is_page(first) and not entry.file.lower().endswith(_PAGES):
         title = re.search(rb"<title[^>]*>(.*?)</title", first, re.IGNORECASE | re.DOTALL)
         text = " ".join(title[1].decode("utf-8", "replace").split())[:100] if title else ""
-        raise _Fault(
+        raise Fault(
             f"an HTML page came{f', entitled {text!r},' if text else ''} in place of the file"
         )
     if None not in (announced, entry.bytes) and announced != entry.bytes:
-        raise _Fault(f"holds {_describe(announced)}; registered are {_describe(entry.bytes)}")
+        raise Fault(f"holds {_describe(announced)}; registered are {_describe(entry.bytes)}")
 
 
 def _check_end(first: bytes, size: int, digest: str, announced: int | None, entry: Entry) -> None:
     whole = announced if announced is not None else entry.bytes
     if whole is not None and size < whole:
-        raise _Fault(f"cut off after {size:,} of {_describe(whole)}", transient=True)
+        raise Fault(f"cut off after {size:,} of {_describe(whole)}", transient=True)
     if size == 0:
-        raise _Fault("an empty file came")
+        raise Fault("an empty file came")
     if entry.checksums and digest not in entry.checksums:
-        raise _Fault(f"not the registered file: {_describe(size, digest)} came")
+        raise Fault(f"not the registered file: {_describe(size, digest)} came")
     kind = _KINDS.get(Path(entry.file).suffix.lower())
     # Where a checksum is registered, it alone decides.
     if entry.sha256 is None and kind and not first.startswith(kind):
-        raise _Fault(
+        raise Fault(
             f"what came is not a {Path(entry.file).suffix} file: it begins with {first[:16]!r}, "
             f"not with {' or '.join(map(repr, kind))} ({_describe(size, digest)})"
         )
@@ -390,14 +264,15 @@ def _disk_error(error: OSError, destination: Path, needed: int | None) -> Downlo
 
 
 def _record(entry: Entry, destination: Path, arrival: _Arrival) -> None:
+    asked, answered, size, digest = arrival
     record = {
         "dataset": entry.dataset,
         "file": entry.file,
-        "address": arrival.asked,
-        "answered": arrival.answered,
+        "address": asked,
+        "answered": answered,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "bytes": arrival.size,
-        "sha256": arrival.sha256,
+        "bytes": size,
+        "sha256": digest,
         "checked": entry.sha256 is not None,
         "licence": entry.licence,
         "citation": entry.citation,
@@ -406,13 +281,12 @@ def _record(entry: Entry, destination: Path, arrival: _Arrival) -> None:
         write_json(record, _record_of(destination))
     except OSError as error:
         raise _disk_error(error, _record_of(destination), None) from error
-    print(f"{destination}: {_describe(arrival.size, arrival.sha256)}", flush=True)
+    print(f"{destination}: {_describe(size, digest)}", flush=True)
     if entry.sha256 is None:
         warnings.warn(
             f"{entry.name} could not be checked: the datasets sheet has no checksum for it (column "
-            f"sha256: pending). From {arrival.asked} came "
-            f"{_describe(arrival.size, arrival.sha256)}. If that is the right file, write both "
-            f"into the sheet: bytes {arrival.size}, sha256 {arrival.sha256}",
+            f"sha256: pending). From {asked} came {_describe(size, digest)}. If that is the right "
+            f"file, write both into the sheet: bytes {size}, sha256 {digest}",
             UncheckedWarning,
             stacklevel=3,
         )

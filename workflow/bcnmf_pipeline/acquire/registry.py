@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan.sheets import load_sheet, load_yaml, nearest, read_sheet
 from bcnmf_pipeline.record.provenance import WORKFLOW
 
+PENDING = "pending"
 SCHEMA = WORKFLOW / "schemas" / "datasets.schema.yaml"
 
 
@@ -89,7 +91,7 @@ class Registry:
         InputError
             The sheet has no such data set, or no such file in it.
         """
-        files = {entry.file: entry for entry in self._rows(dataset)}
+        files = {entry.file: entry for entry in self.rows(dataset)}
         if file not in files:
             raise InputError(
                 f"{self.path}: data set {dataset!r} has no file {file!r}"
@@ -137,7 +139,8 @@ class Registry:
         rows = self._alternatives(dataset, part)
         return any(_is_file(entry.place_in(place)) for entry in rows for place in places)
 
-    def _rows(self, dataset: str) -> list[Entry]:
+    def rows(self, dataset: str) -> list[Entry]:
+        """Return the rows of a data set, of which there has to be one."""
         rows = [entry for entry in self.entries if entry.dataset == dataset]
         if not rows:
             known = list(dict.fromkeys(entry.dataset for entry in self.entries))
@@ -148,7 +151,7 @@ class Registry:
         return rows
 
     def _alternatives(self, dataset: str, part: str) -> list[Entry]:
-        rows = self._rows(dataset)
+        rows = self.rows(dataset)
         chosen = [entry for entry in rows if entry.part == part]
         if not chosen:
             known = list(dict.fromkeys(entry.part for entry in rows))
@@ -177,7 +180,7 @@ class Registry:
         )
 
 
-def load_registry(path: str | os.PathLike) -> Registry:
+def load_registry(path: str | Path) -> Registry:
     """Read the datasets sheet.
 
     Raises
@@ -237,13 +240,9 @@ def _is_file(place: str) -> bool:
     return path is not None and path.is_file()
 
 
-def _entry(cells: Mapping[str, str]) -> Entry:
-    sha256, size = cells["sha256"], cells["bytes"]
-    known = {
-        "sha256": None if sha256 == "pending" else sha256,
-        "bytes": None if size == "pending" else int(size),
-    }
-    return Entry(**{**cells, **known})
+def _entry(cells: Mapping[str, Any]) -> Entry:
+    sha256, size = (None if cells[name] == PENDING else cells[name] for name in ("sha256", "bytes"))
+    return Entry(**{**cells, "sha256": sha256, "bytes": None if size is None else int(size)})
 
 
 def _check(entry: Entry, where: str) -> None:

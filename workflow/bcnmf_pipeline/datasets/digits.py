@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
-import skimage
 import skimage.data
 from skimage.io import imread
 from skimage.transform import resize
@@ -168,7 +168,7 @@ def _photographs(textures: Sequence[str]) -> dict[str, np.ndarray]:
         path = folder / f"{name}.png"
         if not path.is_file():
             raise InputError(
-                f"digits_on_texture: {path} is missing: scikit-image {skimage.__version__} was "
+                f"digits_on_texture: {path} is missing: scikit-image {version('scikit-image')} was "
                 "installed without its images; install it from PyPI or conda-forge"
             )
         images[name] = imread(path).astype(float)
@@ -211,4 +211,4 @@ def _patch(rng: np.random.Generator, photograph: np.ndarray, window: int, size: 
     patch = resize(cut, (size, size), anti_aliasing=True)
     # No window of these photographs is of one grey, not even of 8 pixels.
     low, high = patch.min(), patch.max()
-    return _WHITE * (patch - low) / (high - low)
+    return np.asarray(_WHITE * (patch - low) / (high - low))

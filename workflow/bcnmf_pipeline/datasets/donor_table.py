@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, STREAM_FAULTS, listed, opened
 from bcnmf_pipeline.datasets.donors import donor_number
-from bcnmf_pipeline.datasets.matrix_market import STREAM_FAULTS
-from bcnmf_pipeline.datasets.single_cell import opened, read_columns
+from bcnmf_pipeline.datasets.single_cell import read_columns
 
-_AGAIN = "delete the file and fetch it again, or take the one that config/datasets.tsv names"
 _DONOR = re.compile(r"(?<![A-Za-z0-9])([FM])[ _-]?0*([1-9][0-9]?)(?![A-Za-z0-9])")
 # Keys of the characteristics, and columns of a table, without case and punctuation.
 _KEYS = {
@@ -29,12 +28,12 @@ _KEYS = {
     "sex": ("sex", "gender"),
     "age": ("age", "ageyears", "ageatdeath"),
 }  # fmt: skip
+_MEANING = {name: meaning for meaning, names in _KEYS.items() for name in names}
 _CONTROL = ("control", "ctrl", "healthy", "neurotypical", "unaffected")
 _CASE = ("case", "mdd", "depress", "suicide")
-_SHOWN = 8
 
 
-def read_donors(path: str | os.PathLike) -> pd.DataFrame:
+def read_donors(path: str | Path) -> pd.DataFrame:
     """Read diagnosis, sex and age of the donors.
 
     Parameters
@@ -60,77 +59,57 @@ def read_donors(path: str | os.PathLike) -> pd.DataFrame:
     path = Path(path)
     with opened(path, "a GEO series matrix, .txt.gz, or a table of donors") as stream:
         try:
-            if stream.peek(2)[:2].lstrip(b'"')[:1] == b"!":
-                return _merged(_of_series(_sample_lines(stream, path)), path)
-            return _merged(_of_table(stream, path), path)
+            text = stream.read().decode("utf-8-sig")
         except (*STREAM_FAULTS, UnicodeError) as error:
-            raise InputError(f"{path}: damaged or cut short ({error}); {_AGAIN}") from error
+            raise InputError(f"{path}: damaged or cut short ({error}); {AGAIN}") from error
+    series = text.lstrip('"').startswith("!")
+    return _merged(_of_series(text, path) if series else _of_table(text, path), path)
 
 
-def _sample_lines(stream: BinaryIO, path: Path) -> list[tuple[str, list[str]]]:
-    """Return key and cells of the lines of a series matrix that are about samples."""
-    lines = []
-    for raw in stream:
-        line = raw.decode("utf-8").strip()
-        if line.lstrip('"').startswith("!Sample_"):
-            key, *cells = next(csv.reader([line], delimiter="\t"))
-            lines.append((key.removeprefix("!Sample_"), [cell.strip() for cell in cells]))
-    if not lines:
+def _of_series(text: str, path: Path) -> list[dict[str, str]]:
+    """Return what is told about each sample: donor, diagnosis, sex, age, as far as it is told."""
+    about = [line for line in text.splitlines() if line.lstrip('"').startswith("!Sample_")]
+    rows = [(key.removeprefix("!Sample_"), [cell.strip() for cell in cells])
+            for key, *cells in csv.reader(about, delimiter="\t")]  # fmt: skip
+    if not rows:
         raise InputError(
             f"{path}: no line begins with !Sample_; expected the series matrix of GSE213982, or a "
-            f"table of donors; {_AGAIN}"
+            f"table of donors; {AGAIN}"
         )
-    wide = max(len(cells) for _, cells in lines)
-    short = [key for key, cells in lines if key in ("title", "characteristics_ch1")
-             and len(cells) != wide]  # fmt: skip
-    if short:
-        raise InputError(
-            f"{path}: a line !Sample_{short[0]} has not one cell for each of {wide} samples; "
-            f"{_AGAIN}"
-        )
-    return [(key, cells + [""] * (wide - len(cells))) for key, cells in lines]
-
-
-def _of_series(lines: list[tuple[str, list[str]]]) -> list[dict[str, str]]:
-    """Return what is told about each sample: donor, diagnosis, sex, age, as far as it is told."""
+    wide = max(len(cells) for _, cells in rows)
+    for key, cells in rows:
+        if key in ("title", "characteristics_ch1") and len(cells) != wide:
+            raise InputError(
+                f"{path}: a line !Sample_{key} has not one cell for each of {wide} samples; {AGAIN}"
+            )
     records = []
-    for at in range(len(lines[0][1])):
-        record: dict[str, str] = {}
-        title, rest = "", []
-        for key, cells in lines:
-            if key == "characteristics_ch1":
-                name, _, value = cells[at].partition(":")
-                _note(record, name, value.strip())
-            title = cells[at] if key == "title" else title
-            rest.append(cells[at])
-        texts = (record.get("donor", ""), title, *rest)
-        record["donor"] = next((found for text in texts if (found := _donor(text))), "")
-        if "diagnosis" not in record:
-            record["diagnosis"] = title
-        records.append(record | {"shown": title})
+    for sample in zip_longest(*(cells for _, cells in rows), fillvalue=""):
+        told: dict[str, str] = {}
+        title = ""
+        for (key, _), cell in zip(rows, sample, strict=True):
+            name, _, value = cell.partition(":")
+            meaning = _MEANING.get(_plain(name)) if key == "characteristics_ch1" else None
+            if meaning and value.strip() and (meaning != "diagnosis" or _diagnosis(value)):
+                told.setdefault(meaning, value.strip())
+            title = cell if key == "title" else title
+        texts = (told.get("donor", ""), title, *sample)
+        donor = next((found for text in texts if (found := _donor(text))), "")
+        records.append({"diagnosis": title} | told | {"donor": donor, "shown": title})
     return records
 
 
-def _of_table(stream: BinaryIO, path: Path) -> list[dict[str, str]]:
-    head = stream.peek(2**16).split(b"\n")[0].decode("utf-8-sig").strip()
+def _of_table(text: str, path: Path) -> list[dict[str, str]]:
+    head = text.partition("\n")[0].strip()
     separator = "\t" if head.count("\t") > head.count(",") else ","
-    names = next(csv.reader([head], delimiter=separator), [])
-    columns = {}
-    for name in names:
-        for wanted, known in _KEYS.items():
-            if _plain(name) in known:
-                columns.setdefault(wanted, [name])
+    columns: dict[str, list[str]] = {}
+    for name in next(csv.reader([head], delimiter=separator), []):
+        if meaning := _MEANING.get(_plain(name)):
+            columns.setdefault(meaning, [name])
     for wanted in ("donor", "diagnosis"):
         columns.setdefault(wanted, [wanted])  # refused by name, where it is missing
-    table = read_columns(stream, str(path), columns)
+    table = read_columns(io.BytesIO(text.encode()), str(path), columns)
     records = table.to_dict("records")
     return [one | {"shown": one["donor"], "donor": _donor(one["donor"])} for one in records]
-
-
-def _note(record: dict[str, str], name: str, value: str) -> None:
-    for wanted, known in _KEYS.items():
-        if _plain(name) in known and value and (wanted != "diagnosis" or _diagnosis(value)):
-            record.setdefault(wanted, value)
 
 
 def _plain(name: str) -> str:
@@ -173,13 +152,13 @@ def _merged(records: Iterable[dict[str, str]], path: Path) -> pd.DataFrame:
         if str(people.setdefault(donor, row)) != str(row):
             raise InputError(
                 f"{path}: contradicts itself about {donor}: {_said(people[donor])}, and "
-                f"{_said(row)}; {_AGAIN}"
+                f"{_said(row)}; {AGAIN}"
             )
     if not people:
-        listed = ", ".join(repr(text) for text in shown[:_SHOWN])
         raise InputError(
-            f"{path}: names no donor (F1 to F38, M1 to M34); samples: {listed or 'none'}. A table "
-            "with columns donor, diagnosis, sex and age can take the place of the file"
+            f"{path}: names no donor (F1 to F38, M1 to M34); samples: "
+            f"{listed(list(map(repr, shown)))}. "
+            "A table with columns donor, diagnosis, sex and age can take the place of the file"
         )
     columns = ["diagnosis", "sex", "age"]
     table = pd.DataFrame.from_dict(people, orient="index", columns=columns)

@@ -123,9 +123,9 @@ def choose_donors(
 
 
 def matching_donors(
-    donors: pd.DataFrame, nuclei: pd.Series, rule: DonorRule | None = None
+    donors: pd.DataFrame, nuclei: pd.Series
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return the sets of donors by which the rule gives as many nuclei as the paper has.
+    """Return the sets of donors by which the paper's rule gives as many nuclei as the paper has.
 
     A hint at the unpublished donors, no proof: other sets may have these numbers by chance, and the
     paper may have left nuclei out.
@@ -134,15 +134,13 @@ def matching_donors(
     ----------
     donors, nuclei
         As for `choose_donors`.
-    rule : DonorRule, optional
-        The paper's by default.
 
     Returns
     -------
     list of (cases, controls)
         Empty if there is none.
     """
-    rule = rule or DonorRule()
+    rule = DonorRule()
     people = _candidates(donors, nuclei, rule)
     sets = []
     for diagnosis, size, there in (

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
-import os
+import io
 import re
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.datasets.matrix_market import STREAM_FAULTS
+from bcnmf_pipeline.datasets.archives import AGAIN, STREAM_FAULTS, opened
 
 _ID = re.compile(r'gene_id "([^"]+)"')
 _TYPE = re.compile(r'gene_(?:type|biotype) "([^"]+)"')
 _NAME = re.compile(r'gene_name "([^"]+)"')
 
 
-def protein_coding(path: str | os.PathLike) -> dict[str, str]:
+def protein_coding(path: str | Path) -> dict[str, str]:
     """Return Ensembl id, without its version, -> symbol of the protein-coding genes of a GTF.
 
     Parameters
@@ -32,21 +35,12 @@ def protein_coding(path: str | os.PathLike) -> dict[str, str]:
     ----------
     .. [1] Mudge et al., "GENCODE 2025", Nucleic Acids Research 53(D1), 2025.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a GTF of GENCODE, .gtf.gz")
-    genes: dict[str, str] = {}
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with (gzip.open if packed else open)(path, "rt") as lines:
-            for line in lines:
-                if "\tgene\t" in line and (found := _gene(line)):
-                    genes[found[0]] = found[1]
-    except (*STREAM_FAULTS, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: damaged or cut short ({error}); delete the file and fetch it again"
-        ) from error
+    with opened(path, "a GTF of GENCODE, .gtf.gz") as stream:
+        try:
+            lines = io.TextIOWrapper(stream, encoding="utf-8")
+            genes = dict(filter(None, map(_gene, lines)))
+        except (*STREAM_FAULTS, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: damaged or cut short ({error}); {AGAIN}") from error
     if not genes:
         raise InputError(
             f"{path}: names no gene of type protein_coding; expected a GTF of GENCODE with lines "
@@ -55,8 +49,48 @@ def protein_coding(path: str | os.PathLike) -> dict[str, str]:
     return genes
 
 
+def coding_mask(
+    gencode: str | Path, genes: pd.Series, source: object, by: Literal["id", "symbol"] = "id"
+) -> np.ndarray:
+    """Return which genes GENCODE calls protein-coding.
+
+    Parameters
+    ----------
+    gencode : path
+        See `protein_coding`.
+    genes : Series of str
+        Ensembl ids, with versions or without, or symbols.
+    source : object
+        Where they are from, for errors.
+    by : {"id", "symbol"}
+
+    Returns
+    -------
+    ndarray of bool, shape (n_genes,)
+
+    Raises
+    ------
+    InputError
+        GENCODE cannot be read, or knows none of them.
+    """
+    known = protein_coding(gencode)
+    if by == "id":
+        coding = genes.str.split(".").str[0].isin(known.keys()).to_numpy()
+    else:
+        coding = genes.isin(set(known.values())).to_numpy()
+    if not coding.any():
+        raise InputError(
+            f"{gencode}: none of its protein-coding genes is among those of {source}, the first of "
+            f"which is {genes.iloc[0]!r}; expected human "
+            f"{'Ensembl ids' if by == 'id' else 'symbols'}"
+        )
+    return np.asarray(coding)
+
+
 def _gene(line: str) -> tuple[str, str] | None:
     """Return id and symbol if the line is about a protein-coding gene."""
+    if "\tgene\t" not in line:
+        return None
     fields = line.split("\t")
     kind, identifier = _TYPE.search(line), _ID.search(line)
     if len(fields) != 9 or fields[2] != "gene" or not kind or not identifier:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
-import struct
-import zlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, STREAM_FAULTS, opened
 
 SIDE = 28
 # Two zero bytes, 8 for unsigned bytes, and the number of dimensions.
@@ -21,8 +18,6 @@ _IMAGES, _LABELS = 0x00000803, 0x00000801
 _KINDS = {_IMAGES: "images", _LABELS: "labels"}
 # The 60,000 training images take 47 MB.
 _LARGEST = 64 * 2**20
-_GZIP = b"\x1f\x8b"
-_AGAIN = "delete the file and fetch it again, or take the one that config/datasets.tsv names"
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Digits:
     labels: np.ndarray
 
 
-def read_digits(files: Sequence[tuple[str | os.PathLike, str | os.PathLike]]) -> Digits:
+def read_digits(files: Sequence[tuple[str | Path, str | Path]]) -> Digits:
     """Read pairs of image and label files, one pair after the other.
 
     Parameters
@@ -72,7 +67,7 @@ def _read_pair(images_path: Path, labels_path: Path) -> Digits:
     if images.shape[1:] != (SIDE, SIDE):
         raise InputError(
             f"{images_path}: images of {images.shape[1]} x {images.shape[2]} pixels, expected "
-            f"{SIDE} x {SIDE}; {_AGAIN}"
+            f"{SIDE} x {SIDE}; {AGAIN}"
         )
     if len(images) != len(labels):
         raise InputError(
@@ -80,11 +75,11 @@ def _read_pair(images_path: Path, labels_path: Path) -> Digits:
             "both have to be of the same set (train or t10k)"
         )
     if labels.size and labels.max() > 9:
-        raise InputError(f"{labels_path}: label {labels.max()}, expected 0 to 9; {_AGAIN}")
+        raise InputError(f"{labels_path}: label {labels.max()}, expected 0 to 9; {AGAIN}")
     return Digits(images, labels)
 
 
-def read_idx(path: str | os.PathLike, magic: int) -> np.ndarray:
+def read_idx(path: str | Path, magic: int) -> np.ndarray:
     """Read one IDX file of unsigned bytes.
 
     Parameters
@@ -104,47 +99,31 @@ def read_idx(path: str | os.PathLike, magic: int) -> np.ndarray:
     InputError
         A file that is missing, damaged, cut short, too long, or something else.
     """
-    path = Path(path)
-    content = _read(path)
-    n_dimensions = magic & 0xFF
-    head = 4 * (1 + n_dimensions)
+    with opened(path, "MNIST in the IDX format, .gz or not") as stream:
+        try:
+            content = stream.read(_LARGEST + 1)
+        except STREAM_FAULTS as error:
+            raise InputError(f"{path}: a damaged .gz file ({error}); {AGAIN}") from error
+    if len(content) > _LARGEST:
+        raise InputError(f"{path}: more than {_LARGEST} bytes; MNIST has 47 MB at most; {AGAIN}")
+    head = 4 * (1 + (magic & 0xFF))
     if len(content) < head:
         raise InputError(
-            f"{path}: {len(content)} bytes, fewer than the {head} of an IDX header; {_AGAIN}"
+            f"{path}: {len(content)} bytes, fewer than the {head} of an IDX header; {AGAIN}"
         )
-    found, *shape = struct.unpack(f">{1 + n_dimensions}I", content[:head])
+    # As whole numbers of any size: a header of nonsense must not overflow.
+    found, *shape = np.frombuffer(content[:head], dtype=">u4").tolist()
     if found != magic:
         other = f" (those are {_KINDS[found]})" if found in _KINDS else ""
         raise InputError(
             f"{path}: begins with {found:#010x}{other}, expected {magic:#010x} for IDX "
-            f"{_KINDS[magic]}; {_AGAIN}"
+            f"{_KINDS[magic]}; {AGAIN}"
         )
-    # Whole numbers of any size: a header of nonsense must not overflow.
-    expected = 1
-    for size in shape:
-        expected *= size
-    if len(content) - head != expected:
-        what = "cut short" if len(content) - head < expected else "longer than it says"
+    values, expected = np.frombuffer(content, dtype=np.uint8, offset=head), math.prod(shape)
+    if len(values) != expected:
+        what = "cut short" if len(values) < expected else "longer than it says"
         raise InputError(
-            f"{path}: {what}: {len(content) - head} values, its header announces "
-            f"{' x '.join(map(str, shape))} = {expected}; {_AGAIN}"
+            f"{path}: {what}: {len(values)} values, its header announces "
+            f"{' x '.join(map(str, shape))} = {expected}; {AGAIN}"
         )
-    return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)
-
-
-def _read(path: Path) -> bytes:
-    """Return the contents, unpacked, and no more of them than any MNIST file has."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected MNIST in the IDX format, .gz or not")
-    with path.open("rb") as file:
-        packed = file.read(_LARGEST + 1)
-    content = packed
-    if packed.startswith(_GZIP):
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
-                content = stream.read(_LARGEST + 1)
-        except (EOFError, OSError, zlib.error) as error:
-            raise InputError(f"{path}: a damaged .gz file ({error}); {_AGAIN}") from error
-    if len(content) > _LARGEST:
-        raise InputError(f"{path}: more than {_LARGEST} bytes; MNIST has 47 MB at most; {_AGAIN}")
-    return content
+    return values.reshape(shape)

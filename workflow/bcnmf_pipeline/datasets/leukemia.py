@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bcnmf.errors import InputError
-from bcnmf_pipeline.datasets.gencode import protein_coding
+from bcnmf_pipeline.datasets.gencode import coding_mask
 from bcnmf_pipeline.datasets.single_cell import cell_sizes, median_counts, unique_names
-from bcnmf_pipeline.datasets.tenx import TenX, read_10x
+from bcnmf_pipeline.datasets.tenx import TenX, check_same_genes, read_10x
 
 SAMPLES = ("pre", "post", "healthy")
 # Cells of the published files, and genes of each.
@@ -31,7 +30,7 @@ _SOURCE = {
 }
 
 
-def read_leukemia(paths: Mapping[str, str | os.PathLike], gencode: str | os.PathLike) -> ad.AnnData:
+def read_leukemia(paths: Mapping[str, str | Path], gencode: str | Path) -> ad.AnnData:
     """Read a patient before and after transplant, and a healthy donor.
 
     Parameters
@@ -62,18 +61,8 @@ def read_leukemia(paths: Mapping[str, str | os.PathLike], gencode: str | os.Path
     """
     samples = {name: read_10x(paths[name]) for name in SAMPLES}
     first = samples[SAMPLES[0]].genes
-    for name, sample in samples.items():
-        if not sample.genes["gene_id"].equals(first["gene_id"]):
-            raise InputError(
-                f"{paths[name]}: has other genes, or in another order, than {paths[SAMPLES[0]]}; "
-                "take all samples from the same release"
-            )
-    coding = first["gene_id"].str.split(".").str[0].isin(protein_coding(gencode)).to_numpy()
-    if not coding.any():
-        raise InputError(
-            f"{gencode}: none of its protein-coding genes is among those of {paths['pre']}, whose "
-            f"first is {first['gene_id'][0]!r}; expected human Ensembl ids"
-        )
+    check_same_genes({str(paths[name]): sample.genes for name, sample in samples.items()})
+    coding = coding_mask(gencode, first["gene_id"], paths["pre"])
     genes = first[coding].reset_index(drop=True)
     counts = sp.vstack([sample.counts[:, coding] for sample in samples.values()], format="csr")
     return ad.AnnData(
@@ -87,7 +76,7 @@ def read_leukemia(paths: Mapping[str, str | os.PathLike], gencode: str | os.Path
     )
 
 
-def changed(paths: Mapping[str, str | os.PathLike], data: ad.AnnData) -> list[str]:
+def changed(paths: Mapping[str, str | Path], data: ad.AnnData) -> list[str]:
     """Return what is not as in the files that the paper used; none for other patients."""
     found = []
     for name in SAMPLES:
@@ -101,12 +90,12 @@ def changed(paths: Mapping[str, str | os.PathLike], data: ad.AnnData) -> list[st
     return found
 
 
-def _stem(path: str | os.PathLike) -> str:
-    return os.path.basename(path).split("_filtered_")[0]
+def _stem(path: str | Path) -> str:
+    return Path(path).name.split("_filtered_")[0]
 
 
 def _cells(
-    samples: Mapping[str, TenX], paths: Mapping[str, str | os.PathLike], counts: sp.csr_matrix
+    samples: Mapping[str, TenX], paths: Mapping[str, str | Path], counts: sp.csr_matrix
 ) -> pd.DataFrame:
     sizes = [len(sample.barcodes) for sample in samples.values()]
     sample = np.repeat(list(samples), sizes)
@@ -136,7 +125,7 @@ def _quality(samples: Mapping[str, TenX], coding: np.ndarray) -> pd.DataFrame:
 
 
 def _description(
-    samples: Mapping[str, TenX], paths: Mapping[str, str | os.PathLike], coding: np.ndarray
+    samples: Mapping[str, TenX], paths: Mapping[str, str | Path], coding: np.ndarray
 ) -> str:
     parts = [f"{_stem(paths[name])} ({one.counts.shape[0]} cells)" for name, one in samples.items()]
     return (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, opened
 from bcnmf_pipeline.datasets.donor_table import read_donors
 from bcnmf_pipeline.datasets.donors import (
     N_CASE_NUCLEI,
@@ -20,9 +21,9 @@ from bcnmf_pipeline.datasets.donors import (
     NamedDonors,
     choose_donors,
 )
-from bcnmf_pipeline.datasets.gencode import protein_coding
+from bcnmf_pipeline.datasets.gencode import coding_mask
 from bcnmf_pipeline.datasets.matrix_market import read_counts
-from bcnmf_pipeline.datasets.single_cell import cell_sizes, opened, read_columns, unique_names
+from bcnmf_pipeline.datasets.single_cell import cell_sizes, read_columns, unique_names
 
 # The published files, and protein-coding genes among theirs by the paper.
 N_GENES, N_NUCLEI, N_CODING = 36588, 160711, 18716
@@ -36,15 +37,14 @@ _SOURCE = {
     ),
     "licence": "GEO, no licence stated; the article: CC BY 4.0",
 }
-_AGAIN = "delete the file and fetch it again, or take the one that config/datasets.tsv names"
 
 
 def read_mdd(
-    matrix: str | os.PathLike,
-    genes: str | os.PathLike,
-    cells: str | os.PathLike,
-    donors: str | os.PathLike,
-    gencode: str | os.PathLike,
+    matrix: str | Path,
+    genes: str | Path,
+    cells: str | Path,
+    donors: str | Path,
+    gencode: str | Path,
     choice: DonorRule | NamedDonors | None = None,
     cell_types: Sequence[str] = CELL_TYPES,
     progress: Callable[[int, int], None] | None = None,
@@ -98,12 +98,7 @@ def read_mdd(
     sizes = nuclei["donor"][wanted].value_counts()
     roles, notes = choose_donors(people, sizes, choice or DonorRule(), str(donors))
     samples = wanted & nuclei["donor"].isin(roles.index).to_numpy()
-    coding = symbols.isin(set(protein_coding(gencode).values())).to_numpy()
-    if not coding.any():
-        raise InputError(
-            f"{gencode}: none of its protein-coding genes is among those of {genes}, the first of "
-            f"which is {symbols.iloc[0]!r}; expected human symbols"
-        )
+    coding = coding_mask(gencode, symbols, genes, by="symbol")
     with opened(matrix, "the counts, .mtx.gz") as stream:
         counts = read_counts(stream, str(matrix), samples, coding, progress)
     names, repeated = unique_names(symbols[coding].reset_index(drop=True))
@@ -145,12 +140,12 @@ def changed(data: ad.AnnData) -> list[str]:
     return found
 
 
-def _column_x(path: str | os.PathLike, expected: str) -> pd.Series:
+def _column_x(path: str | Path, expected: str) -> pd.Series:
     with opened(path, expected) as stream:
         return read_columns(stream, str(path), {"x": ["x"]})["x"]
 
 
-def _nuclei(path: str | os.PathLike) -> pd.DataFrame:
+def _nuclei(path: str | Path) -> pd.DataFrame:
     """Return donor, barcode, cell type and cluster of each nucleus; the index is the full name."""
     names = _column_x(path, "the names of the nuclei, .csv.gz with column x")
     parts = names.str.split(".", n=3, expand=True).reindex(columns=range(4))
@@ -159,20 +154,18 @@ def _nuclei(path: str | os.PathLike) -> pd.DataFrame:
         shown = repr(names[wrong].iloc[0]) if len(names) else "nothing"
         raise InputError(
             f"{path}, column x: {shown}; expected donor.barcode.broad.cluster, as "
-            f"F1.AAACCCACACCTCTGT-1.Mic.Mic1; {_AGAIN}"
+            f"F1.AAACCCACACCTCTGT-1.Mic.Mic1; {AGAIN}"
         )
     if names.duplicated().any():
         raise InputError(
             f"{path}, column x: {names[names.duplicated()].iloc[0]!r} stands more than once; "
-            f"{_AGAIN}"
+            f"{AGAIN}"
         )
     parts.columns = ["donor", "barcode", "cell_type", "cluster"]
     return parts.set_axis(pd.Index(names.to_numpy(dtype=object)), axis=0)
 
 
-def _of_types(
-    nuclei: pd.DataFrame, cell_types: Sequence[str], path: str | os.PathLike
-) -> np.ndarray:
+def _of_types(nuclei: pd.DataFrame, cell_types: Sequence[str], path: str | Path) -> np.ndarray:
     known = sorted(nuclei["cell_type"].unique())
     unknown = [name for name in cell_types if name not in known]
     if unknown or not cell_types:
@@ -180,7 +173,7 @@ def _of_types(
             f"{path}: no nucleus of the cell type {', '.join(unknown) or '(none was asked for)'}; "
             f"those that there are: {', '.join(known[:20])}"
         )
-    return nuclei["cell_type"].isin(list(cell_types)).to_numpy()
+    return np.asarray(nuclei["cell_type"].isin(list(cell_types)))
 
 
 def _about(nuclei: pd.DataFrame, people: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import lzma
-import os
-import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 import anndata as ad
 import numpy as np
@@ -17,20 +13,32 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.datasets.gencode import protein_coding
-from bcnmf_pipeline.datasets.matrix_market import read_counts
+from bcnmf_pipeline.datasets.archives import (
+    AGAIN,
+    existing,
+    find_members,
+    members_of,
+    opened,
+    opened_zip,
+)
+from bcnmf_pipeline.datasets.gencode import coding_mask
 from bcnmf_pipeline.datasets.single_cell import (
     cell_sizes,
     median_counts,
-    opened,
     read_columns,
     table_pieces,
     unique_names,
 )
+from bcnmf_pipeline.datasets.tenx import (
+    LARGEST_TABLE,
+    TENX_FILES,
+    check_same_genes,
+    read_members,
+)
 
 # Arm -> folder of its files in its zip.
 FOLDERS = {"idasanutlin": "Idasanutlin_24hr_expt1", "dmso": "DMSO_24hr_expt1"}
-MEMBERS = ("matrix.mtx", "genes.tsv", "barcodes.tsv", "classifications.csv")
+_CLASSES = "classifications.csv"
 # Classes of `cell_quality`; the paper keeps them all.
 QUALITIES = ("normal", "doublet", "empty_droplet", "low_quality")
 # The published files.
@@ -38,7 +46,7 @@ N_CELLS, N_GENES, N_LINES = {"idasanutlin": 3097, "dmso": 2831}, 32738, 24
 # Cells and lines of the treated arm by TP53, as the paper counts them.
 N_BY_TP53 = {"wild-type": 671, "mutant": 2426}
 N_LINES_BY_TP53 = {"wild-type": 7, "mutant": 17}
-LARGEST_TABLE, LARGEST_MATRIX = 2**28, 2**33
+LARGEST_MATRIX = 2**33
 _SOURCE = {
     "citation": (
         "McFarland et al. 2020, Multiplexed single-cell transcriptional response profiling to "
@@ -56,25 +64,19 @@ _MUTATIONS = {
     "gene": ["Hugo_Symbol"], "kind": ["Variant_Classification"], "depmap_id": ["DepMap_ID"],
 }  # fmt: skip
 _LINES = {"depmap_id": ["DepMap_ID"], "line": ["CCLE Name", "CCLE_Name"]}
-_AGAIN = "delete the file and fetch it again, or take the one that config/datasets.tsv names"
-_ZIP_FAULTS = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
-)  # fmt: skip
-_SHOWN = 8
 
 
-@dataclass(frozen=True)
-class _Arm:
+class _Arm(NamedTuple):
     counts: sp.csr_matrix
     genes: pd.DataFrame
     cells: pd.DataFrame
 
 
 def read_mixseq(
-    zips: Mapping[str, str | os.PathLike],
-    mutations: str | os.PathLike,
-    cell_lines: str | os.PathLike,
-    gencode: str | os.PathLike | None = None,
+    zips: Mapping[str, str | Path],
+    mutations: str | Path,
+    cell_lines: str | Path,
+    gencode: str | Path | None = None,
     *,
     largest: int = LARGEST_MATRIX,
 ) -> ad.AnnData:
@@ -83,8 +85,8 @@ def read_mixseq(
     Parameters
     ----------
     zips : mapping
-        "idasanutlin" and "dmso" -> zip that holds the folder of `FOLDERS` with `MEMBERS`. Members
-        are read by name; nothing is written to the disk.
+        "idasanutlin" and "dmso" -> zip that holds the folder of `FOLDERS` with matrix.mtx,
+        genes.tsv, barcodes.tsv and classifications.csv; nothing is written to the disk.
     mutations : path
         Mutation calls of DepMap 19Q3, .csv: `Hugo_Symbol`, `Variant_Classification`, `DepMap_ID`.
     cell_lines : path
@@ -123,13 +125,11 @@ def read_mixseq(
     kept here, as in the paper; select ``cell_quality=normal`` to leave them out.
     """
     arms = {name: _read_arm(Path(zips[name]), folder, largest) for name, folder in FOLDERS.items()}
+    check_same_genes({str(zips[name]): arm.genes for name, arm in arms.items()})
     first = arms["idasanutlin"].genes
-    if not arms["dmso"].genes["gene_id"].equals(first["gene_id"]):
-        raise InputError(
-            f"{zips['dmso']}: has other genes, or in another order, than {zips['idasanutlin']}; "
-            "take both arms from the same release"
-        )
-    kept = _kept(first, gencode)
+    kept = np.ones(len(first), dtype=bool)
+    if gencode is not None:
+        kept = coding_mask(gencode, first["gene_id"], "the arms")
     counts = sp.vstack([arm.counts[:, kept] for arm in arms.values()], format="csr")
     cells, notes = _with_status(_cells(arms), Path(mutations), Path(cell_lines))
     genes = first[kept].reset_index(drop=True)
@@ -173,99 +173,27 @@ def changed(data: ad.AnnData) -> list[str]:
 
 
 def _read_arm(path: Path, folder: str, largest: int) -> _Arm:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a zip with {folder}/{MEMBERS[0]}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _members(archive, path, folder)
-            texts = {name: _content(archive, members[name], path) for name in MEMBERS[1:]}
-            entry = members["matrix.mtx"]
-            _check_size(entry, path, largest)
-            with archive.open(entry) as stream:
-                counts = read_counts(stream, f"{path}, {entry.filename}")
-    except InputError:
-        raise
-    except _ZIP_FAULTS as error:
-        raise InputError(f"{path}: a damaged zip ({error}); {_AGAIN}") from error
-    places = {name: f"{path}, {members[name].filename}" for name in MEMBERS}
-    genes = _genes(texts["genes.tsv"], places["genes.tsv"])
-    codes = _text(texts["barcodes.tsv"], places["barcodes.tsv"]).split()
-    for axis, (what, found) in enumerate((("barcodes", len(codes)), ("genes", len(genes)))):
-        if counts.shape[axis] != found:
-            raise InputError(
-                f"{places['matrix.mtx']}: has {counts.shape[axis]} {what}, {what}.tsv names "
-                f"{found}; {_AGAIN}"
-            )
-    return _Arm(counts, genes, _classified(texts, codes, places))
+    path = existing(path, f"a zip with {folder}/matrix.mtx")
+    with opened_zip(path, path) as archive:
+        members = find_members(
+            members_of(archive, path), folder, (*TENX_FILES, _CLASSES), path,
+            "is it the zip of the other arm? Else take the one that config/datasets.tsv names",
+        )  # fmt: skip
+        sample = read_members(members, largest)
+        classes = members[_CLASSES].content(LARGEST_TABLE)
+    places = {name: member.place for name, member in members.items()}
+    return _Arm(sample.counts, sample.genes, _classified(classes, sample.barcodes, places))
 
 
-def _members(archive: zipfile.ZipFile, path: Path, folder: str) -> dict[str, zipfile.ZipInfo]:
-    """Return the wanted members, which other folders may enclose."""
-    found: dict[str, zipfile.ZipInfo] = {}
-    for entry in archive.infolist():
-        parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-        if parts[-2:-1] != (folder,) or parts[-1] not in MEMBERS or entry.is_dir():
-            continue
-        if parts[-1] in found:
-            raise InputError(f"{path}: holds {folder}/{parts[-1]} more than once; {_AGAIN}")
-        if entry.flag_bits & 0x1:
-            raise InputError(f"{path}: {entry.filename} is encrypted; {_AGAIN}")
-        found[parts[-1]] = entry
-    missing = [f"{folder}/{name}" for name in MEMBERS if name not in found]
-    if missing:
-        names = archive.namelist()
-        listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        raise InputError(
-            f"{path}: lacks {', '.join(missing)}; found: {listed or 'nothing'}; is it the zip of "
-            "the other arm? Else take the one that config/datasets.tsv names"
-        )
-    return found
-
-
-def _check_size(entry: zipfile.ZipInfo, path: Path, largest: int) -> None:
-    """Refuse what unpacks to too much; zipfile gives out no more than the size that is stated."""
-    if entry.file_size > largest:
-        raise InputError(
-            f"{path}: {entry.filename} unpacks to {entry.file_size} bytes, more than the "
-            f"{largest} that are expected at most; {_AGAIN}"
-        )
-
-
-def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:
-    _check_size(entry, path, LARGEST_TABLE)
-    with archive.open(entry) as stream:
-        return stream.read()
-
-
-def _text(content: bytes, place: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: is no text ({error}); {_AGAIN}") from error
-
-
-def _genes(content: bytes, place: str) -> pd.DataFrame:
-    rows = [line.split("\t") for line in _text(content, place).splitlines()]
-    wrong = next((row for row in rows if len(row) < 2), None)
-    if wrong is not None:
-        raise InputError(
-            f"{place}: a line {wrong[0][:60]!r}; expected an Ensembl id and a symbol, with a tab "
-            f"between; {_AGAIN}"
-        )
-    return pd.DataFrame({"gene_id": [r[0] for r in rows], "symbol": [r[1] for r in rows]})
-
-
-def _classified(
-    texts: Mapping[str, bytes], codes: list[str], places: Mapping[str, str]
-) -> pd.DataFrame:
+def _classified(content: bytes, codes: list[str], places: Mapping[str, str]) -> pd.DataFrame:
     """Return the classifications in the order of the barcodes."""
-    place = places["classifications.csv"]
-    table = read_columns(io.BytesIO(texts["classifications.csv"]), place, _CLASSIFICATIONS)
+    place = places[_CLASSES]
+    table = read_columns(io.BytesIO(content), place, _CLASSIFICATIONS)
     for found, where in ((pd.Series(codes), places["barcodes.tsv"]), (table["barcode"], place)):
         if found.duplicated().any():
             raise InputError(
                 f"{where}: barcode {found[found.duplicated()].iloc[0]!r} stands more than once; "
-                f"{_AGAIN}"
+                f"{AGAIN}"
             )
     table = table.set_index("barcode")
     absent, spare = set(codes) - set(table.index), set(table.index) - set(codes)
@@ -282,21 +210,9 @@ def _classified(
             f"{place}, column cell_quality: {unknown[0]!r}; allowed: {', '.join(QUALITIES)}"
         )
     if (table["line"] == "").any():
-        raise InputError(f"{place}, column singlet_ID: a cell without a line; {_AGAIN}")
+        raise InputError(f"{place}, column singlet_ID: a cell without a line; {AGAIN}")
     table["percent_mito"] = pd.to_numeric(table["percent_mito"], errors="coerce")
     return table
-
-
-def _kept(genes: pd.DataFrame, gencode: str | os.PathLike | None) -> np.ndarray:
-    if gencode is None:
-        return np.ones(len(genes), dtype=bool)
-    coding = genes["gene_id"].str.split(".").str[0].isin(protein_coding(gencode)).to_numpy()
-    if not coding.any():
-        raise InputError(
-            f"{gencode}: none of its protein-coding genes is among those of the arms, whose first "
-            f"is {genes['gene_id'].iloc[0]!r}; expected human Ensembl ids"
-        )
-    return coding
 
 
 def _cells(arms: Mapping[str, _Arm]) -> pd.DataFrame:
@@ -355,7 +271,7 @@ def _calls(path: Path) -> tuple[set[str], set[str]]:
     if not mutated:
         raise InputError(
             f"{path}: names no mutation of TP53 in {len(called)} lines; expected the mutation "
-            f"calls of DepMap 19Q3, column Hugo_Symbol with TP53; {_AGAIN}"
+            f"calls of DepMap 19Q3, column Hugo_Symbol with TP53; {AGAIN}"
         )
     return called, mutated
 
@@ -371,7 +287,7 @@ def _quality(arms: Mapping[str, _Arm], kept: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _description(cells: pd.DataFrame, kept: np.ndarray, gencode: str | os.PathLike | None) -> str:
+def _description(cells: pd.DataFrame, kept: np.ndarray, gencode: str | Path | None) -> str:
     sizes = cells["arm"].value_counts()
     genes = f"all {len(kept)} genes" if gencode is None else (
         f"{int(kept.sum())} protein-coding (GENCODE) of {len(kept)} genes"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import lzma
-import os
 import struct
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -17,6 +14,7 @@ from xlrd import XLRDError
 from xlrd.compdoc import CompDocError
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, Member, existing, listed, members_of, opened_zip
 
 _SOURCE = {
     "description": (
@@ -37,15 +35,11 @@ _ABOUT_MICE = ("Genotype", "Treatment", "Behavior", "class")
 _LARGEST = 64 * 2**20
 # How files begin; the second is a zip without entries.
 _ZIP, _XLS = (b"PK\x03\x04", b"PK\x05\x06"), b"\xd0\xcf\x11\xe0"
-_AGAIN = "delete the file and fetch it again, or take the one that config/datasets.tsv names"
-# What zipfile and xlrd raise on damaged files, as found by cutting and overwriting many.
-_ZIP_FAULTS = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
-)  # fmt: skip
+# What xlrd raises on damaged files, as found by cutting and overwriting many.
 _XLS_FAULTS = (XLRDError, CompDocError, struct.error, AssertionError, LookupError, ValueError)
 
 
-def read_mouse(path: str | os.PathLike) -> ad.AnnData:
+def read_mouse(path: str | Path) -> ad.AnnData:
     """Read the mouse protein table as UCI or others hand it out.
 
     A missing value is replaced by the mean of its protein over all rows, as in the paper.
@@ -81,7 +75,7 @@ def read_mouse(path: str | os.PathLike) -> ad.AnnData:
     .. [1] Higuera, Gardiner and Cios, "Self-organizing feature maps identify proteins critical to
        learning in a mouse model of Down syndrome", PLoS ONE 10(6):e0129126, 2015.
     """
-    path = Path(path)
+    path = existing(path, "the mouse protein table, .zip, .xls, .csv")
     table = _read_table(path)
     proteins = [str(name) for name in table.columns if str(name).endswith("_N")]
     _check_shape(table, proteins, path)
@@ -103,86 +97,58 @@ def _imputed(n_missing: int) -> dict[str, str]:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file; expected the mouse protein table, .zip, .xls, .csv"
-        )
     if path.stat().st_size > _LARGEST:
         raise InputError(
-            f"{path}: {path.stat().st_size} bytes; the mouse protein table has 1 to 2 MB: {_AGAIN}"
+            f"{path}: {path.stat().st_size} bytes; the mouse protein table has 1 to 2 MB: {AGAIN}"
         )
     content, name = path.read_bytes(), str(path)
     if content.startswith(_ZIP):
-        content, member = _member(content, path)
-        name = f"{path}, {member}"
+        with opened_zip(io.BytesIO(content), path) as archive:
+            member = _member(members_of(archive, path), path)
+            content, name = member.content(_LARGEST), member.place
     if content.startswith(_XLS):
         return _read_xls(content, name)
     return _read_csv(content, name)
 
 
-def _member(content: bytes, path: Path) -> tuple[bytes, str]:
-    """Return the table out of a zip, and its name; nothing is unpacked to the disk."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entry = _entry(archive, path)
-            with archive.open(entry) as stream:
-                # The size that the zip states need not be true.
-                table = stream.read(_LARGEST + 1)
-    except InputError:
-        raise
-    except _ZIP_FAULTS as error:
-        raise InputError(f"{path}: a damaged zip ({error}); {_AGAIN}") from error
-    if len(table) > _LARGEST:
-        raise InputError(
-            f"{path}: {entry.filename} unpacks to more than {_LARGEST} bytes; {_AGAIN}"
-        )
-    return table, entry.filename
-
-
-def _entry(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+def _member(members: Sequence[Member], path: Path) -> Member:
     wanted = {f"{TABLE}{suffix}".lower() for suffix in (".xls", ".csv")}
-    entries = archive.infolist()
-    found = [one for one in entries if _parts(one)[-1:] and _parts(one)[-1].lower() in wanted]
+    found = [one for one in members if one.parts[-1:] and one.parts[-1].lower() in wanted]
     if len(found) != 1:
-        names = [one.filename for one in (found or entries)]
-        listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise InputError(
             f"{path}: the zip holds {len(found)} files {TABLE}.xls or .csv, expected one; "
-            f"found: {listed or 'nothing'}. Put the right one in the place of the zip"
+            f"found: {listed([one.name for one in found or members])}. Put the right one in the "
+            "place of the zip"
         )
-    (entry,) = found
-    if {"..", "/"} & set(_parts(entry)):
+    (member,) = found
+    if {"..", "/"} & set(member.parts):
         raise InputError(
-            f"{path}: {entry.filename} leads out of the zip, which no honest archive does; {_AGAIN}"
+            f"{path}: {member.name} leads out of the zip, which no honest archive does; {AGAIN}"
         )
-    if entry.flag_bits & 0x1:
+    if member.encrypted:
         raise InputError(
-            f"{path}: {entry.filename} is encrypted; put the table itself in the place of the zip"
+            f"{path}: {member.name} is encrypted; put the table itself in the place of the zip"
         )
-    return entry
-
-
-def _parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
-    return PurePosixPath(entry.filename.replace("\\", "/")).parts
+    return member
 
 
 def _read_xls(content: bytes, name: str) -> pd.DataFrame:
     try:
         return pd.read_excel(io.BytesIO(content), engine="xlrd")
     except _XLS_FAULTS as error:
-        raise InputError(f"{name}: not a readable .xls file ({error}); {_AGAIN}") from error
+        raise InputError(f"{name}: not a readable .xls file ({error}); {AGAIN}") from error
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
     if not content.strip():
-        raise InputError(f"{name}: the file is empty; {_AGAIN}")
+        raise InputError(f"{name}: the file is empty; {AGAIN}")
     if content.lstrip()[:1] == b"<":
-        raise InputError(f"{name}: a web page, not the mouse protein table; {_AGAIN}")
+        raise InputError(f"{name}: a web page, not the mouse protein table; {AGAIN}")
     try:
         return pd.read_csv(io.BytesIO(content), encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{name}: neither a zip nor an .xls nor a comma-separated table ({error}); {_AGAIN}"
+            f"{name}: neither a zip nor an .xls nor a comma-separated table ({error}); {AGAIN}"
         ) from error
 
 
@@ -192,18 +158,18 @@ def _check_shape(table: pd.DataFrame, proteins: list[str], path: Path) -> None:
         shown = ", ".join(map(str, table.columns[:10]))
         raise InputError(
             f"{path}: no column {', '.join(missing)}; found {table.shape[1]} columns: {shown}"
-            f"{', ...' if table.shape[1] > 10 else ''}; {_AGAIN}"
+            f"{', ...' if table.shape[1] > 10 else ''}; {AGAIN}"
         )
     if len(proteins) != N_PROTEINS:
         raise InputError(
             f"{path}: {len(proteins)} columns end in _N, expected {N_PROTEINS} proteins: "
-            f"the file is damaged, or the source has changed; {_AGAIN}"
+            f"the file is damaged, or the source has changed; {AGAIN}"
         )
     if len(table) != N_MICE * N_REPLICATES:
         raise InputError(
             f"{path}: {len(table)} rows, expected {N_MICE * N_REPLICATES} ({N_MICE} mice x "
             f"{N_REPLICATES} replicates): the file is cut short, or the source has changed; "
-            f"{_AGAIN}"
+            f"{AGAIN}"
         )
 
 
@@ -213,7 +179,7 @@ def _mice(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     for name in about:
         if about[name].isna().any():
             line = int(np.flatnonzero(about[name].isna())[0]) + 2
-            raise InputError(f"{path}, column {name}: nothing in line {line}; {_AGAIN}")
+            raise InputError(f"{path}, column {name}: nothing in line {line}; {AGAIN}")
     about = about.astype(str).set_axis(pd.Index(about["MouseID"].astype(str).to_numpy()))
     mouse, replicate = _parts_of_ids(about["MouseID"], path)
     columns = {"MouseID": about["MouseID"], "mouse": pd.Categorical(mouse), "replicate": replicate}
@@ -229,17 +195,17 @@ def _parts_of_ids(ids: pd.Series, path: Path) -> tuple[pd.Series, pd.Series]:
     if parts.isna().any(axis=None):
         raise InputError(
             f"{place}: {ids[parts[0].isna()].iloc[0]!r}; expected <mouse>_<replicate>, as 309_1; "
-            f"{_AGAIN}"
+            f"{AGAIN}"
         )
     if ids.duplicated().any():
         raise InputError(
-            f"{place}: {ids[ids.duplicated()].iloc[0]!r} stands more than once; {_AGAIN}"
+            f"{place}: {ids[ids.duplicated()].iloc[0]!r} stands more than once; {AGAIN}"
         )
     sizes = parts[0].value_counts()
     if len(sizes) != N_MICE or (sizes != N_REPLICATES).any():
         raise InputError(
             f"{place}: {len(sizes)} mice with {sizes.min()} to {sizes.max()} rows, expected "
-            f"{N_MICE} with {N_REPLICATES} each; {_AGAIN}"
+            f"{N_MICE} with {N_REPLICATES} each; {AGAIN}"
         )
     return parts[0], parts[1].astype(int)
 
@@ -253,9 +219,9 @@ def _numbers(table: pd.DataFrame, samples: pd.Index, path: Path) -> pd.DataFrame
         raise InputError(
             f"{path}, column {table.columns[column]}, MouseID {samples[row]}: "
             f"{str(table.iloc[row, column])!r} is not a finite number "
-            f"({int(unread.sum().sum())} such cells); an empty cell is a missing value; {_AGAIN}"
+            f"({int(unread.sum().sum())} such cells); an empty cell is a missing value; {AGAIN}"
         )
     empty = values.columns[values.isna().all()]
     if len(empty):
-        raise InputError(f"{path}, column {empty[0]}: no value at all; {_AGAIN}")
+        raise InputError(f"{path}, column {empty[0]}: no value at all; {AGAIN}")
     return values

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
-import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.datasets.archives import AGAIN, Member, existing, listed, members_of, opened_zip
 
 SIDE = 28
 N_IMAGES = 1300
@@ -22,17 +21,14 @@ ARRAY = "images"
 # Photographs of ImageNet take 0.1 MB on average, and a few MB at most.
 _LARGEST_MEMBER = 64 * 2**20
 _LARGEST_CROPS = 64 * 2**20
-_NPZ = f"{ARRAY}.npy"
-_AGAIN = "delete the file and fetch it again, or take one that config/datasets.tsv names"
-# What zipfile, numpy and Pillow raise on damaged files.
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+# What Pillow raises on damaged files.
 _IMAGE_FAULTS = (
     UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, OSError,
     SyntaxError, ValueError,
 )  # fmt: skip
 
 
-def read_crops(path: str | os.PathLike, n_images: int = N_IMAGES) -> np.ndarray:
+def read_crops(path: str | Path, n_images: int = N_IMAGES) -> np.ndarray:
     """Read natural images as grey squares of 28 x 28 pixels.
 
     Parameters
@@ -60,22 +56,14 @@ def read_crops(path: str | os.PathLike, n_images: int = N_IMAGES) -> np.ndarray:
     Photographs are read into memory one by one. Nothing is unpacked to the disk, so that no name
     in a zip can lead out of a folder.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file; expected a zip with {FOLDER}/*.JPEG, or an .npz with an array "
-            f"{ARRAY}"
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if _NPZ in archive.namelist():
-                return _check_crops(_array(archive, path), n_images, path)
-            entries = _photographs(archive, n_images, path)
-            return np.array([_crop_of(archive, entry, path) for entry in entries])
-    except InputError:
-        raise
-    except _ZIP_FAULTS as error:
-        raise InputError(f"{path}: neither a zip nor an .npz file ({error}); {_AGAIN}") from error
+    path = existing(path, f"a zip with {FOLDER}/*.JPEG, or an .npz with an array {ARRAY}")
+    with opened_zip(path, path, "neither a zip nor an .npz file") as archive:
+        members = members_of(archive, path)
+        crops = next((member for member in members if member.name == f"{ARRAY}.npy"), None)
+        if crops is not None:
+            content = io.BytesIO(crops.content(_LARGEST_CROPS))
+            return _check_crops(np.load(content, allow_pickle=False), n_images, path)
+        return np.array([_crop_of(member) for member in _photographs(members, n_images, path)])
 
 
 def crop(photograph: Image.Image) -> np.ndarray:
@@ -117,32 +105,33 @@ def stretch(crops: np.ndarray) -> np.ndarray:
     values = np.asarray(crops, dtype=np.float64)
     low = values.min(axis=(1, 2), keepdims=True)
     spread = values.max(axis=(1, 2), keepdims=True) - low
-    return np.divide(255.0 * (values - low), spread, out=np.zeros_like(values), where=spread > 0)
+    stretched = np.zeros_like(values)
+    np.divide(255.0 * (values - low), spread, out=stretched, where=spread > 0)
+    return stretched
 
 
-def _photographs(archive: zipfile.ZipFile, n_images: int, path: Path) -> list[zipfile.ZipInfo]:
-    """Return the entries that are photographs, by name."""
+def _photographs(members: Sequence[Member], n_images: int, path: Path) -> list[Member]:
+    """Return the members that are photographs, by name."""
     wanted = PurePosixPath(FOLDER).parts
     found = []
-    for entry in archive.infolist():
-        parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
+    for member in members:
+        parts = member.parts
         inside = parts[-len(wanted) - 1 : -1] == wanted
         # Hidden files are what some systems leave beside each member.
         if inside and parts[-1].lower().endswith((".jpeg", ".jpg")) and parts[-1][0] != ".":
-            found.append((parts[-1], entry))
+            found.append((parts[-1], member))
     names = {name for name, _ in found}
     if len(found) != n_images or len(names) != n_images:
-        held = ", ".join(archive.namelist()[:5]) or "nothing"
         raise InputError(
             f"{path}: holds {len(names)} different photographs in {len(found)} files "
-            f"{FOLDER}/*.JPEG, expected {n_images}; its first members: {held}; {_AGAIN}"
+            f"{FOLDER}/*.JPEG, expected {n_images}; its first members: "
+            f"{listed([member.name for member in members])}; {AGAIN}"
         )
-    return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+    return [member for _, member in sorted(found, key=lambda pair: pair[0])]
 
 
-def _crop_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> np.ndarray:
-    place = f"{path}, {entry.filename}"
-    content = _member(archive, entry, _LARGEST_MEMBER, place)
+def _crop_of(member: Member) -> np.ndarray:
+    content = member.content(_LARGEST_MEMBER)
     try:
         with warnings.catch_warnings():
             # A picture of more pixels than any photograph has is refused, not only warned of.
@@ -150,21 +139,7 @@ def _crop_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> np
             with Image.open(io.BytesIO(content), formats=["JPEG"]) as photograph:
                 return crop(photograph)
     except _IMAGE_FAULTS as error:
-        raise InputError(f"{place}: not a readable JPEG ({error}); {_AGAIN}") from error
-
-
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, largest: int, place: str) -> bytes:
-    with archive.open(entry) as stream:
-        # The size that the zip states need not be true.
-        content = stream.read(largest + 1)
-    if len(content) > largest:
-        raise InputError(f"{place}: unpacks to more than {largest} bytes; {_AGAIN}")
-    return content
-
-
-def _array(archive: zipfile.ZipFile, path: Path) -> np.ndarray:
-    content = _member(archive, archive.getinfo(_NPZ), _LARGEST_CROPS, f"{path}, {_NPZ}")
-    return np.load(io.BytesIO(content), allow_pickle=False)
+        raise InputError(f"{member.place}: not a readable JPEG ({error}); {AGAIN}") from error
 
 
 def _check_crops(crops: np.ndarray, n_images: int, path: Path) -> np.ndarray:
@@ -172,6 +147,6 @@ def _check_crops(crops: np.ndarray, n_images: int, path: Path) -> np.ndarray:
     if crops.dtype != np.uint8 or crops.shape not in shapes:
         raise InputError(
             f"{path}, array {ARRAY}: {crops.dtype} of shape {crops.shape}; expected uint8 of shape "
-            f"{' or '.join(map(str, shapes))}; {_AGAIN}"
+            f"{' or '.join(map(str, shapes))}; {AGAIN}"
         )
     return crops.reshape(n_images, SIDE, SIDE)

@@ -19,10 +19,10 @@ _SOURCE = {
     "citation": "Li, Yang and Li, arXiv 2602.22387, count simulation (beta series)",
     "licence": "not applicable",
 }
-# Rates are formed for a bounded number of entries at a time.
 # Columns of `var`: the profile of each program, and whose block a gene is in.
 PROFILE, BLOCK = "program_", "block"
 TARGET, SHARED = "target_", "shared_"
+# Rates are formed for a bounded number of entries at a time.
 _BLOCK_ELEMENTS = 2**22
 
 _SHARED_WEIGHT, _TARGET_WEIGHT = 10.0, 0.15

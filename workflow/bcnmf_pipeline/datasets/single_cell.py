@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, TextIO
 
 import anndata as ad
 import numpy as np
@@ -21,46 +18,16 @@ from anndata.utils import make_index_unique
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
-from bcnmf_pipeline.datasets.matrix_market import STREAM_FAULTS
+from bcnmf_pipeline.datasets.archives import AGAIN, STREAM_FAULTS, listed
 from bcnmf_pipeline.record.tables import write_table
 
-_AGAIN = "delete the file and fetch it again"
-_SHOWN = 8
 _SECONDS_ON_TERMINAL, _SECONDS_IN_LOG = 0.2, 10.0
 # What pandas raises on files that are no tables, beside the faults of packed streams.
 _TABLE_FAULTS = (*STREAM_FAULTS, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError)
 
 
-@contextmanager
-def opened(path: str | os.PathLike, expected: str) -> Iterator[BinaryIO]:
-    """Open a file, unpacked where it is gzipped, whatever its name.
-
-    Parameters
-    ----------
-    path : path
-    expected : str
-        What the file should be, for errors.
-
-    Raises
-    ------
-    InputError
-        There is no such file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected {expected}")
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if not packed:
-            yield raw
-            return
-        with gzip.open(raw) as stream:
-            yield stream
-
-
 def table_pieces(
-    stream: BinaryIO, place: str, columns: Mapping[str, Sequence[str]], rows: int = 2**18
+    stream: IO[bytes], place: str, columns: Mapping[str, Sequence[str]], rows: int = 2**18
 ) -> Iterator[pd.DataFrame]:
     """Yield a table with separators, comma or tab, as text, some rows at a time.
 
@@ -88,10 +55,9 @@ def table_pieces(
         for name, known in columns.items():
             found = [one for one in known if one in names]
             if not found:
-                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
                 raise InputError(
                     f"{place}: no column {' or '.join(known)}; found {len(names)} columns: "
-                    f"{shown}; {_AGAIN}, or take the one that config/datasets.tsv names"
+                    f"{listed(names)}; {AGAIN}"
                 )
             chosen[names.index(found[0])] = name
         pieces = pd.read_csv(
@@ -105,11 +71,11 @@ def table_pieces(
     except InputError:
         raise
     except (*_TABLE_FAULTS, ValueError) as error:
-        raise InputError(f"{place}: damaged, cut short or no table ({error}); {_AGAIN}") from error
+        raise InputError(f"{place}: damaged, cut short or no table ({error}); {AGAIN}") from error
 
 
 def read_columns(
-    stream: BinaryIO, place: str, columns: Mapping[str, Sequence[str]]
+    stream: IO[bytes], place: str, columns: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
     """Return some columns of a table as text; see `table_pieces`."""
     pieces = list(table_pieces(stream, place, columns))
@@ -148,8 +114,8 @@ def write_dataset(
     data: ad.AnnData,
     notes: Iterable[str],
     rows: str,
-    path: str | os.PathLike,
-    qc: str | os.PathLike,
+    path: str | Path,
+    qc: str | Path,
 ) -> None:
     """Write a study's counts and its table of quality, and warn of what is not as published.
 
@@ -225,9 +191,9 @@ def _separator(head: bytes) -> str:
 
 def _names(head: bytes, place: str) -> list[str]:
     if not head.strip():
-        raise InputError(f"{place}: the file is empty; {_AGAIN}")
+        raise InputError(f"{place}: the file is empty; {AGAIN}")
     if head.lstrip()[:1] == b"<":
-        raise InputError(f"{place}: a web page, not a table; {_AGAIN}")
+        raise InputError(f"{place}: a web page, not a table; {AGAIN}")
     read = pd.read_csv(io.BytesIO(head), sep=_separator(head), header=None, dtype=str,
                        keep_default_na=False, encoding="utf-8-sig")  # fmt: skip
     return [name.strip() for name in read.iloc[0]]

@@ -1,24 +1,31 @@
-"""Filtered count matrices of 10x Genomics, read out of their archive without unpacking it."""
+"""Count matrices of 10x Genomics: matrix.mtx with genes.tsv and barcodes.tsv."""
 
 from __future__ import annotations
 
-import os
 import tarfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.datasets.matrix_market import STREAM_FAULTS, read_counts
+from bcnmf_pipeline.datasets.archives import (
+    AGAIN,
+    STREAM_FAULTS,
+    Member,
+    existing,
+    find_members,
+    members_of,
+)
+from bcnmf_pipeline.datasets.matrix_market import read_counts
 
-_TABLES = ("genes.tsv", "barcodes.tsv")
-_MATRIX = "matrix.mtx"
+TENX_FILES = ("matrix.mtx", "genes.tsv", "barcodes.tsv")
 # Tables of genes and barcodes take a few MB; more is no such archive.
-_LARGEST_TABLE = 256 * 2**20
+LARGEST_TABLE = 2**28
 # The published matrices take tens of MB as text.
-_LARGEST_MATRIX = 16 * 2**30
+_LARGEST_MATRIX = 2**34
 
 
 class TenX(NamedTuple):
@@ -37,7 +44,7 @@ class TenX(NamedTuple):
     genes: pd.DataFrame
 
 
-def read_10x(path: str | os.PathLike, genome: str = "hg19") -> TenX:
+def read_10x(path: str | Path, genome: str = "hg19") -> TenX:
     """Read NAME_filtered_gene_bc_matrices.tar.gz.
 
     Parameters
@@ -54,74 +61,59 @@ def read_10x(path: str | os.PathLike, genome: str = "hg19") -> TenX:
     InputError
         The archive is missing or damaged, lacks a member or has it twice, or its parts disagree.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a .tar.gz of 10x Genomics")
+    path = existing(path, "a .tar.gz of 10x Genomics")
     try:
         with tarfile.open(path, "r:gz") as archive:
-            members = _members(archive, path, genome)
-            genes, barcodes = (_lines(archive, members[name], path) for name in _TABLES)
-            place = f"{path}, {members[_MATRIX].name}"
-            if members[_MATRIX].size > _LARGEST_MATRIX:
-                raise InputError(
-                    f"{place}: unpacks to {members[_MATRIX].size} bytes, more than the "
-                    f"{_LARGEST_MATRIX} that are expected at most; delete the file and fetch it "
-                    "again"
-                )
-            with archive.extractfile(members[_MATRIX]) as stream:
-                counts = read_counts(stream, place)
+            members = find_members(
+                members_of(archive, path), genome, TENX_FILES, path,
+                "expected what 10x Genomics calls filtered_gene_bc_matrices",
+            )  # fmt: skip
+            return read_members(members, _LARGEST_MATRIX)
     except (tarfile.TarError, *STREAM_FAULTS) as error:
         raise InputError(
-            f"{path}: not a .tar.gz, damaged or cut short ({error}); delete the file and fetch it "
-            "again"
+            f"{path}: not a .tar.gz, damaged or cut short ({error}); {AGAIN}"
         ) from error
-    table = _genes(genes, f"{path}, {members['genes.tsv'].name}")
-    for axis, (what, found) in enumerate((("barcodes", len(barcodes)), ("genes", len(table)))):
+
+
+def read_members(members: Mapping[str, Member], largest: int) -> TenX:
+    """Read a sample from its three files, the matrix of which unpacks to `largest` bytes at most.
+
+    Raises
+    ------
+    InputError
+        One cannot be read, or they disagree.
+    """
+    genes = _genes(members["genes.tsv"])
+    barcodes = members["barcodes.tsv"].text(LARGEST_TABLE).split()
+    matrix = members["matrix.mtx"]
+    with matrix.stream(largest) as stream:
+        counts = read_counts(stream, matrix.place)
+    for axis, (what, found) in enumerate((("barcodes", len(barcodes)), ("genes", len(genes)))):
         if counts.shape[axis] != found:
             raise InputError(
-                f"{path}: the matrix has {counts.shape[axis]} {what}, {what}.tsv names {found}; "
-                "delete the file and fetch it again"
+                f"{matrix.place}: the matrix has {counts.shape[axis]} {what}, {what}.tsv names "
+                f"{found}; {AGAIN}"
             )
-    return TenX(counts, barcodes, table)
+    return TenX(counts, barcodes, genes)
 
 
-def _members(archive: tarfile.TarFile, path: Path, genome: str) -> dict[str, tarfile.TarInfo]:
-    found: dict[str, tarfile.TarInfo] = {}
-    names = []
-    for member in archive:
-        names.append(member.name)
-        parts = PurePosixPath(member.name).parts
-        if member.isfile() and len(parts) >= 2 and parts[-2] == genome:
-            if parts[-1] in found:
-                raise InputError(f"{path}: holds {genome}/{parts[-1]} more than once")
-            found[parts[-1]] = member
-    missing = [name for name in (*_TABLES, _MATRIX) if name not in found]
-    if missing:
-        raise InputError(
-            f"{path}: lacks {', '.join(f'{genome}/{name}' for name in missing)}; found: "
-            f"{', '.join(names[:8]) or 'nothing'}; expected what 10x Genomics calls "
-            "filtered_gene_bc_matrices"
-        )
-    return found
+def check_same_genes(genes: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse samples, by the names of their files, that do not have the same genes in order."""
+    (first, expected), *others = genes.items()
+    for name, found in others:
+        if not found["gene_id"].equals(expected["gene_id"]):
+            raise InputError(
+                f"{name}: has other genes, or in another order, than {first}; take all samples "
+                "from the same release"
+            )
 
 
-def _lines(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> list[str]:
-    with archive.extractfile(member) as stream:
-        content = stream.read(_LARGEST_TABLE + 1)
-    if len(content) > _LARGEST_TABLE:
-        raise InputError(f"{path}, {member.name}: unpacks to more than {_LARGEST_TABLE} bytes")
-    try:
-        return content.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}, {member.name}: is no text ({error})") from error
-
-
-def _genes(lines: list[str], place: str) -> pd.DataFrame:
-    rows = [line.split("\t") for line in lines]
+def _genes(member: Member) -> pd.DataFrame:
+    rows = [line.split("\t") for line in member.text(LARGEST_TABLE).splitlines()]
     wrong = next((row for row in rows if len(row) < 2), None)
     if wrong is not None:
         raise InputError(
-            f"{place}: a line {chr(9).join(wrong)!r}; expected an Ensembl id and a symbol, "
-            "separated by a tab"
+            f"{member.place}: a line {wrong[0][:60]!r}; expected an Ensembl id and a symbol, with "
+            f"a tab between; {AGAIN}"
         )
     return pd.DataFrame({"gene_id": [r[0] for r in rows], "symbol": [r[1] for r in rows]})

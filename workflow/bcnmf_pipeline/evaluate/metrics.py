@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
+from bcnmf_pipeline.evaluate.compiled_umap import umap_class
 
 Values = np.ndarray | sp.spmatrix | sp.sparray
 
@@ -114,9 +115,6 @@ def umap_embedding(
     McInnes, Healy & Melville (2018), UMAP: Uniform manifold approximation and projection for
     dimension reduction, arXiv 1802.03426.
     """
-    # Imported here: compiling umap takes seconds, which only those who embed should wait for.
-    from umap import UMAP
-
     values = _finite_rows(values)
     if len(values) < 4:
         raise InputError(f"UMAP needs at least 4 samples; {len(values)} given")
@@ -127,7 +125,8 @@ def umap_embedding(
             stacklevel=2,
         )
         n_neighbors = len(values) - 1
-    model = UMAP(
+    # Loaded here: it takes seconds, which only those who embed should wait for.
+    model = umap_class()(
         n_components=2,
         n_neighbors=n_neighbors,
         min_dist=min_dist,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -23,7 +22,14 @@ from bcnmf_pipeline.figures.style import (
     row_major,
     styled,
 )
-from bcnmf_pipeline.figures.tables import SCORE_LABELS, method_label, methods_in, require_columns
+from bcnmf_pipeline.figures.tables import (
+    SCORE_LABELS,
+    data_sets,
+    method_handles,
+    methods_in,
+    require_columns,
+)
+from bcnmf_pipeline.plan.drivers import beta_of
 
 SCORES = ("ari_usage", "ari_usage_share", "ari_umap")
 _COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
@@ -129,12 +135,7 @@ def beta_means(
 def _betas(studies: pd.Series, betas: Mapping[str, float] | None) -> pd.Series:
     if betas is not None:
         return studies.map(betas).astype(float)
-    return studies.astype(str).map(_beta_of_name)
-
-
-def _beta_of_name(name: str) -> float:
-    found = re.search(r"beta[_-]?(\d+(?:\.\d+)?)$", name)
-    return float(found[1]) if found else np.nan
+    return studies.astype(str).map(beta_of).astype(float)
 
 
 def _panel(axes: Axes, values: pd.DataFrame, ticks: list[float], marks: dict[str, Mark]) -> None:
@@ -171,16 +172,8 @@ def _legend(
     labels: Mapping[str, str] | None,
     columns: int,
 ) -> None:
-    handles = [
-        Line2D(
-            [], [], color=mark.colour, marker=mark.marker, markersize=3.6,
-            label=method_label(method, labels),
-        )
-        for method, mark in marks.items()
-    ]  # fmt: skip
-    low, high = int(values["n_replicates"].min()), int(values["n_replicates"].max())
-    number = f"{low}" if low == high else f"{low}–{high}"
-    sets = f"{number} data sets" if high > 1 else "one data set"
+    handles = method_handles(marks, labels, 3.6)
+    sets = data_sets(values["n_replicates"])
     kinds = [Line2D([], [], color=FAINT, marker="o", markersize=3.6, label=f"this run ({sets})")]
     if values["reported"].notna().any():
         kinds.append(

@@ -38,8 +38,6 @@ from bcnmf_pipeline.figures.tables import (
 )
 from bcnmf_pipeline.figures.usages import draw_usages, is_signed, top_topics
 
-# From left to right; of the methods in brackets the first that a study has.
-_COLUMNS = (("nmf",), ("cpca_auto", "cpca_published", "cpca_grid"), ("bcnmf",))
 SCORES = {
     "ari_usage": "k-means on usage",
     "ari_usage_merged": "on usage, clusters\nmerged by majority label",
@@ -80,8 +78,7 @@ def plot_digits(
     image_shape : sequence of int
         Rows and columns of an image.
     methods : sequence of str, optional
-        Methods to show in full, from left to right, by default those of `shown_methods`; the bars
-        show every method.
+        Methods to show in full, from left to right; the bars show every method.
     labels : mapping, optional
         Names of methods, in the order of the bars.
     label_name : str
@@ -108,7 +105,6 @@ def plot_digits(
     require_columns(loadings, ("topic", "feature", "loading"), "loadings")
     require_columns(scores, ("score", "value", "replicate"), "scores")
     shape = tuple(int(size) for size in image_shape)
-    methods = methods or shown_methods(list(samples["method"].unique()))
     chosen = representative_runs(samples, methods, automatic=automatic)
     colouring = Colouring(samples["label"])
     two = samples["label"].nunique() == 2
@@ -125,9 +121,8 @@ def plot_digits(
     }
     kept = {name: height for name, height in heights.items() if height}
     figure = new_figure(DOUBLE_COLUMN, sum(kept.values()) + 0.3)
-    blocks = dict(
-        zip(kept, figure.subfigures(len(kept), 1, height_ratios=list(kept.values())), strict=True)
-    )
+    parts = figure.subfigures(len(kept), 1, height_ratios=list(kept.values()), squeeze=False)
+    blocks = dict(zip(kept, parts[:, 0], strict=True))
     letters = iter("abcdefg")
     pictures, bars = blocks["top"].subfigures(1, 2, width_ratios=[1.0, 1.3])
     _examples(pictures, examples, shape, next(letters))
@@ -156,15 +151,6 @@ def plot_digits(
         title=label_name or None,
     )
     return figure
-
-
-def shown_methods(known: Sequence[str]) -> list[str]:
-    """Return the methods that the figure shows in full: NMF, a contrastive PCA, and bcNMF.
-
-    All of them where a study has none of these.
-    """
-    found = [[name for name in names if name in known][:1] for names in _COLUMNS]
-    return [name for names in found for name in names] or list(known)[:3]
 
 
 def component_columns(k: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import (
     SCORE_LABELS,
+    data_sets,
+    method_handles,
     method_label,
     methods_in,
     require_columns,
@@ -128,7 +131,7 @@ def plot_drivers(
     spare = rows * columns > len(panels)
     width = max(DOUBLE_COLUMN * columns / _COLUMNS_OF_PANELS, SINGLE_COLUMN)
     figure = new_figure(width, 1.7 * rows + (0.1 if spare else 0.6))
-    figure.get_layout_engine().set(hspace=0.06)
+    figure.set_layout_engine("constrained", hspace=0.06)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     lowest = min((panel.points["mean"] - panel.points["sd"].fillna(0)).min() for panel in panels)
     chance = _CHANCE.get(score, 0.0)
@@ -232,7 +235,12 @@ def _with_ranks(table: pd.DataFrame, automatic: Collection[str]) -> pd.DataFrame
 
 
 def _panel(
-    title: str, axis: str, keys: list, ticks: list[str], rows: pd.DataFrame, by: str = "variant"
+    title: str,
+    axis: str,
+    keys: list[Any],
+    ticks: list[str],
+    rows: pd.DataFrame,
+    by: str = "variant",
 ) -> Panel:
     """Return the panel of the levels that were run."""
     found = set(rows[by])
@@ -275,7 +283,7 @@ def _alpha_panels(
     return panels
 
 
-def _at_base(panel: Panel, levels: list, references: set) -> Panel:
+def _at_base(panel: Panel, levels: list[Any], references: set[Any]) -> Panel:
     """Return a panel with its base, if all methods have the same."""
     places = [place for place, level in enumerate(levels) if level in references]
     base = places[0] if len(places) == 1 else None
@@ -321,17 +329,8 @@ def _legend(
     labels: Mapping[str, str] | None,
 ) -> None:
     """Put the legend into the last place of the grid if it is free, else below."""
-    handles = [
-        Line2D(
-            [], [], color=mark.colour, marker=mark.marker, markersize=3.4,
-            label=method_label(method, labels),
-        )
-        for method, mark in marks.items()
-    ]  # fmt: skip
-    counts = [panel.points["n_replicates"] for panel in panels]
-    low, high = min(map(min, counts)), max(map(max, counts))
-    number = f"{low}" if low == high else f"{low}–{high}"
-    sets = f"{number} data sets a point" if high > 1 else "one data set a point"
+    handles = method_handles(marks, labels, 3.4)
+    sets = f"{data_sets(pd.concat([panel.points['n_replicates'] for panel in panels]))} a point"
     kinds = [Line2D([], [], color=FAINT, marker="o", markersize=3.4, label=sets)]
     if any(panel.base is not None for panel in panels):
         kinds.append(

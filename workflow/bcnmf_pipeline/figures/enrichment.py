@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bcnmf_pipeline.figures.representative import setting_text
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
     FAINT,
@@ -18,10 +21,20 @@ from bcnmf_pipeline.figures.style import (
     new_figure,
     styled,
 )
-from bcnmf_pipeline.figures.tables import require_columns
+from bcnmf_pipeline.figures.tables import method_label, require_columns
 
 SIGNIFICANT = 0.05
-_COLUMNS = ("topic", "collection", "term", "overlap", "set_size", "p_adjusted")
+_COLUMNS = (
+    "method",
+    "k",
+    "alpha",
+    "topic",
+    "collection",
+    "term",
+    "overlap",
+    "set_size",
+    "p_adjusted",
+)
 _WIDTH = 44  # characters of a line of a term
 _SMALL_WORDS = frozenset(
     ["OF", "AND", "TO", "IN", "BY", "THE", "FOR", "VIA", "OR", "A", "ON", "AT", "NON", "CELL"]
@@ -31,15 +44,23 @@ _STRONGEST = 10.0  # -log10 of the adjusted p-value that gets the darkest colour
 
 
 @styled
-def plot_enrichment(ora: pd.DataFrame, *, title: str = "", per_topic: int = 3) -> Figure:
+def plot_enrichment(
+    ora: pd.DataFrame,
+    *,
+    method: str,
+    labels: Mapping[str, str] | None = None,
+    per_topic: int = 3,
+) -> Figure:
     """Draw the most significant sets of each topic as dots.
 
     Parameters
     ----------
     ora : DataFrame
-        Rows of one method: topic, collection, term, overlap, set_size, p_adjusted.
-    title : str
-        Name of the method and its setting.
+        method, k, alpha, topic, collection, term, overlap, set_size, p_adjusted; one fit a method.
+    method : str
+        Which method.
+    labels : mapping, optional
+        Names of methods.
     per_topic : int
         How many sets of each topic are shown, of those with an adjusted p-value of at most 0.05.
 
@@ -57,6 +78,10 @@ def plot_enrichment(ora: pd.DataFrame, *, title: str = "", per_topic: int = 3) -
     """
     if len(ora):
         require_columns(ora, _COLUMNS, "enrichment")
+    ora = ora[ora["method"] == method]
+    title = method_label(method, labels)
+    if len(ora):
+        title += f", {setting_text(ora['k'].iloc[0], ora['alpha'].iloc[0])}"
     shown = top_terms(ora, per_topic)
     if shown.empty:
         return _nothing(title)
@@ -112,7 +137,9 @@ def _is_acronym(word: str) -> bool:
     return short or any(letter.isdigit() for letter in word)
 
 
-def _dots(axes: Axes, rows: pd.DataFrame, terms: list[tuple], topics: list) -> object:
+def _dots(
+    axes: Axes, rows: pd.DataFrame, terms: list[tuple[str, str]], topics: list[int]
+) -> PathCollection:
     places = {term: place for place, term in enumerate(terms)}
     y = [places[pair] for pair in zip(rows["collection"], rows["term"], strict=True)]
     x = [topics.index(topic) for topic in rows["topic"]]

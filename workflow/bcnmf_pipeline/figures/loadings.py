@@ -46,7 +46,7 @@ def plot_loadings(
     *,
     method: str,
     labels: Mapping[str, str] | None = None,
-    classes: Sequence[str] | None = None,
+    samples: pd.DataFrame | None = None,
     n_features: int = 10,
     n_topics: int = 5,
     automatic: Collection[str] = AUTOMATIC,
@@ -65,8 +65,8 @@ def plot_loadings(
         Which method; its representative fit is shown.
     labels : mapping, optional
         Names of methods.
-    classes : sequence of str, optional
-        All classes of the label, so that colours agree with the other figures; by default those
+    samples : DataFrame, optional
+        Column label: all classes, so that colours agree with the other figures; by default those
         that some topic or feature favours.
     n_features, n_topics : int
         How many features per topic and how many topics at most.
@@ -85,6 +85,7 @@ def plot_loadings(
     InputError
         A column is missing, or the method has no rows.
     """
+    classes = None if samples is None else samples["label"].unique()
     parts = loading_parts(
         loadings, topics, features, method=method, classes=classes, n_features=n_features,
         n_topics=n_topics, automatic=automatic,
@@ -264,7 +265,7 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
         color=[_colour(marks, name) for name in own["favours"]], gid="features",
     )  # fmt: skip
     for place in np.flatnonzero(np.isnan(length)):
-        axes.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
+        axes.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)
     axes.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.xaxis.set_ticks_position("top")
@@ -279,7 +280,7 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
 def _head(values: np.ndarray) -> float:
     """Return the upper limit of an axis of -log10 p: room for the bars and for the dashed line."""
     finite = values[np.isfinite(values)]
-    return 1.06 * max(float(finite.max(initial=0.0)), -1.5 * np.log10(LEVEL))
+    return 1.06 * max(float(finite.max(initial=0.0)), -1.5 * float(np.log10(LEVEL)))
 
 
 def _colour(marks: Classes, name: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,11 +43,10 @@ def plot_mouse(
     loadings: pd.DataFrame,
     features: pd.DataFrame,
     *,
-    method: str = "bcnmf",
-    baseline: str = "nmf",
+    methods: Sequence[str] = ("nmf", "bcnmf"),
     labels: Mapping[str, str] | None = None,
     label_name: str = "Genotype",
-    unit_name: str = "mouse",
+    unit: str = "mouse",
     automatic: Collection[str] = AUTOMATIC,
 ) -> Figure:
     """Draw what the paper shows of the mouse study, and the mice as units beside it.
@@ -62,11 +61,11 @@ def plot_mouse(
         method, k, alpha, replicate, seed, topic, feature, loading, rank.
     features : DataFrame
         feature, p_adjusted, favours: each protein's own test.
-    method, baseline : str
-        The method shown in full, and the one whose map stands beside.
+    methods : sequence of str
+        The last is shown in full; the map of the first stands beside.
     labels : mapping, optional
         Names of methods.
-    label_name, unit_name : str
+    label_name, unit : str
         What the label and the unit are.
     automatic : collection of str
         Methods with automatic alphas.
@@ -74,10 +73,10 @@ def plot_mouse(
     Returns
     -------
     Figure
-        Panels a, b: UMAPs of baseline and method; c: rows in the plane of the two topics most
-        associated with the label; d: the same by unit (mean and standard deviation of its rows);
-        e and f: the ten features with the largest loadings on each of the two topics, with each
-        feature's own -log10 adjusted p.
+        Panels a, b: UMAPs of the first and the last method; c: rows in the plane of the two topics
+        most associated with the label; d: the same by unit (mean and standard deviation of its
+        rows); e and f: the ten features with the largest loadings on each of the two topics, with
+        each feature's own -log10 adjusted p.
 
     Raises
     ------
@@ -88,14 +87,14 @@ def plot_mouse(
     require_columns(topics, ("topic", "p_value"), "topics")
     require_columns(loadings, ("topic", "feature", "loading", "rank"), "loadings")
     require_columns(features, ("feature", "p_adjusted", "favours"), "features")
-    (shown,) = representative_runs(samples, [method], automatic=automatic)
-    (beside,) = representative_runs(samples, [baseline], automatic=automatic)
+    (shown,) = representative_runs(samples, [methods[-1]], automatic=automatic)
+    (beside,) = representative_runs(samples, [methods[0]], automatic=automatic)
     rows = shown.rows(samples, "samples")
     top = top_topics(shown.rows(topics, "topics"), 2)
     colouring = Colouring(samples["label"])
 
     figure = new_figure(DOUBLE_COLUMN, 4.55)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.05, 1.0])
+    upper, lower = figure.subfigures(2, 1, height_ratios=[1.05, 1.0], squeeze=False)[:, 0]
     a, b, c, d = upper.subplots(1, 4)
     for axes, one in ((a, beside), (b, shown)):
         draw_umap(axes, one.rows(samples, "samples"), colouring)
@@ -103,9 +102,9 @@ def plot_mouse(
         axes.set_xlabel("UMAP 1")
         axes.set_ylabel("UMAP 2")
     draw_usages(c, rows, top, colouring, scale="linear")
-    c.set_title(f"{method_label(method, labels)}\n{len(rows)} samples")
+    c.set_title(f"{method_label(shown.method, labels)}\n{len(rows)} samples")
     draw_units(d, rows, list(top), colouring)
-    d.set_title(f"{method_label(method, labels)}\nmean ± s.d. of each {unit_name}")
+    d.set_title(f"{method_label(shown.method, labels)}\nmean ± s.d. of each {unit}")
     figure.legend(
         handles=class_handles(colouring.classes.entries()),
         loc="outside upper center",
@@ -221,7 +220,7 @@ def _proteins(
             color=mark.colour, markeredgecolor="white", markeredgewidth=0.3, gid="protein",
         )  # fmt: skip
     for place in np.flatnonzero(np.isnan(length)):
-        significance.text(0, place, " not tested", va="center", fontsize=SMALL, color=FAINT)
+        significance.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)
     significance.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     significance.set_xlim(0, 1.08 * max(np.nanmax(length, initial=0.0), 2.0))
     significance.set_xlabel("Own −log₁₀ adj. p")

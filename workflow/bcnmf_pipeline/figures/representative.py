@@ -69,8 +69,8 @@ def same_alpha(column: pd.Series, alpha: float | None) -> np.ndarray:
     """Return which alphas equal `alpha`, up to the ten digits that text tables keep."""
     values = pd.to_numeric(column).to_numpy(dtype=float)
     if alpha is None or np.isnan(alpha):
-        return np.isnan(values)
-    return np.isclose(values, alpha, rtol=1e-8, atol=0.0)
+        return np.asarray(np.isnan(values))
+    return np.asarray(np.isclose(values, alpha, rtol=1e-8, atol=0.0))
 
 
 def chosen_setting(

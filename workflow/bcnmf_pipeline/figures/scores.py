@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
@@ -262,7 +263,7 @@ def _finish(
 
 def _legend(figure: Figure | SubFigure, table: pd.DataFrame, unit: str, has_units: bool) -> None:
     runs = table.groupby(["method", "setting", "score"])["value"].count()
-    handles = []
+    handles: list[Line2D | ErrorbarContainer] = []
     if runs.max() > 1:
         handles.append(
             Line2D([], [], linestyle="none", marker="o", markersize=2.6, color=FAINT, label="run")

@@ -22,15 +22,6 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import method_label, require_columns, shorten
 
-# Maps side by side, of these methods.
-_MAPS = (
-    ("nmf",),
-    ("bcnmf", "bcnmf_poisson"),
-    ("bcnmf_safeguarded",),
-    ("shared_target",),
-    ("pca",),
-    ("cpca_auto", "cpca_grid"),
-)
 _GENES = 20  # of all topics together
 
 
@@ -43,6 +34,7 @@ def plot_single_cell(
     loadings: pd.DataFrame,
     features: pd.DataFrame,
     *,
+    methods: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     label_name: str = "",
     unit: str = "unit",
@@ -63,6 +55,8 @@ def plot_single_cell(
         method, k, alpha, seed, replicate, score, value, and `reported` where known.
     topics, loadings, features : DataFrame
         As for `bcnmf_pipeline.figures.loadings.plot_loadings`.
+    methods : sequence of str, optional
+        Methods whose maps are shown, from left to right; by default all.
     labels : mapping, optional
         Names of methods, in the order of the rows of scores.
     label_name, unit : str
@@ -90,9 +84,7 @@ def plot_single_cell(
     """
     require_columns(samples, ("sample", "label", "umap_1", "umap_2"), "samples")
     require_columns(annotations, ("sample",), "annotations")
-    chosen = representative_runs(
-        samples, shown_methods(list(samples["method"].unique())), automatic=automatic
-    )
+    chosen = representative_runs(samples, methods, automatic=automatic)
     colourings = {
         label_name or "label": samples.drop_duplicates("sample").set_index("sample")["label"]
     }
@@ -108,7 +100,8 @@ def plot_single_cell(
     bars = 1.0 + 0.27 * n_settings
     genes = parts.height + 1.6
     figure = new_figure(DOUBLE_COLUMN, maps + bars + genes)
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[maps, bars, genes])
+    blocks = figure.subfigures(3, 1, height_ratios=[maps, bars, genes], squeeze=False)
+    top, middle, bottom = blocks[:, 0]
     _maps(top, chosen, samples, colourings, labels)
     panels = draw_scores(
         middle, scores, methods=list(labels) if labels else None, labels=labels, unit=unit,
@@ -119,14 +112,8 @@ def plot_single_cell(
     return figure
 
 
-def shown_methods(known: Sequence[str]) -> list[str]:
-    """Return the methods whose maps are shown: of each kind the first that a study has."""
-    found = [[name for name in names if name in known][:1] for names in _MAPS]
-    return [name for names in found for name in names] or list(known)
-
-
 def _map_height(n_maps: int, values: pd.Series) -> float:
-    lines = -(-min(values.nunique(), 13) // 6)
+    lines = -(-min(int(values.nunique()), 13) // 6)
     return DOUBLE_COLUMN / max(n_maps, 3) + 0.24 + 0.13 * lines
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.style
 import numpy as np
@@ -83,7 +83,7 @@ _STYLE: dict[str, Any] = {
 class Mark:
     """Colour and marker of a method or of a class of the label."""
 
-    colour: str | tuple[float, ...]
+    colour: str | tuple[float, float, float, float]
     marker: str
 
 
@@ -184,7 +184,9 @@ def styled(plot: Callable[..., Figure]) -> Callable[..., Figure]:
     return wrapper
 
 
-def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
+def new_figure(
+    width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
     """Return an empty figure (inches) that pyplot does not know of, so that none stays open."""
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
@@ -202,7 +204,9 @@ def settle(figure: Figure) -> None:
         before = places
 
 
-def save(figure: Figure, pdf_path: str | os.PathLike, png_path: str | os.PathLike) -> None:
+def save(
+    figure: Figure, pdf_path: str | os.PathLike[str], png_path: str | os.PathLike[str]
+) -> None:
     """Write a figure as PDF (vector, editable text) and PNG (300 dpi).
 
     Both carry neither date nor versions: the same figure gives the same bytes. Each file appears
@@ -232,7 +236,7 @@ def scatter(axes: Axes, x: np.ndarray, y: np.ndarray, marks: Sequence[Mark]) -> 
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     order = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     np.random.default_rng(derive_seed("drawing order")).shuffle(order)
-    shown = [marks[i] for i in order]
+    shown = [marks[int(i)] for i in order]
     points = axes.scatter(
         x[order],
         y[order],

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from bcnmf.errors import InputError
 from bcnmf_pipeline.figures.style import MAX_CLASSES, OTHER, Mark, class_marks, natural
@@ -87,6 +88,27 @@ def method_label(method: str, labels: Mapping[str, str] | None = None) -> str:
     return (labels or {}).get(method) or METHOD_LABELS.get(method, method)
 
 
+def method_handles(
+    marks: Mapping[str, Mark], labels: Mapping[str, str] | None, size: float
+) -> list[Line2D]:
+    """Return a legend's entry for the line of each method, with markers of this size."""
+    return [
+        Line2D(
+            [], [], color=mark.colour, marker=mark.marker, markersize=size,
+            label=method_label(method, labels),
+        )
+        for method, mark in marks.items()
+    ]  # fmt: skip
+
+
+def data_sets(counts: pd.Series) -> str:
+    """Return how many data sets the points of a figure are means over."""
+    low, high = int(counts.min()), int(counts.max())
+    if high == 1:
+        return "one data set"
+    return f"{low} data sets" if low == high else f"{low}–{high} data sets"
+
+
 def short_number(value: float, digits: int = 3) -> str:
     """Return a number with so many significant digits and no exponent where that is readable."""
     rounded = float(f"{value:.{digits}g}")
@@ -113,7 +135,7 @@ def superscript(exponent: int) -> str:
 def minus_log10(p_values: Iterable[float]) -> np.ndarray:
     """Return -log10 of p values; zero, which only means too small to store, counts as 1e-300."""
     values = np.asarray(list(p_values), dtype=float)
-    return -np.log10(np.clip(values, _FLOOR, None))
+    return np.asarray(-np.log10(np.clip(values, _FLOOR, None)))
 
 
 def power_of_ten(values: Iterable[float]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import Any
 
@@ -11,51 +12,15 @@ from bcnmf.errors import InputError
 DETERMINISTIC = frozenset({"pca", "cpca"})
 
 
-# Imported when asked for: PCA should not have to wait for torch, nor this module for any of them.
-# Written as imports, so that a change of an estimator is seen by `provenance.code_digest`.
-def _bcnmf() -> type:
-    from bcnmf.estimators.contrast import BCNMF
-
-    return BCNMF
-
-
-def _nmf() -> type:
-    from bcnmf.estimators.contrast import NMF
-
-    return NMF
-
-
-def _shared() -> type:
-    from bcnmf.estimators.shared_target import SharedTargetNMF
-
-    return SharedTargetNMF
-
-
-def _combined() -> type:
-    from bcnmf.estimators.combined_basis import CombinedBasisNMF
-
-    return CombinedBasisNMF
-
-
-def _pca() -> type:
-    from bcnmf_pipeline.methods.pca import PCA
-
-    return PCA
-
-
-def _cpca() -> type:
-    from bcnmf_pipeline.methods.cpca import CPCA
-
-    return CPCA
-
-
-_ESTIMATORS = {
-    "bcnmf": _bcnmf,
-    "nmf": _nmf,
-    "shared": _shared,
-    "combined": _combined,
-    "pca": _pca,
-    "cpca": _cpca,
+# Module and class of each algorithm. Imported when asked for: PCA should not have to wait for
+# torch, and a fit by one of them does not depend on the others (`code_of_fits` in common.smk).
+ESTIMATORS = {
+    "bcnmf": ("bcnmf.estimators.contrast", "BCNMF"),
+    "nmf": ("bcnmf.estimators.contrast", "NMF"),
+    "shared": ("bcnmf.estimators.shared_target", "SharedTargetNMF"),
+    "combined": ("bcnmf.estimators.combined_basis", "CombinedBasisNMF"),
+    "pca": ("bcnmf_pipeline.methods.pca", "PCA"),
+    "cpca": ("bcnmf_pipeline.methods.cpca", "CPCA"),
 }
 
 
@@ -79,11 +44,12 @@ def make_estimator(algorithm: str, **parameters: Any) -> Any:
     InputError
         Unknown algorithm, or a parameter that the algorithm does not have.
     """
-    if algorithm not in _ESTIMATORS:
+    if algorithm not in ESTIMATORS:
         raise InputError(
-            f"algorithm={algorithm!r} is not known; allowed: {', '.join(sorted(_ESTIMATORS))}"
+            f"algorithm={algorithm!r} is not known; allowed: {', '.join(sorted(ESTIMATORS))}"
         )
-    estimator = _ESTIMATORS[algorithm]()
+    module, name = ESTIMATORS[algorithm]
+    estimator = getattr(importlib.import_module(module), name)
     allowed = list(inspect.signature(estimator).parameters)
     unknown = sorted(set(parameters) - set(allowed))
     if unknown:

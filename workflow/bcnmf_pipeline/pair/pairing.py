@@ -71,12 +71,13 @@ def check_own_data(
     _check_unique(obs.index[target | background], "selected samples", "obs", where)
     _check_unique(features, "features", "var", where)
     _n_top_features(row, len(features), image_shape, where)
-    if "basis" in row.get("panels", "").split(",") and image_shape is None:
-        raise InputError(
-            f"{where}, column panels: basis draws components as images, but {path} has no "
-            f"uns['image_shape'] (rows and columns, with {len(features)} features as their "
-            "product); drop basis, or set it"
-        )
+    for column, name in (("panels", "basis"), ("figure", "digits")):
+        if name in row.get(column, "").split(",") and image_shape is None:
+            raise InputError(
+                f"{where}, column {column}: {name} draws components as images, but {path} has no "
+                f"uns['image_shape'] (rows and columns, with {len(features)} features as their "
+                f"product); drop {name}, or set it"
+            )
     return int(target.sum()), int(background.sum()), len(features)
 
 

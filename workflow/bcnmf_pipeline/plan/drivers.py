@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bcnmf.errors import InputError
+
 # Arguments of `simulate_counts` by the name in `simulation_<variant>_beta<number>`; they stand
 # above the sizes of the configuration.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -95,6 +97,39 @@ def variant_of(dataset: str) -> str | None:
     """Return the variant in the name of a data set; None if it is no simulation."""
     found = SIMULATION.fullmatch(dataset)
     return (found[1] or BASE) if found else None
+
+
+def beta_of(study: str) -> float | None:
+    """Return the number after "beta" at the end of a study's name; None if there is none."""
+    found = re.search(r"beta[_-]?(\d+(?:\.\d+)?)$", study)
+    return float(found[1]) if found else None
+
+
+def check_series(row: Mapping[str, str], where: str) -> None:
+    """Refuse a study in a series in which it has no place.
+
+    Raises
+    ------
+    InputError
+        In the series `beta` without a beta, in `drivers` without a simulation; in the figure
+        `mouse` without a unit.
+    """
+    found = f"found study {row['study']!r} with the data set {row['dataset']!r}"
+    if row["series"] == "beta" and beta_of(row["study"]) is None:
+        raise InputError(
+            f"{where}, column series: beta is drawn over the number at the end of the study's "
+            f"name, <name>_beta<number>; {found}; name it so, or leave the cell empty"
+        )
+    if row["series"] == "drivers" and variant_of(row["dataset"]) is None:
+        raise InputError(
+            f"{where}, column series: drivers is drawn of data sets simulation_beta<number> and "
+            f"simulation_<variant>_beta<number>; {found}; leave the cell empty"
+        )
+    if row["figure"] == "mouse" and not row["unit"]:
+        raise InputError(
+            f"{where}, column figure: mouse draws the units beside their samples, but the column "
+            "unit is empty; name the column of the unit, or leave the cell of figure empty"
+        )
 
 
 def simulation_arguments(sizes: Mapping[str, Any], variant: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.drivers import BASE, SIMULATION, VARIANTS, variant_of
+from bcnmf_pipeline.plan.drivers import SIMULATION, VARIANTS, check_series
 from bcnmf_pipeline.plan.environments import fit_environment
+from bcnmf_pipeline.plan.reported import check_reported, made_alike
 from bcnmf_pipeline.plan.sheets import check_settings, load_sheet, load_yaml, nearest
 
 # Their results do not depend on a seed, so one run is enough.
@@ -24,13 +25,6 @@ DATASETS = re.compile(
     r"digits_on_images_(two|ten)(_published)?|"
     r"leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
 )
-# The paper's simulation; a smaller one is another experiment, with no reported values beside it.
-PAPER_SIMULATION = {
-    "n_genes": 3000, "n_target": 1000, "n_background": 1000, "n_shared": 5,
-    "n_target_programs": 2, "shared_block": 250, "target_block": 120,
-}  # fmt: skip
-# The paper's share of each digit of MNIST.
-PAPER_SHARE = 0.1
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 
 
@@ -44,6 +38,23 @@ class Run:
     k: int
     alpha: str
     seed: int
+
+    @property
+    def file(self) -> str:
+        """Where the fit is, below the folder of fits."""
+        return (
+            f"{self.study}/{self.replicate}/{self.method}/"
+            f"k{self.k}_alpha{self.alpha}_seed{self.seed}.npz"
+        )
+
+    @classmethod
+    def of_file(cls, file: str) -> Run:
+        """Return the run whose `file` this is."""
+        study, replicate, method, name = file.split("/")
+        k, alpha, seed = name.removesuffix(".npz").split("_")
+        return cls(
+            study, int(replicate), method, int(k[1:]), alpha.removeprefix("alpha"), int(seed[4:])
+        )
 
 
 class Plan:
@@ -73,7 +84,8 @@ class Plan:
         schemas: Path,
         where: str = "config",
     ) -> None:
-        check_settings(settings, load_yaml(schemas / "config.schema.yaml"), where)
+        schema = load_yaml(schemas / "config.schema.yaml")
+        check_settings(settings, schema, where)
         self.settings = dict(settings)
         self.name: str = settings["name"]
         self.where = where
@@ -82,9 +94,17 @@ class Plan:
         self.all_studies = self._load("studies", schemas).set_index("study", drop=False)
         self.all_methods = self._load("methods", schemas)
         self.all_methods["order"] = range(len(self.all_methods))
+        # Rules look rows up thousands of times.
+        self._study_rows = self.all_studies.to_dict("index")
+        self._method_rows: dict[str, list[dict[str, str]]] = {}
+        for row in self.all_methods.to_dict("records"):
+            self._method_rows.setdefault(row["method"], []).append(row)
         self.reported = self._load("reported", schemas)
+        check_reported(self.reported, self.settings, schema, self.sheet_paths["reported"])
         self._check_unique()
         self._check_datasets()
+        for study in self.all_studies.index:
+            check_series(self.study(study), f"{self.sheet_paths['studies']}, study {study!r}")
         self.studies = self._chosen_studies()
         self.method_ids = self._chosen_methods()
         self.studies = self._leave_out_studies()
@@ -135,8 +155,8 @@ class Plan:
 
     def _methods_of(self, study: str) -> list[str]:
         """Return the chosen methods that the studies sheet allows for a study."""
-        wanted = as_list(self.all_studies.loc[study, "methods"])
-        known = list(dict.fromkeys(self.all_methods["method"]))
+        wanted = as_list(self._study_rows[study]["methods"])
+        known = list(self._method_rows)
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise InputError(
@@ -153,7 +173,7 @@ class Plan:
             study = self.studies.index[0]
             raise InputError(
                 f"{self.where}, key methods: {', '.join(self.method_ids)}, but study {study!r} is "
-                f"for {self.all_studies.loc[study, 'methods']} alone "
+                f"for {self._study_rows[study]['methods']} alone "
                 f"({self.sheet_paths['studies']}, column methods)"
             )
         return self.studies.loc[kept]
@@ -175,7 +195,7 @@ class Plan:
         return known.loc[chosen]
 
     def _chosen_methods(self) -> list[str]:
-        known = list(dict.fromkeys(self.all_methods["method"]))
+        known = list(self._method_rows)
         wanted = as_list(self.settings["methods"])
         for name in wanted:
             if name not in known:
@@ -187,28 +207,27 @@ class Plan:
 
     def study(self, name: str) -> dict[str, str]:
         """Return the sheet's row of a study."""
-        return dict(self.all_studies.loc[name])
+        return self._study_rows[name]
 
     def replicates(self, study: str) -> list[int]:
         """Return the data replicates of a study: simulated data sets, or splits of the images."""
         counts = self.settings["replicates"]
-        group = self.all_studies.loc[study, "group"]
+        group = self._study_rows[study]["group"]
         return list(range(counts.get(study, counts.get(group, counts["default"]))))
 
     def seeds(self, study: str, algorithm: str) -> list[int]:
         """Return the fit seeds of a study; methods without randomness have one."""
         by_study = self.settings["seeds"]
-        group = self.all_studies.loc[study, "group"]
+        group = self._study_rows[study]["group"]
         seeds = by_study.get(study, by_study.get(group, by_study["default"]))
-        return seeds[:1] if algorithm in DETERMINISTIC else seeds
+        return list(seeds[:1] if algorithm in DETERMINISTIC else seeds)
 
     def method_row(self, study: str, method: str) -> dict[str, str] | None:
         """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
-        rows = self.all_methods[self.all_methods["method"] == method].to_dict("records")
-        for scope in (study, self.all_studies.loc[study, "group"], "*"):
-            for row in rows:
+        for scope in (study, self._study_rows[study]["group"], "*"):
+            for row in self._method_rows[method]:
                 if scope in as_list(row["studies"]):
-                    return row
+                    return dict(row)
         return None
 
     def method_rows(self, study: str) -> list[dict[str, str]]:
@@ -241,9 +260,21 @@ class Plan:
             for seed in self.seeds(study, row["algorithm"])
         ]
 
+    def jobs_of_fits(self, study: str, replicate: int) -> list[list[Run]]:
+        """Return the fits of one replicate, shared out to jobs (`compute.fits_per_job`).
+
+        The first fit of every method comes first, so that what is made from these alone
+        (`shown_run`) is in the same job whatever seeds, K and alphas are added.
+        """
+        runs = self.runs(study, replicate)
+        shown = [self._first(runs, method) for method in dict.fromkeys(run.method for run in runs)]
+        runs = shown + [run for run in runs if run not in shown]
+        size = self.settings["compute"]["fits_per_job"]
+        return [runs[start : start + size] for start in range(0, len(runs), size)]
+
     def gene_sets(self, study: str) -> list[str]:
         """Return the collections of gene sets that topics of a study are tested against."""
-        return as_list(self.all_studies.loc[study, "gene_sets"])
+        return as_list(self._study_rows[study]["gene_sets"])
 
     def enriched_methods(self, study: str) -> list[str]:
         """Return the methods of a study whose topics are tested: non-negative ones."""
@@ -258,7 +289,11 @@ class Plan:
 
     def shown_run(self, study: str, method: str) -> Run:
         """Return the fit of a method that stands first: K, alpha and seed, of the first data."""
-        return next(run for run in self.runs(study, 0) if run.method == method)
+        return self._first(self.runs(study, 0), method)
+
+    @staticmethod
+    def _first(runs: list[Run], method: str) -> Run:
+        return next(run for run in runs if run.method == method)
 
     def study_ids(self, group: str | None = None) -> list[str]:
         """Return the chosen studies, or those of one group."""
@@ -274,7 +309,7 @@ class Plan:
         InputError
             A row of the methods sheet asks for too many.
         """
-        kept = self.all_studies.loc[study, "n_top_features"]
+        kept = self._study_rows[study]["n_top_features"]
         features = min(features, int(kept)) if kept else features
         for row in self.method_rows(study):
             largest = max(int(k) for k in as_list(row["k"]))
@@ -286,18 +321,21 @@ class Plan:
                 )
 
     def as_in_paper(self, study: str) -> bool:
-        """Whether a study has the paper's size, so that reported values may stand beside ours."""
+        """Whether values are reported of this study, and all of them of data made as here."""
+        rows = self.reported[self.reported["study"] == study]
         dataset = self.all_studies.loc[study, "dataset"]
-        variant = variant_of(dataset)
-        if variant is not None:
-            return variant == BASE and dict(self.settings["simulation"]) == PAPER_SIMULATION
-        if dataset.startswith("digits_on_images_"):
-            return self.settings["mnist"]["share"] == PAPER_SHARE
-        return True
+        return len(rows) > 0 and all(
+            made_alike(row, dataset, self.settings) for row in rows.to_dict("records")
+        )
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for."""
-        return as_list(self.all_studies.loc[study, "panels"])
+        return as_list(self._study_rows[study]["panels"])
+
+    def marked(self, study: str) -> list[str]:
+        """Return the features whose names are bold in the study's own figure."""
+        names = self.all_studies.loc[study, "marked"].split(",")
+        return [name.strip() for name in names if name]
 
 
 def alphas(row: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ import yaml
 from bcnmf.errors import InputError
 
 
-def load_yaml(path: str | os.PathLike) -> dict[str, Any]:
+def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises
@@ -35,7 +35,7 @@ def load_yaml(path: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def find_file(path: str | os.PathLike, root: Path) -> Path:
+def find_file(path: str | os.PathLike[str], root: Path) -> Path:
     """Return a path in the working directory, or else in `root`, the repository."""
     return Path(path) if Path(path).exists() else root / path
 
@@ -81,7 +81,7 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], where
         )
 
 
-def load_sheet(path: str | os.PathLike, schema: Mapping[str, Any]) -> pd.DataFrame:
+def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> pd.DataFrame:
     """Read a tab-separated sheet of strings and check every cell.
 
     Parameters
@@ -115,7 +115,7 @@ def load_sheet(path: str | os.PathLike, schema: Mapping[str, Any]) -> pd.DataFra
     return table[allowed]
 
 
-def read_sheet(path: str | os.PathLike) -> tuple[pd.DataFrame, list[int]]:
+def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
     """Read a tab-separated sheet of strings, without comment lines.
 
     Returns
@@ -191,4 +191,6 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "required":
         return [f"{name}: {error.message}"]
     hint = error.schema.get("description", "")
-    return [f"{name}: {error.message}" + (f" — {hint}" if hint else "")]
+    allowed = [str(one) for one in error.validator_value] if error.validator == "enum" else []
+    found = f"{error.message}{nearest(str(error.instance), allowed)}"
+    return [f"{name}: {found}" + (f" — {hint}" if hint else "")]

@@ -81,7 +81,7 @@ def _alike(
     replicates: Mapping[str, int],
 ) -> list[list[Mapping[str, str]]]:
     """Gather studies of one group that were treated alike: they share a paragraph."""
-    found: dict[tuple, list[Mapping[str, str]]] = {}
+    found: dict[tuple[Any, ...], list[Mapping[str, str]]] = {}
     for row in studies:
         name = row["study"]
         treated = tuple(str(sorted(one.items())) for one in rows[name])

@@ -63,11 +63,11 @@ class StudyDetails:
     labels: Mapping[str, str] = field(default_factory=dict)
     ranked_by: str = "by loading"
     explorer: str = ""
-    tables: Mapping[str, str | os.PathLike] = field(default_factory=dict)
+    tables: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
 
 
 def write_report(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     config_name: str,
     title: str,
@@ -77,8 +77,8 @@ def write_report(
     provenance: Mapping[str, Any],
     studies: Sequence[Mapping[str, Any]] | pd.DataFrame,
     warnings: Sequence[str],
-    tables: Mapping[str, str | os.PathLike] | None = None,
-    front_file: str | os.PathLike | None = None,
+    tables: Mapping[str, str | os.PathLike[str]] | None = None,
+    front_file: str | os.PathLike[str] | None = None,
     details: Mapping[str, StudyDetails] | None = None,
     methods_text: str = "",
 ) -> None:
@@ -176,7 +176,7 @@ def _details(details: StudyDetails | None, row: Mapping[str, str], folder: Path)
     }
 
 
-def _download(name: str, path: str | os.PathLike, folder: Path) -> dict[str, str]:
+def _download(name: str, path: str | os.PathLike[str], folder: Path) -> dict[str, str]:
     """Return a link to a table: inside the page where it is small, so that one file is enough."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > _EMBEDDED_BYTES:
@@ -190,7 +190,7 @@ def _download(name: str, path: str | os.PathLike, folder: Path) -> dict[str, str
 
 
 def render_caption(
-    caption_file: str | os.PathLike,
+    caption_file: str | os.PathLike[str],
     *,
     wildcards: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -308,7 +308,7 @@ def _figure(figure: Mapping[str, Any], folder: Path, config_name: str) -> dict[s
     }
 
 
-def png_size(content: bytes, name: str | os.PathLike) -> tuple[int, int]:
+def png_size(content: bytes, name: str | os.PathLike[str]) -> tuple[int, int]:
     """Return width and height of a PNG file in pixels.
 
     Raises
@@ -321,7 +321,7 @@ def png_size(content: bytes, name: str | os.PathLike) -> tuple[int, int]:
     return struct.unpack(">II", content[16:24])
 
 
-def _relative(target: str | os.PathLike, folder: Path) -> str:
+def _relative(target: str | os.PathLike[str], folder: Path) -> str:
     relative = os.path.relpath(Path(target).absolute(), folder.absolute())
     return quote(Path(relative).as_posix())
 

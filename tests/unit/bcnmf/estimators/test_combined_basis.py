@@ -14,8 +14,9 @@ from sklearn.base import clone
 
 from bcnmf import BCNMF, ConvergenceWarning, InputError
 from bcnmf.estimators.combined_basis import CombinedBasisNMF, MultimodalBCNMF
-from bcnmf.matrices.base import as_matrix
-from bcnmf.solvers import combined, safeguarded
+from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.solvers import combined
+from bcnmf.solvers.contrast import Term, evaluate, gradient_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.errors.ConvergenceWarning")
 QUICK = {"max_iter": 15, "tol": 0, "device": "cpu", "random_state": 1}
@@ -253,13 +254,13 @@ def test_the_gradient_of_the_contrast_of_blocks_is_right():
     scale = np.repeat(np.sqrt(alphas), 5)
     spread = np.repeat(roots, 5)
     sides = [
-        safeguarded.Side(matrix(np.hstack(xs) * spread), 1.0),
-        safeguarded.Side(matrix(np.hstack(ys) * spread * scale), -1.0, torch.as_tensor(scale)),
+        Term(matrix(np.hstack(xs) * spread), 1.0),
+        Term(matrix(np.hstack(ys) * spread * scale), -1.0, torch.as_tensor(scale)),
     ]
     start = [torch.zeros((9, 3), dtype=torch.float64) for _ in sides]
-    point = safeguarded.evaluate(sides, torch.as_tensor(components), start)
+    point = evaluate(sides, torch.as_tensor(components), start)
     assert point.objective == pytest.approx(objective(components))
-    pull, push = safeguarded.gradient_parts(sides, point)
+    pull, push = gradient_parts(sides, point)
     steps = rng.normal(size=(6, 3, 10))
     expected = [2 * float(((push - pull).numpy() * step).sum()) for step in steps]
     np.testing.assert_allclose(slopes(objective, components, steps), expected, rtol=1e-4, atol=1e-4)
@@ -445,7 +446,7 @@ def test_the_gradient_of_combined_bases_is_right():
     point = combined._evaluate(problem, bases, start)
     at = np.r_[bases.shared.numpy().ravel(), bases.weight.numpy(), bases.target.numpy().ravel()]
     assert point.objective == pytest.approx(objective(at))
-    forces = combined._forces(problem, point)
+    forces = combined._gradient(problem, point)
     assert all(bool((part >= 0).all()) for force in forces for part in force)
     gradient = 2 * np.concatenate([(push - pull).numpy().ravel() for pull, push in forces])
     steps = rng.normal(size=(8, len(at)))

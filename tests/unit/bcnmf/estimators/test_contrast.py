@@ -10,8 +10,8 @@ import torch
 from sklearn.base import clone
 
 from bcnmf import BCNMF, NMF, ConvergenceWarning, InputError
-from bcnmf.matrices.base import as_matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
+from bcnmf.matrices.in_memory import as_matrix
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.errors.ConvergenceWarning")
 

@@ -12,10 +12,10 @@ from sklearn.base import clone
 
 from bcnmf import BCNMF, ConvergenceWarning, InputError
 from bcnmf.estimators.shared_target import SharedTargetNMF
-from bcnmf.matrices.base import as_matrix
+from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.persistence import Fit
 from bcnmf.solvers import staged
-from bcnmf.solvers.seeding import diverse_samples, unexplained
+from bcnmf.solvers.starts import diverse_samples, unexplained
 from bcnmf_pipeline.datasets.simulation import simulate_counts
 from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
 from naive import kl
@@ -100,7 +100,7 @@ def test_iterations_equal_plain_numpy(container, loss, held, iterations):
         [(matrix(container(x)), 4), (matrix(container(y)), 2)],
         torch.as_tensor(topics),
         [torch.as_tensor(usage) for usage in usages],
-        loss, iterations, 0.0, held=held,
+        loss, iterations, 0.0, n_fixed=held,
     )  # fmt: skip
     np.testing.assert_allclose(found.components, expected[0], rtol=1e-6)
     for usage, solved in zip(found.usages, expected[1], strict=True):

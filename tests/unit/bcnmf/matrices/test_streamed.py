@@ -18,9 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcnmf import InputError
+from bcnmf.matrices import sources
 from bcnmf.matrices import streamed as streaming
-from bcnmf.matrices.base import DeviceSparseMatrix, as_matrix
-from bcnmf.matrices.streamed import StreamedMatrix, default_batch_size, is_on_disk, streamed
+from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
+from bcnmf.matrices.csr_device import DeviceSparseMatrix
+from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.matrices.sources import is_on_disk
+from bcnmf.matrices.streamed import StreamedMatrix, default_batch_size, streamed
 from bcnmf.solvers import multiplicative as mu
 from bcnmf.solvers import safeguarded, staged
 from bcnmf.solvers.starts import random_factors
@@ -134,7 +138,7 @@ def test_blocks_on_an_accelerator_are_stored_for_it(monkeypatch):
     def block(values, dtype, device, threads=None):
         return DeviceSparseMatrix(values, dtype, device)
 
-    monkeypatch.setattr(streaming, "_block", block)
+    monkeypatch.setattr(streaming, "matrix_of", block)
     assert_same_passes(in_blocks(x, 8), DeviceSparseMatrix(x, dtype, CPU), dtype)
 
 
@@ -335,7 +339,7 @@ def test_other_data_are_refused_as_in_memory(tmp_path):
 
 
 def test_the_default_block_is_about_a_quarter_gigabyte():
-    assert default_batch_size(2000) * 2000 * 8 == pytest.approx(2**28, rel=1e-3)
+    assert default_batch_size(2000 * 8) * 2000 * 8 == pytest.approx(2**28, rel=1e-3)
     assert default_batch_size(10**12) == 1
     assert default_batch_size(0) > 1
 
@@ -384,8 +388,8 @@ def test_no_thread_is_left_after_an_exception(monkeypatch, error, where):
         seen.append(len(reading_threads()))
         raise error
 
-    owner, name = (streaming._Memory, "read") if where == "reading" else (
-        streaming.CompiledSparseMatrix, "exact_pass"
+    owner, name = (sources.InMemory, "read") if where == "reading" else (
+        CompiledSparseMatrix, "exact_pass"
     )  # fmt: skip
     monkeypatch.setattr(owner, name, fail)
     with pytest.raises(error) as kept:  # its traceback lives on
@@ -399,7 +403,7 @@ def test_two_blocks_at_most_are_in_memory_and_the_next_is_read_meanwhile(monkeyp
     data = in_blocks(sp.csr_matrix(counts(N, 0)), 4)
     components, usage = factors(N, torch.float64)
     arrays, most, readers = [], [], set()
-    read = streaming._Memory.read
+    read = sources.InMemory.read
 
     def watched(self, piece):
         values = read(self, piece)
@@ -408,7 +412,7 @@ def test_two_blocks_at_most_are_in_memory_and_the_next_is_read_meanwhile(monkeyp
         readers.add(threading.current_thread().name)
         return values
 
-    monkeypatch.setattr(streaming._Memory, "read", watched)
+    monkeypatch.setattr(sources.InMemory, "read", watched)
     data.exact_pass(components, components @ components.T, usage)
     assert len(most) == 11
     assert max(most) <= 2

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF
-from bcnmf.matrices.base import as_matrix
+from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.solvers.spectral import spectral_factors
 
 CPU = torch.device("cpu")

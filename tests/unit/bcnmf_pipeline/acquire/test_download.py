@@ -15,7 +15,7 @@ import pytest
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
-from bcnmf_pipeline.acquire import download
+from bcnmf_pipeline.acquire import download, sources
 from bcnmf_pipeline.acquire.download import fetch
 from bcnmf_pipeline.acquire.errors import DownloadError
 from bcnmf_pipeline.acquire.registry import Entry
@@ -193,7 +193,7 @@ def test_a_server_that_asks_for_patience_gets_it(server, destination, pauses):
 
 @pytest.mark.parametrize("value", ["1.5", "-3", "Mon, 01 Jan 0 00:00:00 GMT", "²", ""])
 def test_what_cannot_be_read_of_retry_after_is_left(value):
-    assert download._retry_after(value) == 0
+    assert sources._retry_after(value) == 0
 
 
 def test_a_server_that_asks_for_too_much_is_left(server, destination, pauses):

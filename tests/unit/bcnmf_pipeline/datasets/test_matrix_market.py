@@ -147,8 +147,8 @@ def test_entries_in_any_order_are_read(monkeypatch):
     values = drawn()
     lines = text_of(values).splitlines(keepends=True)
     shuffled = np.random.default_rng(0).permutation(lines[3:]).tolist()
-    for part in (1 << 20, 7):
-        monkeypatch.setattr(matrix_market, "_PART", part)
+    for block in (1 << 20, 64):
+        monkeypatch.setattr(matrix_market, "_BLOCK", block)
         found = read(b"".join(lines[:3] + shuffled))
         np.testing.assert_array_equal(found.toarray(), values.toarray())
         assert found.has_canonical_format
@@ -157,6 +157,19 @@ def test_entries_in_any_order_are_read(monkeypatch):
         np.testing.assert_array_equal(found.toarray(), values.toarray()[half])
 
 
-def test_more_entries_than_there_is_room_for_are_refused():
-    with pytest.raises(InputError, match=r"states 100000000000000 entries.*no room"):
+def test_a_header_of_nonsense_takes_no_memory():
+    with pytest.raises(InputError, match="holds 1 entries, its header states 100000000000000"):
         read(HEAD + b"10000000 10000000 100000000000000\n1 1 1\n")
+
+
+def test_more_entries_than_there_is_room_for_are_refused():
+    def full(*_):
+        raise MemoryError("Unable to allocate")
+
+    with pytest.raises(InputError, match=r"states 180 entries.*no room \(Unable to allocate"):
+        read(GOOD, progress=full)
+
+
+def test_a_file_without_entries_is_a_matrix_without_counts():
+    assert read(HEAD + b"3 2 0\n").shape == (2, 3)
+    assert read(HEAD + b"3 2 0\n \n", samples=np.array([True, False])).shape == (1, 3)

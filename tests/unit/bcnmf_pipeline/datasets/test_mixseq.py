@@ -267,5 +267,5 @@ def test_zips_that_are_damaged_missing_or_too_large(original, tmp_path):
     path.write_bytes(bytes(flagged))
     with pytest.raises(InputError, match="is encrypted"):
         read_mixseq(changed_zips, mutations, lines)
-    with pytest.raises(InputError, match=r"matrix.mtx unpacks to [0-9]+ bytes, more than the 99"):
+    with pytest.raises(InputError, match=r"matrix.mtx: unpacks to [0-9]+ bytes, more than the 99"):
         read_mixseq(zips, mutations, lines, largest=99)

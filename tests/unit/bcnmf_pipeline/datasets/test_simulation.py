@@ -1,13 +1,16 @@
 """The count simulation: rates, blocks, seeds, and departures that leave its numbers alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bcnmf.errors import InputError
 from bcnmf_pipeline.datasets.simulation import simulate_counts
 from bcnmf_pipeline.plan.drivers import DRIVERS, VARIANTS, simulation_arguments, variant_of
-from bcnmf_pipeline.plan.runs import PAPER_SIMULATION
+from bcnmf_pipeline.plan.sheets import load_yaml
 
+ROOT = Path(__file__).resolve().parents[4]
 SMALL = {
     "n_genes": 60, "n_target": 21, "n_background": 10, "n_shared": 2, "n_target_programs": 2,
     "shared_block": 10, "target_block": 8,
@@ -163,10 +166,9 @@ def test_every_variant_can_be_simulated_and_departs(variant):
 
 
 def test_a_variant_stands_above_the_sizes_of_the_configuration():
-    assert simulation_arguments(PAPER_SIMULATION, "") == PAPER_SIMULATION
-    assert simulation_arguments(PAPER_SIMULATION, "background200") == PAPER_SIMULATION | {
-        "n_background": 200
-    }
+    sizes = load_yaml(ROOT / "config" / "config.yaml")["simulation"]
+    assert simulation_arguments(sizes, "") == sizes
+    assert simulation_arguments(sizes, "background200") == sizes | {"n_background": 200}
 
 
 def test_every_variant_has_a_place_in_the_figure():

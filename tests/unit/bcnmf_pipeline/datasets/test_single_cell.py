@@ -1,6 +1,5 @@
 """What the readers of single-cell studies share."""
 
-import gzip
 import io
 
 import numpy as np
@@ -13,7 +12,6 @@ from bcnmf_pipeline.datasets.single_cell import (
     EntriesRead,
     cell_sizes,
     median_counts,
-    opened,
     read_columns,
     table_pieces,
     unique_names,
@@ -57,26 +55,6 @@ def test_a_table_comes_in_pieces():
 def test_other_tables_are_refused(content, message):
     with pytest.raises(InputError, match=f"table.csv: {message}"):
         read(content)
-
-
-def test_files_are_opened_by_their_contents(tmp_path):
-    text = b"A,B\n" + b"1,2\n" * 500
-    for name, content in (("plain.gz", text), ("packed.csv", gzip.compress(text))):
-        path = tmp_path / name
-        path.write_bytes(content)
-        with opened(path, "a table") as stream:
-            assert len(read_columns(stream, name, COLUMNS)) == 500
-    path.write_bytes(gzip.compress(text)[:-12])
-    with (
-        pytest.raises(InputError, match=r"packed.csv: damaged, cut short"),
-        opened(path, "a table") as stream,
-    ):
-        read_columns(stream, str(path), COLUMNS)
-    with (
-        pytest.raises(InputError, match=r"none.csv: no such file; expected a table"),
-        opened(tmp_path / "none.csv", "a table"),
-    ):
-        pass
 
 
 def test_repeated_symbols_are_told_apart():

@@ -235,7 +235,7 @@ def dots(figure):
 
 def test_the_figure_shows_the_best_sets_of_every_topic():
     ora = over_representation(ranked(3), {"sets": SETS}, How(n_top=25), "s")
-    figure = plot_enrichment(ora, title="bcNMF, K = 3")
+    figure = plot_enrichment(ora.assign(method="bcnmf", k=3, alpha=np.nan), method="bcnmf")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["planted"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1"]
@@ -249,8 +249,9 @@ def test_the_figure_shows_the_best_sets_of_every_topic():
 
 def test_the_figure_says_if_no_set_is_significant():
     ora = over_representation(ranked(1), {"sets": SETS}, How(n_top=25), "s")
-    for table in (ora.assign(p_adjusted=0.5), ora.iloc[:0]):
-        texts = [text.get_text() for text in plot_enrichment(table).axes[0].texts]
+    ora = ora.assign(method="nmf", k=3, alpha=np.nan, p_adjusted=0.5)
+    for table, method in ((ora, "nmf"), (ora, "bcnmf"), (ora.iloc[:0], "nmf")):
+        texts = [text.get_text() for text in plot_enrichment(table, method=method).axes[0].texts]
         assert texts == ["No gene set has an adjusted p-value of 0.05 or less"]
 
 

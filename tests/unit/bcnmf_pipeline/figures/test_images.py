@@ -43,9 +43,15 @@ def draw():
         "loadings": lambda: plot_loadings(loadings, topics, features, method="bcnmf"),
         "mouse": lambda: plot_mouse(samples, topics, loadings, features),
         "single_cell": lambda: plot_single_cell(
-            samples, units, mouse_scores(), topics, loadings, features
+            samples,
+            units,
+            mouse_scores(),
+            topics,
+            loadings,
+            features,
+            methods=["nmf", "bcnmf", "pca", "cpca_auto"],
         ),
-        "enrichment": lambda: plot_enrichment(enrichment(), title="bcNMF, K = 3"),
+        "enrichment": lambda: plot_enrichment(enrichment(), method="bcnmf"),
         "selection": lambda: plot_selection(selection()),
     }
 
@@ -53,8 +59,9 @@ def draw():
 def enrichment():
     rng = np.random.default_rng(0)
     rows = [
-        {"topic": topic, "collection": "c", "term": f"HALLMARK_SET_{term}", "overlap": 5 + term,
-         "set_size": 20, "p_adjusted": float(10.0 ** -rng.uniform(0, 9))}
+        {"method": "bcnmf", "k": 3, "alpha": None, "topic": topic, "collection": "c",
+         "term": f"HALLMARK_SET_{term}", "overlap": 5 + term, "set_size": 20,
+         "p_adjusted": float(10.0 ** -rng.uniform(0, 9))}
         for topic in (1, 2, 3) for term in range(4)
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -621,6 +621,8 @@ def test_components_as_images_need_images(tmp_path):
     data = own()
     data.write_h5ad(tmp_path / "cells.h5ad")
     row = ROW | {"panels": "scores,basis"}
+    with pytest.raises(InputError, match=r"column figure: digits .* no uns\['image_shape'\]"):
+        check_own_data(tmp_path / "cells.h5ad", ROW | {"figure": "digits"}, WHERE)
     with pytest.raises(InputError, match=r"column panels: basis .* no uns\['image_shape'\]"):
         check_own_data(tmp_path / "cells.h5ad", row, WHERE)
     data.uns["image_shape"] = np.array([5, 6])

@@ -79,6 +79,46 @@ def test_reported_values_are_for_simulations_of_the_papers_size():
     assert smaller.as_in_paper("mouse")
 
 
+def test_reported_values_are_for_the_data_set_that_they_were_reported_of(tmp_path):
+    own = {"study": "mouse", "group": "leukemia"}
+    assert not plan({"studies": ["mouse"]}, studies_sheet(tmp_path, **own)).as_in_paper("mouse")
+    assert plan().as_in_paper("mdd")
+    assert not plan({"mdd": {"cell_types": ["Mic"]}}).as_in_paper("mdd")
+    # Of studies that nothing is reported of, nothing can stand beside.
+    assert not plan().as_in_paper("leukemia_donor2")
+
+
+def reported_sheet(tmp_path, settings):
+    path = tmp_path / "reported.tsv"
+    path.write_text(
+        "study\tmethod\tscore\tvalue\tsource\tsettings\n"
+        f"mouse\tbcnmf\tari_umap\t0.5\tmine\t{settings}\n"
+    )
+    return {"reported": str(path)}
+
+
+REPORTED_FAULTS = [
+    ("mnist: {shore: 0.1}", r"unknown key `mnist\.shore` \(did you mean 'share'\?\)"),
+    ("mnist: {share: much}", r"`mnist\.share`: 'much' is not of type 'number'"),
+    ("0.1", r"found '0\.1'; expected keys of the configuration"),
+    ("mnist: {", "is not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REPORTED_FAULTS)
+def test_settings_of_reported_values_are_checked(tmp_path, settings, message):
+    with pytest.raises(InputError, match=message) as caught:
+        plan(sheets=reported_sheet(tmp_path, settings))
+    assert "reported.tsv, study 'mouse', column settings" in str(caught.value)
+
+
+def test_reported_values_of_ones_own_ask_for_what_their_row_says(tmp_path):
+    assert plan(sheets=reported_sheet(tmp_path, "")).as_in_paper("mouse")
+    sheets = reported_sheet(tmp_path, "mnist: {share: 0.2}")
+    assert not plan(sheets=sheets).as_in_paper("mouse")
+    assert plan({"mnist": {"share": 0.2}}, sheets).as_in_paper("mouse")
+
+
 def test_variants_of_the_simulation_are_studies_of_their_own(tmp_path):
     drivers = plan({"studies": ["drivers"]})
     assert drivers.replicates("drivers_rare5") == list(range(5))
@@ -129,6 +169,31 @@ def test_faulty_study_rows_are_refused(tmp_path):
         plan(chosen, studies_sheet(tmp_path, values="tpm"))
     with pytest.raises(InputError, match=r"`dataset`: .*does not match"):
         plan(chosen, studies_sheet(tmp_path, dataset="$(rm -rf x).h5ad"))
+
+
+FIGURE_FAULTS = [
+    ({"figure": "mosue"}, r"`figure`: 'mosue' is not one of .*did you mean 'mouse'\?"),
+    ({"figure": "mouse,digits"}, r"`figure`: 'mouse,digits' is not one of"),
+    ({"series": "betas"}, r"`series`: 'betas' is not one of .*did you mean 'beta'\?"),
+    ({"marked": "MDM2,,TP53"}, r"`marked`: 'MDM2,,TP53' does not match"),
+    ({"series": "beta"}, r"study 'mine', column series: beta .*found study 'mine'"),
+    ({"series": "drivers"}, r"study 'mine', column series: drivers .*data set 'mine\.h5ad'"),
+    ({"figure": "mouse"}, r"study 'mine', column figure: mouse .*unit is empty"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), FIGURE_FAULTS)
+def test_figures_that_a_study_cannot_have_are_refused(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        plan({"studies": ["mine"]}, studies_sheet(tmp_path, **changes))
+    assert "studies.tsv" in str(caught.value)
+
+
+def test_marked_features_are_those_of_the_sheet(tmp_path):
+    own = plan({"studies": ["mine"]}, studies_sheet(tmp_path, marked="MDM2, HLA-A x"))
+    assert own.marked("mine") == ["MDM2", "HLA-A x"]
+    assert plan().marked("mixseq_normal") == ["MDM2", "CDKN1A", "TP53I3", "FDXR", "GDF15"]
+    assert plan().marked("leukemia") == []
 
 
 def test_a_study_or_method_given_twice_is_refused(tmp_path):

@@ -35,6 +35,16 @@ def test_the_digest_follows_imports_into_functions_and_packages(tmp_path):
         before = after
 
 
+def test_the_digest_of_a_module_holds_the_module_itself(tmp_path):
+    folder, _ = package(tmp_path)
+    before = code_digest(folder / "model.py", folder.parent)
+    for name in ("helper.py", "model.py"):
+        (folder / name).write_text((folder / name).read_text() + "x = 3\n")
+        after = code_digest(folder / "model.py", folder.parent)
+        assert after != before, name
+        before = after
+
+
 def test_imports_for_type_checkers_are_not_followed(tmp_path):
     folder, script = package(tmp_path)
     (folder / "__init__.py").write_text(

@@ -1,0 +1,92 @@
+"""What a report says of a run: which fits, which sizes, which warnings."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bcnmf_pipeline.figures.registry import read_drawings
+from bcnmf_pipeline.record.tables import write_table
+from bcnmf_pipeline.report.contents import (
+    all_warnings,
+    described_figure,
+    study_details,
+    study_with_sizes,
+)
+from plot_tables import beta_scores, mouse_scores, study_tables
+
+CAPTIONS = Path(__file__).resolve().parents[4] / "workflow" / "report"
+DRAWINGS = read_drawings(CAPTIONS / "figures.yaml")
+LABELS = {"nmf": "NMF", "bcnmf": "bcNMF"}
+STUDY = {"study": "mouse", "title": "Mice", "description": "", "label": "Genotype", "unit": "unit"}
+
+
+def described(name, scores, **changes):
+    figure = {
+        "name": name, "study": "mouse", "png": "a.png", "pdf": "a.pdf", "studies": ["mouse"],
+        "labels": LABELS,
+    } | changes  # fmt: skip
+    return described_figure(figure, DRAWINGS[name], scores, CAPTIONS)
+
+
+def test_a_figure_has_its_texts_and_says_which_fits_it_shows():
+    found = described("mouse", mouse_scores(3))
+    assert found["fields"]["title"] == "Mouse figure of the paper"
+    assert found["alt"].endswith("top proteins; study mouse")
+    assert found["caption_file"] == CAPTIONS / "mouse.rst"
+    chosen = found["fields"]["chosen"]
+    assert chosen.startswith("Shown: NMF with K = ")
+    assert "bcNMF with K = " in chosen
+    assert "smallest seed" in chosen
+    alone = described("loadings", mouse_scores(3), labels={"bcnmf": "bcNMF"})
+    assert "; " not in alone["fields"]["chosen"].split(". Chosen")[0]
+
+
+def test_a_series_is_of_its_studies_whatever_its_group_is_called():
+    scores = beta_scores(2, 2)
+    found = described("beta", scores, study="mine", studies=list(scores["study"].unique()))
+    assert "all replicates and seeds" in found["fields"]["chosen"]
+    assert found["alt"].endswith("; study mine")
+    of_drivers = described("drivers", scores, study="mine", studies=["simulation_beta8"])
+    assert of_drivers["fields"]["chosen"].startswith("Unless varied: NMF with K = ")
+
+
+def test_sizes_stand_behind_the_description():
+    record = {"n_target": 30, "n_background": 20, "n_features": 7}
+    sizes = "30 target and 20 background samples, 7 features."
+    assert study_with_sizes(STUDY, record)["description"] == sizes
+    about = STUDY | {"description": "About mice."}
+    assert study_with_sizes(about, record)["description"] == f"About mice. {sizes}"
+
+
+def test_warnings_are_those_of_the_pairs_and_of_data_made_otherwise():
+    records = [{"warnings": ["few samples"]}, {"warnings": []}]
+    studies = [STUDY, STUDY | {"title": "Other"}]
+    assert all_warnings(studies, records, []) == ["Mice: few samples"]
+    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"])
+    assert "reported values" in otherwise
+    assert otherwise.endswith(": mouse, mdd.")
+    with pytest.raises(ValueError, match="shorter"):
+        all_warnings(studies, records[:1], [])
+
+
+def test_details_are_of_the_described_method_and_of_the_tables_there_are(tmp_path):
+    tables = study_tables(runs=(("nmf", 2, float("nan")), ("bcnmf", 2, 1.0)))
+    folder = tmp_path / "evaluation" / "mouse" / "0"
+    one = tables["samples"].drop_duplicates("sample")
+    write = {
+        "topics.tsv": tables["topics"].assign(auroc=0.5),
+        "loadings.parquet": tables["loadings"],
+        "samples.parquet": tables["samples"],
+        "annotations.parquet": one[["sample"]],
+        "top_values.parquet": pd.DataFrame({"sample": one["sample"], "G1": 1.0}),
+    }
+    folder.mkdir(parents=True)
+    for name, table in write.items():
+        write_table(table, folder / name)
+    details = study_details(STUDY, tmp_path, LABELS, "bcnmf", available=[])
+    assert details.fit.method == "bcnmf"
+    assert len(details.topics) == 2
+    assert list(details.tables) == ["Scores"]
+    assert details.ranked_by == "by loading"
+    assert '"start":1' in details.explorer

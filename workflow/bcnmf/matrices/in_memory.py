@@ -1,0 +1,59 @@
+"""Which matrix holds which data: the door from what users pass to what solvers compute with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from bcnmf.errors import InputError
+from bcnmf.matrices.base import Matrix
+from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
+from bcnmf.matrices.csr_device import DeviceSparseMatrix
+from bcnmf.matrices.dense import DenseMatrix
+from bcnmf.matrices.inputs import Values, check_non_negative, host_array
+
+
+def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) -> Matrix:
+    """Check user data and bring them to the device.
+
+    Parameters
+    ----------
+    data : ndarray, scipy sparse, torch.Tensor or AnnData
+        Samples x features, non-negative and finite.
+    name : str
+        What to call the data in errors, for instance "target".
+    dtype, device : torch.dtype, torch.device
+        Where and how the factors are computed.
+
+    Raises
+    ------
+    InputError
+        Not two-dimensional, empty, with negative, missing or infinite values, or sparse on MPS.
+    """
+    values = host_array(data, name)
+    check_non_negative(values, name)
+    check_device(sp.issparse(values), name, device)
+    return matrix_of(values, dtype, device)
+
+
+def check_device(sparse: bool, name: str, device: torch.device) -> None:
+    """Raise `InputError` if the device cannot hold such data."""
+    if sparse and device.type == "mps":
+        raise InputError(
+            f"{name}: sparse data cannot be used on MPS (torch has no CSR products there); "
+            "use device='cpu', or pass a dense array if it fits into memory"
+        )
+
+
+def matrix_of(
+    values: Values, dtype: torch.dtype, device: torch.device, threads: int | None = None
+) -> Matrix:
+    """Return checked values on the host as a matrix on the device."""
+    if not sp.issparse(values):
+        return DenseMatrix(torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(device))
+    if device.type == "cpu":
+        return CompiledSparseMatrix(values, dtype, threads)
+    return DeviceSparseMatrix(values, dtype, device)

@@ -1,0 +1,140 @@
+"""What the report of a run says, gathered from the run's tables and records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcnmf_pipeline.figures.drivers import reference_text
+from bcnmf_pipeline.figures.registry import Drawing
+from bcnmf_pipeline.figures.representative import representative_runs, representative_text
+from bcnmf_pipeline.record.tables import read_table
+from bcnmf_pipeline.report.explorer import explorer_json
+from bcnmf_pipeline.report.page import StudyDetails
+from bcnmf_pipeline.report.topic_words import topics_of
+
+_EVALUATION = (
+    "topics.tsv", "loadings.parquet", "samples.parquet", "annotations.parquet",
+    "top_values.parquet",
+)  # fmt: skip
+_ENRICHMENT = ("genes", "ora", "gsea")
+
+
+def described_figure(
+    figure: Mapping[str, Any], drawing: Drawing, scores: pd.DataFrame, captions: Path
+) -> dict[str, Any]:
+    """Return a figure as `page.write_report` takes it.
+
+    Parameters
+    ----------
+    figure : mapping
+        name, study (the folder it stands in), png, pdf; `studies` behind it; `labels`: name in
+        figures of each method that it shows.
+    drawing : Drawing
+        What figure it is.
+    scores : DataFrame
+        `tables/scores.tsv`.
+    captions : Path
+        Folder of the captions.
+    """
+    return {
+        **figure,
+        "caption_file": captions / f"{drawing.name}.rst",
+        "alt": f"{drawing.alt}; study {figure['study']}",
+        "fields": {"title": drawing.title, "chosen": shown_fits(figure, drawing, scores)},
+    }
+
+
+def shown_fits(figure: Mapping[str, Any], drawing: Drawing, scores: pd.DataFrame) -> str:
+    """Return the sentences of a caption that say which fits a figure shows."""
+    rows = scores[scores["study"].isin(figure["studies"])]
+    labels = figure["labels"]
+    if drawing.plot == "drivers":
+        return reference_text(rows, list(labels), labels)
+    runs = representative_runs(rows, list(labels))
+    return representative_text(runs, labels, every_run=bool(drawing.series))
+
+
+def study_with_sizes(study: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row of the studies sheet with what the pairing found."""
+    sizes = f"{record['n_target']} target and {record['n_background']} background samples, "
+    sizes += f"{record['n_features']} features"
+    return {**study, "description": " ".join(filter(None, [study["description"], f"{sizes}."]))}
+
+
+def all_warnings(
+    studies: Sequence[Mapping[str, str]],
+    records: Sequence[Mapping[str, Any]],
+    made_otherwise: Sequence[str],
+) -> list[str]:
+    """Return what the pairing noticed, and where a comparison with the paper would not be fair.
+
+    Parameters
+    ----------
+    studies, records : sequence of mapping
+        Rows of the studies sheet, and the record of the pair of each.
+    made_otherwise : sequence of str
+        Studies that the paper reports values of, which are made otherwise here.
+    """
+    found = [
+        f"{study['title']}: {warning}"
+        for study, record in zip(studies, records, strict=True)
+        for warning in record["warnings"]
+    ]
+    if made_otherwise:
+        found.append(
+            "No reported values stand beside studies of other data than the paper's, or of a "
+            "simulation that has not the size of the paper's: "
+            f"{', '.join(made_otherwise)}."
+        )
+    return found
+
+
+def study_details(
+    study: Mapping[str, str],
+    folder: Path,
+    labels: Mapping[str, str],
+    method: str,
+    available: Collection[str],
+) -> StudyDetails:
+    """Return topics, map and tables of a study.
+
+    Parameters
+    ----------
+    study : mapping
+        Its row of the studies sheet.
+    folder : Path
+        Folder of the results.
+    labels : mapping
+        Names of its methods.
+    method : str
+        The method whose topics are described.
+    available : collection of str
+        Paths of the tables that the run has; those of gene sets are not made for every study.
+    """
+    name = study["study"]
+    evaluation = folder / "evaluation" / name / "0"
+    topics, loadings, samples, annotations, values = (
+        read_table(evaluation / table) for table in _EVALUATION
+    )
+    known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
+    found = {table: path for table, path in known.items() if str(path) in available}
+    read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
+    fit, words = topics_of(topics, loadings, method=method, **read)
+    return StudyDetails(
+        fit=fit,
+        topics=words,
+        labels=labels,
+        ranked_by="by loading x contrast specificity" if "genes" in found else "by loading",
+        explorer=explorer_json(
+            samples, annotations, values, study=name, labels=labels, label_name=study["label"],
+            unit=study["unit"], start=method,
+        ),
+        tables={
+            "Scores": folder / "tables" / "studies" / f"{name}.scores.tsv",
+            **{f"{table} (TSV)": path for table, path in found.items()},
+        },
+    )  # fmt: skip
