@@ -118,7 +118,7 @@ def test_a_hosted_workflow_brings_its_library_along(parent, tmp_path):
     assert "Nothing to be done" in again.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_report_of_a_module_is_complete(parent, tmp_path):
     done = parent(PARTIAL | {"methods": ["bcnmf"]})("bcnmf_all")
     assert done.returncode == 0, done.output

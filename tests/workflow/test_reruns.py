@@ -153,6 +153,7 @@ def test_a_lost_file_is_made_again_without_the_rest(tiny_run):
         lost.write_bytes(kept)
 
 
+@pytest.mark.long
 def test_a_run_from_scratch_gives_the_same_tables(tiny_run):
     folder = tiny_run.folder / "results" / "tiny"
     before = (folder / "tables" / "scores.tsv").read_bytes()
