@@ -1,7 +1,9 @@
 # make             set up .venv, then the whole chain on embedded data (minutes, no network)
 # make help        these lines
 # make setup       .venv alone, with the versions of requirements.lock
-# make test        all tests
+# make test        most tests, in minutes
+# make test-long   the long ones: runs that are cut off, published studies from files to figures, benchmarks
+# make test-all    both
 # make test-slurm  the pipeline on a real Slurm of one node
 # make torture     runs that are cut off in many ways
 # make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
@@ -18,7 +20,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: help quick setup test test-slurm torture archive paper figures report bench checksums lint format clean distclean
+.PHONY: help quick setup test test-long test-all test-slurm torture archive paper figures report bench checksums lint format clean distclean
 
 PYTHON ?= python3.11
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -81,8 +83,15 @@ bench: setup .venv/.bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@ || \
 	  echo "$< could not be installed; the benchmark goes on without it"
 
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+	$(PYTEST) -m "not long"
+
+test-long: setup
+	$(PYTEST) -m long
+
+test-all: test test-long
 
 # A Slurm of one node on this machine, root only; leaves nothing running.
 SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 from xdist.scheduler import LoadScopeScheduling
+
+from snakemake_process import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,7 +21,7 @@ TINY = {
     "studies": ["simulation_beta0", "simulation_beta8"],
     "methods": ["pca", "nmf", "cpca_auto", "bcnmf"],
     "seeds": {"default": [0], "simulation": [0]},
-    "replicates": {"default": 1, "simulation": 2, "digits_texture": 1},
+    "replicates": {"default": 1, "simulation_beta8": 2},
     "simulation": {
         "n_genes": 120, "n_target": 60, "n_background": 60, "n_shared": 2,
         "n_target_programs": 2, "shared_block": 20, "target_block": 20,
@@ -38,23 +38,33 @@ class Workflow:
         self.root = root
         self.folder = folder
 
-    def __call__(self, *arguments: str, settings: dict | None = None, timeout: int = 600):
+    def __call__(self, *arguments: str, settings: dict | None = None):
         if settings is not None:
             path = self.folder / f"{settings.get('name', 'config')}.yaml"
             path.write_text(yaml.safe_dump(settings))
             arguments = (*arguments, "--configfile", str(path))
-        command = [
-            sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"),
-            "--directory", str(self.folder), "--cores", "2", *arguments,
-        ]  # fmt: skip
         # Own cache folders, so that tests neither read nor leave anything elsewhere.
         environment = os.environ | {"PYTHONPATH": str(self.root / "workflow")}
         environment["XDG_CACHE_HOME"] = str(self.folder / ".cache")
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment, check=False
-        )
+        done = run_snakemake(
+            [
+                "--snakefile", str(self.root / "Snakefile"), "--directory", str(self.folder),
+                "--cores", "2", *arguments,
+            ],
+            environment,
+        )  # fmt: skip
         done.output = done.stdout + done.stderr
         return done
+
+
+def faults_of(done, rule: str) -> list[str]:
+    """Return what the failed jobs of a rule say in the terminal, where Snakemake shows their logs.
+
+    Jobs at once may have mixed up what each of them had written there before.
+    """
+    texts = done.output.split(f"ERROR in rule {rule}: ")[1:]
+    parts = [text.partition("\n\n") for text in texts]
+    return [message for message, _, rest in parts if rest.startswith("=" * 80)]
 
 
 class ByRun(LoadScopeScheduling):
@@ -70,7 +80,10 @@ class ByRun(LoadScopeScheduling):
 
 @cache
 def scope_of(file):
-    return "tiny_run" if "tiny_run" in (ROOT / file).read_text() else file
+    text = (ROOT / file).read_text()
+    if "tiny_run" in text:
+        return "tiny_run"
+    return str(Path(file).parent) if file.startswith("tests/unit/") else file
 
 
 @pytest.hookimpl(optionalhook=True)

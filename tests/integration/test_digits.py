@@ -10,7 +10,7 @@ import pytest
 from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared]
+pytestmark = [pytest.mark.long, pytest.mark.shared]
 FILES = (
     "mnist/t10k-images-idx3-ubyte.gz", "mnist/t10k-labels-idx1-ubyte.gz", "grass/grass28.npz",
 )  # fmt: skip

@@ -15,26 +15,22 @@ import numpy as np
 import pytest
 import yaml
 
-from conftest import ROOT, TINY, Workflow
+from conftest import ROOT, TINY, Workflow, faults_of
 
 pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("BCNMF_ROUNDS", "1"))
-SETTINGS = TINY | {
-    "name": "cut", "studies": ["simulation_beta8"], "methods": ["nmf", "bcnmf"],
-    "replicates": {"default": 1, "simulation": 1},
-}  # fmt: skip
-TABLES = ("tables/scores.tsv", "tables/summary.tsv")
-TARGET = "results/cut/tables/scores.tsv"
+STUDY = "simulation_beta0"
+TABLES = [f"results/tiny/tables/studies/{STUDY}.{name}.tsv" for name in ("scores", "summary")]
+TARGET = TABLES[0]
 
 
-def started(folder, *arguments):
+def started(folder):
     """Start Snakemake in a session of its own, as a terminal would; return the process."""
-    (folder / "cut.yaml").write_text(yaml.safe_dump(SETTINGS))
+    (folder / "cut.yaml").write_text(yaml.safe_dump(TINY))
     command = [
-        sys.executable, "-m", "snakemake", TARGET, *arguments, "--snakefile",
-        str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2", "--configfile",
-        str(folder / "cut.yaml"),
+        sys.executable, "-m", "snakemake", TARGET, "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(folder), "--cores", "2", "--configfile", str(folder / "cut.yaml"),
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     with (folder / "log.txt").open("ab") as log:
@@ -44,8 +40,21 @@ def started(folder, *arguments):
 
 
 def finish(folder, *arguments):
-    process = started(folder, *arguments)
-    assert process.wait(300) == 0, (folder / "log.txt").read_text()[-5000:]
+    done = Workflow(ROOT, folder)(TARGET, *arguments, settings=TINY)
+    assert done.returncode == 0, done.output
+
+
+def wait_until(condition, process):
+    """Wait for what happens while a process runs; the guard against hanging is pytest's."""
+    while not condition():
+        assert process.poll() is None, "the run ended before"
+        time.sleep(0.05)
+
+
+def wait_for_jobs(folder):
+    """Jobs outlive a killed run; a person who types the command again later finds them done."""
+    while jobs(folder):
+        time.sleep(0.2)
 
 
 def jobs(folder):
@@ -74,7 +83,7 @@ def finished(folder):
     kinds = ("datasets", "pairs", "fits", "evaluation", "tables")
     return {
         str(path.relative_to(folder)): path.stat().st_mtime_ns
-        for path in folder.glob("results/cut/**/*")
+        for path in folder.glob("results/tiny/**/*")
         if path.is_file()
         and path.relative_to(folder).parts[2] in kinds
         and not path.name.startswith(".")
@@ -83,62 +92,55 @@ def finished(folder):
     }
 
 
-def assert_as_undisturbed(folder, undisturbed):
+def assert_as_undisturbed(folder, tiny_run):
+    """Compare with the run that was not cut; return the files that are no result."""
     for table in TABLES:
-        expected = (undisturbed / "results/cut" / table).read_bytes()
-        assert (folder / "results/cut" / table).read_bytes() == expected, table
-    left = [path for path in folder.glob("results/cut/**/.*") if path.is_file()]
+        assert (folder / table).read_bytes() == (tiny_run.folder / table).read_bytes(), table
+    left = [path for path in folder.glob("results/tiny/**/.*") if path.is_file()]
     return [path for path in left if path.name != ".snakemake_timestamp"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Return the folder of a whole run, and the seconds that it took."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    began = time.monotonic()
-    finish(folder)
-    return folder, time.monotonic() - began
+@pytest.fixture(scope="session")
+def n_results(tiny_run):
+    """Return how many files a whole run leaves behind."""
+    return sum(f"/{STUDY}" in name for name in finished(tiny_run.folder))
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_run_that_was_killed_goes_on_to_the_same_tables(number, undisturbed, tmp_path):
-    whole, seconds = undisturbed
+def test_a_run_that_was_killed_goes_on_to_the_same_tables(number, tiny_run, n_results, tmp_path):
     rng = np.random.default_rng(number)
     process = started(tmp_path)
-    time.sleep(rng.uniform(0.15, 0.9) * seconds)
+    n = rng.integers(1, n_results - len(TABLES))
+    wait_until(lambda: len(finished(tmp_path)) >= n, process)
+    time.sleep(rng.uniform(0, 2))
     kill_a_job = number % 2 == 1
     if kill_a_job:
         running = jobs(tmp_path)
         for job in running[:1]:
             os.kill(job, signal.SIGKILL)
-        process.wait(300)
+        process.wait()
     else:
         process.kill()
         process.wait()
-        # Jobs outlive it; a person who types the command again a little later finds them done.
-        end = time.monotonic() + 120
-        while jobs(tmp_path) and time.monotonic() < end:
-            time.sleep(0.2)
+        wait_for_jobs(tmp_path)
     before = finished(tmp_path)
     finish(tmp_path, "--unlock")
     finish(tmp_path)
-    assert_as_undisturbed(tmp_path, whole)
+    assert_as_undisturbed(tmp_path, tiny_run)
     after = finished(tmp_path)
     assert {name: after[name] for name in before} == before
 
 
-def test_ctrl_c_leaves_nothing_half_done(undisturbed, tmp_path):
-    whole, seconds = undisturbed
+@pytest.mark.long
+def test_ctrl_c_leaves_nothing_half_done(tiny_run, n_results, tmp_path):
     process = started(tmp_path)
-    time.sleep(0.5 * seconds)
+    wait_until(lambda: len(finished(tmp_path)) >= n_results // 2, process)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
-    assert process.wait(120) != 0
-    end = time.monotonic() + 60
-    while jobs(tmp_path) and time.monotonic() < end:
-        time.sleep(0.2)
+    assert process.wait() != 0
+    wait_for_jobs(tmp_path)
     before = finished(tmp_path)
     finish(tmp_path)  # not locked
-    assert assert_as_undisturbed(tmp_path, whole) == []
+    assert assert_as_undisturbed(tmp_path, tiny_run) == []
     after = finished(tmp_path)
     assert {name: after[name] for name in before} == before
 
@@ -146,61 +148,59 @@ def test_ctrl_c_leaves_nothing_half_done(undisturbed, tmp_path):
 def test_two_runs_at_once_are_told_what_to_do(tmp_path):
     first = started(tmp_path)
     try:
-        end = time.monotonic() + 60
-        while not list((tmp_path / ".snakemake" / "locks").glob("*")):
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        second = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+        wait_until(lambda: list((tmp_path / ".snakemake" / "locks").glob("*")), first)
+        second = Workflow(ROOT, tmp_path)(TARGET, settings=TINY)
     finally:
         os.killpg(first.pid, signal.SIGTERM)
-        first.wait(120)
+        first.wait()
     assert second.returncode != 0
     assert "--unlock" in second.output
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path):
+    """Return the finished run, in another folder."""
+    for name in ("results", ".snakemake"):
+        subprocess.run(["cp", "-a", str(tiny_run.folder / name), str(tmp_path)], check=True)
+    return Workflow(tiny_run.root, tmp_path)
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "pairs/simulation_beta8/0/target.h5ad",
-        "fits/simulation_beta8/0/bcnmf/k2_alpha2_seed0.npz",
+        f"pairs/{STUDY}/0/target.h5ad",
+        f"fits/{STUDY}/0/bcnmf/k2_alpha2_seed0.npz",
     ],
 )
-def test_an_intermediate_that_was_cut_short_is_named(undisturbed, tmp_path, name):
-    copied(undisturbed[0], tmp_path)
-    path = tmp_path / "results/cut" / name
+def test_an_intermediate_that_was_cut_short_is_named(copied, name):
+    path = copied.folder / "results/tiny" / name
     stamp = path.stat().st_mtime_ns
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     os.utime(path, ns=(stamp, stamp))
-    done = Workflow(ROOT, tmp_path)(TARGET, "--forcerun", "evaluate", settings=SETTINGS)
+    done = copied(TARGET, "--forcerun", "evaluate", settings=TINY)
     assert done.returncode != 0
-    message = done.output.split("ERROR in rule evaluate: ")[1].split("\n\n")[0]
+    (message,) = faults_of(done, "evaluate")
     assert Path(name).name in message
     assert "delete" in message
     assert "Traceback" not in message
 
 
-def copied(whole, folder):
-    subprocess.run(["cp", "-a", f"{whole}/.", str(folder)], check=True)
-
-
-def test_clocks_that_disagree_cause_no_endless_work(undisturbed, tmp_path):
-    copied(undisturbed[0], tmp_path)
+def test_clocks_that_disagree_cause_no_endless_work(copied):
     tomorrow = time.time() + 86_400
-    for path in tmp_path.glob("results/cut/**/*"):
+    for path in copied.folder.glob("results/tiny/**/*"):
         os.utime(path, (tomorrow, tomorrow))
-    done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+    done = copied(TARGET, settings=TINY)
     assert done.returncode == 0, done.output
     assert "Nothing to be done" in done.output
 
 
-def test_results_of_which_nothing_is_known_are_kept(undisturbed, tmp_path):
+def test_results_of_which_nothing_is_known_are_kept(copied):
     """As those of an older version, or a folder that was copied without what is hidden."""
-    copied(undisturbed[0], tmp_path)
-    subprocess.run(["rm", "-r", str(tmp_path / ".snakemake")], check=True)
-    before = finished(tmp_path)
-    done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+    subprocess.run(["rm", "-r", str(copied.folder / ".snakemake")], check=True)
+    before = finished(copied.folder)
+    done = copied(TARGET, settings=TINY)
     assert done.returncode == 0, done.output
-    assert finished(tmp_path) == before
+    assert finished(copied.folder) == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk needs root")
@@ -211,16 +211,16 @@ def test_results_that_cannot_be_written_are_named(tmp_path):
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        done = Workflow(ROOT, tmp_path)(TARGET, settings=SETTINGS)
+        done = Workflow(ROOT, tmp_path)(TARGET, settings=TINY)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
     assert done.returncode != 0
-    assert "Read-only file system: 'results/cut'" in done.output
+    assert "Read-only file system: 'results/tiny'" in done.output
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_is_named_and_costs_nothing(undisturbed, tmp_path):
-    whole, _ = undisturbed
+def test_a_full_disk_is_named_and_costs_nothing(tiny_run, tmp_path):
     disk = tmp_path / "results"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o"]
@@ -228,13 +228,13 @@ def test_a_full_disk_is_named_and_costs_nothing(undisturbed, tmp_path):
         pytest.skip("no small disk can be mounted here")
     try:
         process = started(tmp_path)
-        assert process.wait(300) != 0
+        assert process.wait() != 0
         assert "No space left on device" in (tmp_path / "log.txt").read_text()
         assert [path for path in disk.rglob(".*") if path.is_file()] == []
         before = finished(tmp_path)
         subprocess.run([*mount, "remount,size=50m", "tmpfs", str(disk)], check=True)
         finish(tmp_path)
-        assert_as_undisturbed(tmp_path, whole)
+        assert_as_undisturbed(tmp_path, tiny_run)
         after = finished(tmp_path)
         assert {name: after[name] for name in before} == before
     finally:

@@ -26,7 +26,7 @@ SETTINGS = TINY | {
     "name": "leukemia", "studies": ["leukemia"], "seeds": {"default": [0]},
     "methods": ["nmf", "bcnmf_safeguarded", "two"],
     "sheets": {"studies": "studies.tsv", "methods": "methods.tsv"},
-    "download": {"retries": 2, "timeout": 5},
+    "download": {"retries": 2, "timeout": 60},
 }  # fmt: skip
 
 

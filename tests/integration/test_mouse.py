@@ -7,7 +7,7 @@ import pytest
 from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared]
+pytestmark = [pytest.mark.long, pytest.mark.shared]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY, Workflow
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROW = {
     "study": "", "group": "", "title": "Mine", "dataset": "mine.h5ad", "target": "arm=drug",

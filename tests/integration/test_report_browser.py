@@ -1,6 +1,7 @@
 """The report in a browser: headless Chromium runs a script in the page and prints what it saw."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,12 +9,12 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import figure_of
 
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.topic_words import topics_of
 from plot_tables import mouse_scores, study_tables, summarise
+from report_figures import figure_of
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 @pytest.fixture(scope="module")
 def browser():
     if BROWSER is None:
-        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
+        # Where all has to hold, as in .ci/run, a test that is skipped is a test that failed.
+        stop = pytest.fail if os.environ.get("BCNMF_REQUIRE_BROWSER") else pytest.skip
+        stop("no Chromium on the PATH (Debian: apt-get install chromium)")
 
 
 def samples_of(n):
@@ -98,7 +101,7 @@ def seen(report, script, width=1280, dark=False):
         f"--window-size={width},900", "--virtual-time-budget=8000", "--dump-dom",
         *(["--blink-settings=preferredColorScheme=0"] if dark else []), path.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert told, done.stderr[-2000:]
     text = told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
@@ -215,15 +218,23 @@ def test_hovering_names_the_sample_and_its_strongest_topic(report):
 
 
 def test_ten_thousand_samples_are_drawn_fast_enough_to_drag(report):
+    """Seconds are no measure: they stand still in the page (its time is virtual)."""
     answer, _ = seen(
         report,
         "const explorer = document.querySelectorAll('.explorer')[1].explorer;"
-        "const began = performance.now();"
-        "for (let i = 0; i < 10; i++) { explorer.draw(); explorer.hover(100 + i, 100); }"
-        "tell({n: explorer.data.n, each: (performance.now() - began) / 10});",
+        "const calls = {}; const context = CanvasRenderingContext2D.prototype;"
+        "for (const name of ['fillRect', 'arc', 'fill', 'stroke', 'drawImage']) {"
+        " const own = context[name]; calls[name] = 0;"
+        " context[name] = function (...all) { calls[name]++; return own.apply(this, all); }; }"
+        "explorer.draw(); const drawn = {...calls};"
+        "for (let i = 0; i < 10; i++) explorer.hover(100 + i, 100);"
+        "tell({n: explorer.data.n, drawn, hovered: calls, fills: new Set(explorer.fill).size});",
     )
     assert answer["n"] == 10_000
-    assert answer["each"] < 200  # milliseconds, in software, on a machine that may be busy
+    # A rectangle a sample, which costs a tenth of a circle, and the same few colours.
+    assert answer["drawn"] == {"fillRect": 10_000, "arc": 0, "fill": 0, "stroke": 0, "drawImage": 0}
+    assert answer["fills"] <= 256
+    assert answer["hovered"] == answer["drawn"]
 
 
 def test_it_can_be_dark_and_fits_a_telephone(report):

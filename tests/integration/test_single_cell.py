@@ -103,6 +103,7 @@ def test_mixseq(tmp_path):
     assert quality["arm"].tolist() == ["idasanutlin", "dmso"]
 
 
+@pytest.mark.long
 def test_mdd(tmp_path):
     paths = miniatures.mdd(tmp_path)
     mirror = tmp_path / "mirror"

@@ -45,7 +45,7 @@ def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     for script in SCRIPTS:
         command = [sys.executable, str(FOLDER / script), "--quick", "--out", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -56,7 +56,7 @@ def modules(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", COLUMNS)
 def test_tables_have_their_columns(quick, name):
     table = pd.read_csv(quick / name, sep="\t")
@@ -64,7 +64,7 @@ def test_tables_have_their_columns(quick, name):
     assert set(table) >= COLUMNS[name]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ratios_are_finite_wherever_something_was_measured(quick):
     speed = pd.read_csv(quick / "speed.tsv", sep="\t")
     measured = speed[speed["status"] == "measured"]
@@ -75,17 +75,17 @@ def test_ratios_are_finite_wherever_something_was_measured(quick):
     assert np.isfinite(memory["peak_of_published"]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["speed", "memory", "scaling", "time_to_objective"])
 def test_figures_are_drawn(quick, name):
     assert (quick / f"{name}.pdf").stat().st_size > 1000
     assert (quick / f"{name}.png").stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_check_reads_the_tables_and_misses_the_sizes_that_it_asks_for(quick):
     command = [sys.executable, str(FOLDER / "check.py"), str(quick)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "18x faster than published loop: not measured" in done.stdout
     assert "2 threads not slower than 1" in done.stdout
@@ -180,6 +180,7 @@ def test_a_line_through_proportional_times_has_exponent_one():
     assert line["r_squared"] == pytest.approx(1.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "arguments", "columns"),
     [
@@ -199,7 +200,7 @@ def test_a_line_through_proportional_times_has_exponent_one():
 def test_comparisons_of_solvers_write_their_tables(tmp_path, script, arguments, columns):
     command = [sys.executable, str(FOLDER / script)]
     command += [argument.format(out=tmp_path) for argument in arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / script.replace(".py", ".tsv"), sep="\t")
     assert columns <= set(table)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import TINY
+from conftest import ROOT, TINY, Workflow, faults_of
 from loopback import Answer, Loopback
 
 pytestmark = pytest.mark.slow
@@ -18,42 +18,56 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 PAGE = b"<!DOCTYPE html><html><head><title>Moved</title></head></html>"
 
 
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Loopback() as running:
+class Download:
+    """The rule, run for files of a datasets sheet of its own."""
+
+    def __init__(self, workflow, server):
+        self.workflow, self.server = workflow, server
+        self.folder = workflow.folder / "resources" / "downloads" / "mice"
+
+    def __call__(self, *files, sha256=DIGEST, size=SIZE, **settings):
+        address = self.server.address
+        rows = [
+            ("mice", file, f"{address}/{file}", "", sha256, str(size), "CC0", "A", "table")
+            for file in files
+        ]
+        (self.workflow.folder / "datasets.tsv").write_text(
+            "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+        )
+        settings = TINY | {
+            "sheets": {"datasets": "datasets.tsv"}, "download": {"retries": 1, "timeout": 60},
+            **settings,
+        }  # fmt: skip
+        targets = [f"resources/downloads/mice/{file}" for file in files]
+        return self.workflow(*targets, "--keep-going", settings=settings)
+
+    def log_of(self, file):
+        return (self.workflow.folder / "logs" / "download" / "mice" / f"{file}.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def loopback():
+    with pytest.MonkeyPatch.context() as patch, Loopback() as running:
+        patch.setenv("no_proxy", "127.0.0.1")
         yield running
 
 
 @pytest.fixture
+def server(loopback):
+    loopback.answers.clear()
+    loopback.requests.clear()
+    return loopback
+
+
+@pytest.fixture
 def download(workflow, server):
-    """Return a function that runs the rule for files of a datasets sheet of its own."""
-
-    def run(*files, sha256=DIGEST, size=SIZE, **settings):
-        rows = [
-            ("mice", file, f"{server.address}/{file}", "", sha256, str(size), "CC0", "A", "table")
-            for file in files
-        ]
-        (workflow.folder / "datasets.tsv").write_text(
-            "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
-        )
-        settings = TINY | {
-            "sheets": {"datasets": "datasets.tsv"}, "download": {"retries": 1, "timeout": 5},
-            **settings,
-        }  # fmt: skip
-        targets = [f"resources/downloads/mice/{file}" for file in files]
-        return workflow(*targets, "--keep-going", settings=settings)
-
-    run.folder = workflow.folder / "resources" / "downloads" / "mice"
-    run.log = workflow.folder / "logs" / "download" / "mice" / "bad.zip.log"
-    return run
+    return Download(workflow, server)
 
 
-def fault_of(done) -> str:
+def fault_of(done, about="") -> str:
     """Return the message of the rule, which is for people: no traceback in it."""
     assert done.returncode != 0
-    assert "ERROR in rule download: " in done.output, done.output
-    message = done.output.split("ERROR in rule download: ")[1].split("\n\n")[0]
+    (message,) = [text for text in faults_of(done, "download") if text.startswith(about)]
     assert "Traceback" not in message
     return message
 
@@ -70,47 +84,58 @@ def test_a_good_file_arrives_and_is_not_fetched_twice(download, server):
     assert server.paths() == ["/good.zip"]
 
 
-CASES = [
-    (
-        Answer(BODY[:-1] + b"!"),
-        r"not the registered file: 102,404 bytes, SHA-256 [0-9a-f]{64}",
+BAD = {
+    "checksum.zip": (
+        Answer(BODY[:-1] + b"!"), r"not the registered file: 102,404 bytes, SHA-256 [0-9a-f]{64}",
     ),
-    (Answer(b"gone", 404), "status 404 Not Found"),
-    (Answer(PAGE), "an HTML page came, entitled 'Moved', in place of the file"),
-    (
-        Answer(BODY[:50_000], length=SIZE),
-        r"cut off after 50,000 of 102,404 bytes \(2 ",
-    ),
-]
+    "missing.zip": (Answer(b"gone", 404), "status 404 Not Found"),
+    "page.zip": (Answer(PAGE), "an HTML page came, entitled 'Moved', in place of the file"),
+    "cut.zip": (Answer(BODY[:50_000], length=SIZE), r"cut off after 50,000 of 102,404 bytes \(2 "),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("answer", "found"), CASES, ids=["wrong checksum", "missing", "page", "cut"]
-)
-def test_a_bad_file_stops_the_job_and_costs_nothing_else(download, server, answer, found):
-    server.give("/good.zip", Answer(BODY))
-    server.give("/bad.zip", answer)
-    message = fault_of(download("bad.zip", "good.zip"))
-    assert message.startswith("mice/bad.zip could not be fetched to resources/downloads/mice/bad")
-    assert re.search(f"{server.address}/bad.zip: {found}", message)
+@pytest.fixture(scope="module")
+def bad(loopback, tmp_path_factory):
+    """Return a run in which all files but one are bad, and one after they were put right."""
+    loopback.give("/good.zip", Answer(BODY))
+    for file, (answer, _) in BAD.items():
+        loopback.give(f"/{file}", answer)
+    download = Download(Workflow(ROOT, tmp_path_factory.mktemp("bad")), loopback)
+    download.first = download(*BAD, "good.zip")
+    download.logs = {file: download.log_of(file) for file in BAD}
+    download.arrived = {file.name for file in download.folder.iterdir()}
+    for file in BAD:
+        loopback.give(f"/{file}", Answer(BODY))
+    loopback.requests.clear()
+    download.second = download(*BAD, "good.zip")
+    download.asked = loopback.paths()
+    return download
+
+
+@pytest.mark.parametrize("file", BAD)
+def test_a_bad_file_stops_the_job_and_costs_nothing_else(bad, file):
+    message = fault_of(bad.first, f"mice/{file} ")
+    folder = f"resources/downloads/mice/{file}"
+    assert message.startswith(f"mice/{file} could not be fetched to {folder}")
+    assert re.search(f"{bad.server.address}/{file}: {BAD[file][1]}", message)
     assert f"Expected: 102,404 bytes, SHA-256 {DIGEST}" in message
     assert "What to do: check the network" in message
-    assert message in download.log.read_text()
-    assert {file.name for file in download.folder.iterdir()} == {"good.zip", "good.zip.json"}
-    # Once the address works, only what was missing is fetched.
-    server.give("/bad.zip", Answer(BODY))
-    server.requests.clear()
-    done = download("bad.zip", "good.zip")
-    assert done.returncode == 0, done.output
-    assert server.paths() == ["/bad.zip"]
-    assert (download.folder / "bad.zip").read_bytes() == BODY
+    assert message in bad.logs[file]
+    assert bad.arrived == {"good.zip", "good.zip.json"}
+
+
+def test_once_the_addresses_work_only_what_was_missing_is_fetched(bad):
+    assert bad.second.returncode == 0, bad.second.output
+    assert sorted(bad.asked) == sorted(f"/{file}" for file in BAD)
+    for file in BAD:
+        assert (bad.folder / file).read_bytes() == BODY
 
 
 def test_a_pending_checksum_is_told_in_the_log(download, server):
     server.give("/bad.zip", Answer(BODY))
     done = download("bad.zip", sha256="pending", size="pending")
     assert done.returncode == 0, done.output
-    log = " ".join(download.log.read_text().split())
+    log = " ".join(download.log_of("bad.zip").split())
     assert f"write both into the sheet: bytes {SIZE}, sha256 {DIGEST}" in log
 
 

@@ -52,8 +52,9 @@ def test_defaults_stand_under_the_configuration_of_the_parent(parent):
     assert "rule bcnmf_report:" in done.output
     for made in (SCORES, "contrast/results/topics/report.html"):
         assert made in done.output
-    fits = "wildcards: config=topics, study=simulation_beta8, replicate=0, part=0"
-    assert fits in done.output
+    # Seeds, which the parent does not give, are those of config/config.yaml.
+    fit = "wildcards: config=topics, study=simulation_beta8, replicate=0, part=0"
+    assert fit in done.output
     assert "config=topics, study=mouse" not in done.output
 
 
@@ -120,7 +121,7 @@ def test_a_hosted_workflow_brings_its_library_along(parent, tmp_path):
     assert "Nothing to be done" in again.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_report_of_a_module_is_complete(parent, tmp_path):
     done = parent(PARTIAL | {"methods": ["bcnmf"]})("bcnmf_all")
     assert done.returncode == 0, done.output

@@ -1,11 +1,15 @@
 """Every named target can be planned, and style holds."""
 
+import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
-from conftest import ROOT
+from bcnmf_pipeline.plan.runs import Plan
+from bcnmf_pipeline.plan.sheets import load_yaml, merge
+from conftest import ROOT, Workflow
 
 TARGETS = [
     "all", "quick", "paper", "simulations", "drivers", "digits", "mouse", "figures", "select",
@@ -14,16 +18,35 @@ TARGETS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """Return a function that plans targets in an empty folder, each choice of them once."""
+    run = Workflow(ROOT, tmp_path_factory.mktemp("planned"))
+
+    @cache
+    def plan(*arguments):
+        done = run("-n", *arguments)
+        assert done.returncode == 0, done.output
+        return done.stdout
+
+    return plan
+
+
+def runs_of(name, study, replicate=0):
+    """Return the fits of a study in a configuration of the repository."""
+    settings = merge(*(load_yaml(ROOT / "config" / f"{part}.yaml") for part in ("config", name)))
+    plan = Plan(settings, lambda path: ROOT / path, ROOT / "workflow" / "schemas", name)
+    return plan.runs(study, replicate)
+
+
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_dry_run_of_every_named_target_works(workflow, target):
-    done = workflow(target, "-n", "--quiet", "rules")
-    assert done.returncode == 0, done.output
-    assert "total" in done.stdout + done.stderr
+def test_a_dry_run_of_every_named_target_works(planned, target):
+    assert re.search(rf"^{target} +1$", planned(*TARGETS), re.MULTILINE)
 
 
-def test_quick_needs_no_download_and_paper_does(workflow):
-    assert "rule download:" not in workflow("-n", "quick").stdout
-    assert "resources/downloads/mice_protein" in workflow("-n", "paper").stdout
+def test_quick_needs_no_download_and_paper_does(planned):
+    assert "rule download:" not in planned("quick")
+    assert "resources/downloads/mice_protein" in planned("paper")
 
 
 def put_mnist(folder, *names):
@@ -61,32 +84,56 @@ def test_digits_are_drawn_from_all_images_unless_the_mirror_holds_the_test_set_a
     assert "grass/bcnmf-e1be4b1.zip" in done.stdout
 
 
-def test_the_digits_figures_are_those_of_the_chosen_studies(workflow):
-    assert "figures/digits_two/digits.pdf" in workflow("-n", "figure_digits").stdout
-    texture = workflow("-n", "figure_digits", "--config", "studies=digits_texture").stdout
+def test_the_digits_figures_are_those_of_the_chosen_studies(planned):
+    assert "figures/digits_two/digits.pdf" in planned("figure_digits")
+    texture = planned("figure_digits", "--config", "studies=digits_texture")
     assert "figures/digits_texture/basis.pdf" in texture
     assert "digits_two" not in texture
 
 
-def test_drivers_run_by_name_and_not_with_the_paper(workflow):
-    assert "drivers_base" not in workflow("-n", "paper").stdout
-    done = workflow("-n", "figure_drivers", "--configfile", str(ROOT / "config" / "drivers.yaml"))
-    assert done.returncode == 0, done.output
+def test_drivers_run_by_name_and_not_with_the_paper(planned):
+    assert "drivers_base" not in planned("paper")
+    configuration = ROOT / "config" / "drivers.yaml"
+    drivers = planned("figure_drivers", "--configfile", str(configuration))
     for replicate in range(5):
-        assert f"results/drivers/datasets/simulation_rare5_beta8/{replicate}.h5ad" in done.stdout
-    assert "results/drivers/figures/drivers/drivers.pdf" in done.stdout
-    assert "results/drivers/figures/drivers/drivers_auroc.pdf" in done.stdout
+        assert f"results/drivers/datasets/simulation_rare5_beta8/{replicate}.h5ad" in drivers
+    assert "results/drivers/figures/drivers/drivers.pdf" in drivers
+    assert "results/drivers/figures/drivers/drivers_auroc.pdf" in drivers
+    assert "results/drivers/fits/drivers_rare5/4/fits_0.json" in drivers
     # Alpha is varied on the base simulation alone.
-    assert "fits/drivers_base/0/bcnmf_safeguarded/k10_alpha5_seed0.npz" in done.stdout
-    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha2_seed0.npz" in done.stdout
-    assert "fits/drivers_rare5/0/bcnmf_safeguarded/k10_alpha5" not in done.stdout
+    base, rare = (
+        {(run.k, run.alpha, run.seed) for run in runs_of("drivers", study)
+         if run.method == "bcnmf_safeguarded"}
+        for study in ("drivers_base", "drivers_rare5")
+    )  # fmt: skip
+    assert (10, "5", 0) in base
+    assert (10, "2", 0) in rare
+    assert "5" not in {alpha for _, alpha, _ in rare}
 
 
-def test_one_job_is_one_fit(workflow):
-    done = workflow("-n", "paper", "--config", "studies=mouse")
-    for seed in range(5):
-        assert f"fits/mouse/0/bcnmf/k15_alpha1_seed{seed}.npz" in done.stdout
-    assert "results/paper/fits/simulation" not in done.stdout
+def test_a_fit_can_be_asked_for_alone(planned):
+    fits = [f"results/paper/fits/mouse/0/bcnmf/k15_alpha1_seed{seed}.npz" for seed in range(5)]
+    plan = planned(*fits, "--config", "studies=mouse")
+    assert [fit for fit in fits if fit in plan] == fits
+    assert "simulation" not in plan
+    assert "fits_0.json" not in plan
+
+
+def test_the_chosen_studies_alone_are_planned(planned):
+    plan = planned("paper", "--config", "studies=mouse")
+    assert "results/paper/evaluation/mouse/0/scores.tsv" in plan
+    assert "simulation" not in plan
+
+
+@pytest.mark.parametrize(("fits_per_job", "jobs"), [(20, 2), (1, 25)])
+def test_a_job_makes_as_many_fits_of_a_pair_as_the_configuration_says(workflow, fits_per_job, jobs):
+    settings = {"name": "m", "title": "m", "studies": ["mouse"]}
+    settings["compute"] = {"fits_per_job": fits_per_job}
+    done = workflow("-n", settings=settings)
+    assert done.returncode == 0, done.output
+    for part in range(jobs):
+        assert f"output: results/m/fits/mouse/0/fits_{part}.json" in done.stdout
+    assert f"fits_{jobs}.json" not in done.stdout
 
 
 def test_a_conda_run_can_be_planned_from_the_environments():

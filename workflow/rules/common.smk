@@ -2,9 +2,9 @@
 
 import os
 import sys
-from functools import cache
 import tarfile
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,14 +182,9 @@ def pair_files(wildcards) -> dict:
     }
 
 
-def fit_path(config_name: str, run: Run) -> str:
-    return prefixed(f"results/{config_name}/fits/{run.file}")
-
-
-def fit_files(wildcards) -> list[str]:
-    """Return the fits of one replicate of a study, in the order of the plan."""
-    runs = plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))
-    return [fit_path(wildcards.config, run) for run in runs]
+def files_of_fits(wildcards) -> list[str]:
+    """Return the fits of one replicate, below the folder of fits, in the order of the plan."""
+    return [run.file for run in plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))]
 
 
 def files_of_job(wildcards) -> list[str]:

@@ -24,7 +24,7 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code("evaluate.py"),
-        fits=fit_files,
+        fits=files_of_fits,
         evaluation=setting("evaluation"),
     script:
         "../scripts/evaluate.py"

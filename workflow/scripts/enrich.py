@@ -17,7 +17,7 @@ with logged(snakemake):
         sizes=SetSizes(settings["min_size"], settings["max_size"]),
         permutations=settings["permutations"],
     )
-    fit = read_made_fit(snakemake.params.fit)
+    fit = read_made_fit(snakemake.params.fit, snakemake.input.list)
     layer = "" if snakemake.params.values == "default" else snakemake.params.values
     genes = gene_scores(
         fit,

@@ -12,7 +12,7 @@ with logged(snakemake):
     target = read_h5ad(snakemake.input.target)
     background = read_h5ad(snakemake.input.background)
     tables = evaluate(
-        [read_made_fit(path) for path in snakemake.params.fits],
+        [read_made_fit(file, snakemake.input.lists[0]) for file in snakemake.params.fits],
         target,
         background,
         target.uns["study"],

@@ -36,13 +36,10 @@ class Term:
         (samples, features).
     weight : float
         Of its squared error: 1 for a target, -alpha for a background.
-    scale : torch.Tensor of shape (features,), optional
-        The components are multiplied by it before they meet the data.
     """
 
     data: Matrix
     weight: float
-    scale: torch.Tensor | None = None
 
 
 def terms_of(target: Matrix, background: Matrix | None, alpha: float) -> list[Term]:
@@ -59,15 +56,12 @@ def with_share_of_contrast(terms: Sequence[Term], share: float) -> list[Term]:
 
 @dataclass
 class Point:
-    """Components with their exact usages, and what the pass that solved them left.
-
-    `moments` have H'X in the units of the components, whatever the term's scale.
-    """
+    """Components with their exact usages, and what the pass that solved them left."""
 
     components: torch.Tensor
     usages: list[torch.Tensor]
     moments: list[Moments]
-    grams: list[torch.Tensor]
+    gram: torch.Tensor
     errors: list[float]
     objective: float
 
@@ -89,17 +83,12 @@ def normalise(components: torch.Tensor) -> torch.Tensor:
 
 def evaluate(terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]) -> Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
-    moments, grams, errors = [], [], []
+    moments, errors, gram = [], [], gram_float64(components)
     for term, usage in zip(terms, usages, strict=False):
-        scaled = components if term.scale is None else components * term.scale
-        gram = gram_float64(scaled)
-        part = term.data.exact_pass(scaled, gram, usage)
+        part = term.data.exact_pass(components, gram, usage)
         errors.append(float(squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram)))
-        if term.scale is not None:
-            part.cross = part.cross * term.scale
         moments.append(part)
-        grams.append(gram)
-    return Point(components, usages[: len(terms)], moments, grams, errors, objective(terms, errors))
+    return Point(components, usages[: len(terms)], moments, gram, errors, objective(terms, errors))
 
 
 def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:
@@ -120,8 +109,6 @@ def gradient_parts(terms: Sequence[Term], point: Point) -> tuple[torch.Tensor, t
     positive = torch.zeros_like(point.components)
     for term, part in zip(terms, point.moments, strict=True):
         model = to_match(part.usage_gram, point.components) @ point.components
-        if term.scale is not None:
-            model = model * term.scale.square()
         less, more = (part.cross, model) if term.weight > 0 else (model, part.cross)
         negative = negative + abs(term.weight) * less
         positive = positive + abs(term.weight) * more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,18 +79,18 @@ def fit_missing(
             _describe(fit, path)
 
 
-def read_made_fit(path: str | os.PathLike) -> Fit:
-    """Read a fit that a job has made.
+def read_made_fit(file: str, made: str) -> Fit:
+    """Read a fit that a job has made, by its `Run.file` and a list of fits beside it.
 
     Raises
     ------
     InputError
         It was damaged or lost since; names what to delete so that it is made again.
     """
+    lists = Path(made).parent / "fits_*.json"
     try:
-        return Fit.read(path)
+        return Fit.read(lists.parents[2] / file)
     except InputError as error:
-        lists = Path(path).parents[1] / "fits_*.json"
         raise InputError(
             f"{error}. Then delete {lists} as well, and run again: fits that are whole are kept"
         ) from error

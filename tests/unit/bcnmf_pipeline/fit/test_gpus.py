@@ -12,10 +12,10 @@ from bcnmf_pipeline.fit.gpus import claimed
 from conftest import ROOT
 
 CHILD = (
-    "import sys, time; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
     "from bcnmf_pipeline.fit.gpus import claimed\n"
     "with claimed('cuda', 3, Path(sys.argv[2])) as device:\n"
-    "    print(device, flush=True); time.sleep(60)\n"
+    "    print(device, flush=True); sys.stdin.read()\n"
 )
 
 
@@ -32,7 +32,7 @@ def test_jobs_at_once_get_devices_of_their_own(tmp_path):
 def test_a_job_that_is_killed_gives_its_device_back(tmp_path):
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(ROOT / "workflow"), str(tmp_path)],
-        stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert child.stdout.readline() == "cuda:0\n"
     with claimed("cuda", 3, tmp_path) as device:

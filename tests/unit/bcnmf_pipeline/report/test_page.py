@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-import struct
-import zlib
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,8 +14,8 @@ from bcnmf import InputError
 from bcnmf_pipeline.report.page import png_size, render_caption, write_report
 from bcnmf_pipeline.report.tables import mean_sd, reported_table, scores_text_table, study_table
 from plot_tables import beta_scores, mouse_scores, summarise
+from report_figures import CAPTIONS, figure_of, tiny_png
 
-CAPTIONS = Path(__file__).resolve().parents[4] / "workflow" / "report"
 LABELS = {"bcnmf": "bcNMF", "nmf": "NMF"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HOSTILE = '<script>alert("x")</script>&amp; \' ${y}'
@@ -70,18 +67,6 @@ class Page(HTMLParser):
         return [row[place] for row in rows[1:]]
 
 
-def tiny_png(width=30, height=12):
-    def chunk(kind, body):
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    rows = b"".join(b"\0" + b"\x80" * width for _ in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
 @pytest.fixture(scope="module")
 def scores():
     some = beta_scores(2, 2).query("study in ['simulation_beta0', 'simulation_beta8']")
@@ -90,16 +75,6 @@ def scores():
 
 def study(name, **more):
     return {"study": name, "title": f"Title of {name}", "description": f"About {name}."} | more
-
-
-def figure_of(folder, study_name, name, **more):
-    folder.mkdir(parents=True, exist_ok=True)
-    png = folder / f"{study_name}_{name}.png"
-    png.write_bytes(tiny_png())
-    return {
-        "study": study_name, "name": name, "png": png, "pdf": png.with_suffix(".pdf"),
-        "caption_file": CAPTIONS / f"{name}.rst", "alt": f"{name} of {study_name}", "fields": {},
-    } | more  # fmt: skip
 
 
 def make(tmp_path, scores, summary=None, **more):
