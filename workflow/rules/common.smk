@@ -47,8 +47,6 @@ def repository() -> Path:
 
 # Imported by `module`: the configuration is the one that the parent gives, and paths of rules may get a prefix.
 AS_MODULE = not workflow.modifier.is_main_snakefile()
-# Inputs, outputs and logs get it from Snakemake; paths among the parameters of a rule, by this.
-prefixed = workflow.modifier.path_modifier.replace_prefix
 ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
@@ -85,7 +83,8 @@ else:
     configfile: DEFAULT_CONFIG
 
 
-DOWNLOADS = prefixed("resources/downloads")
+# Inputs, outputs and logs get a prefix from Snakemake; what rules look up beside them does not.
+DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
 def check_own_data_of(plan: Plan) -> None:
