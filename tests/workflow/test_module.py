@@ -93,6 +93,8 @@ def test_data_may_come_from_a_rule_of_the_parent(parent, tmp_path):
 def test_a_hosted_workflow_brings_its_library_along(parent, tmp_path):
     """`github(...)` runs from a clone in Snakemake's cache; put there, nothing is fetched."""
     copy = copy_repository(tmp_path / "copy")
+    with (copy / "workflow/bcnmf_pipeline/record/provenance.py").open("a") as library:
+        library.write('\n\ndef versions():\n    return {"library": "hosted"}\n')
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(copy)]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "All"], ["tag", "v1"]):
         subprocess.run([*git, *command], check=True)
@@ -110,6 +112,7 @@ def test_a_hosted_workflow_brings_its_library_along(parent, tmp_path):
     assert (tmp_path / fits / "pca" / "k2_alphanone_seed0.npz").stat().st_size > 0
     record = json.loads((tmp_path / "contrast/results/topics/provenance.json").read_text())
     defaults = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    assert record["versions"] == {"library": "hosted"}  # not one that is installed
     assert record["configuration"] == defaults | PARTIAL | {
         "replicates": defaults["replicates"] | PARTIAL["replicates"]
     }

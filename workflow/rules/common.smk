@@ -52,8 +52,12 @@ prefixed = workflow.modifier.path_modifier.replace_prefix
 ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
-# Scripts get the search path of this process, inside conda environments too.
+# Scripts get the search path of this process behind what is installed, which may hold another version of the library:
+# hence the variable. In conda environments, where nothing of it is installed, Snakemake takes the variable away.
 sys.path.insert(0, str(WORKFLOW))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
