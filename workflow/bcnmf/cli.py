@@ -127,7 +127,6 @@ def _fit(options: argparse.Namespace) -> None:
     write(target, options.out)
     if options.model is not None:
         stored = model.to_fit()
-        stored.feature_names = target.var_names.to_numpy(dtype=str)
         stored.sample_names = target.obs_names.to_numpy(dtype=str)
         stored.write(options.model)
     print(

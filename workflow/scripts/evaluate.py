@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bcnmf.files import read_h5ad
 from bcnmf_pipeline.evaluate.evaluation import evaluate
-from bcnmf_pipeline.fit.batch import read_made_fit
+from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.record.job import limit_threads, logged
 
 with logged(snakemake):

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from bcnmf import BCNMF, InputError
 from bcnmf.cli import main
+from bcnmf.persistence import Fit
 from bcnmf.tools import fit, project
 
 
@@ -82,6 +83,8 @@ def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
     assert "2 topics of 25 samples" in capsys.readouterr().out
     fitted = ad.read_h5ad(out)
     assert fitted.obsm["X_bcnmf"].shape == (25, 2)
+    assert Fit.read(model).feature_names.tolist() == [f"gene{i}" for i in range(8)]
+    assert len(Fit.read(model).sample_names) == 25
     projected = tmp_path / "projected.h5ad"
     status = main(
         ["project", "--model", str(model), "--data", files["background.h5ad"], "--out",

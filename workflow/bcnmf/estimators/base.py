@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from bcnmf import checks, memory
 from bcnmf.device import gram_float64, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
-from bcnmf.estimators.explained import explained, unused
+from bcnmf.estimators.solution import Solution, explained, unused
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
@@ -29,31 +29,9 @@ from bcnmf.persistence import Fit, plain
 from bcnmf.progress import Progress
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
-from bcnmf.solvers.combined import CombinedResult
-from bcnmf.solvers.result import Monitor, SolverResult
-from bcnmf.solvers.staged import StagedResult
+from bcnmf.solvers.result import Monitor
 
 Init = str | Sequence[Any]
-Model = tuple[torch.Tensor, torch.Tensor]
-
-
-class Solution(NamedTuple):
-    """What a solver found.
-
-    Attributes
-    ----------
-    result : SolverResult, StagedResult or CombinedResult
-        As the solver returned it.
-    factors : dict of torch.Tensor
-        What becomes attributes, by their names without the underscore.
-    target, background : tuple of torch.Tensor
-        Components (K, features) and usages (samples, K) of which each side's model is the product.
-    """
-
-    result: SolverResult | StagedResult | CombinedResult
-    factors: Mapping[str, torch.Tensor]
-    target: Model
-    background: Model
 
 
 class Factorisation(
@@ -359,7 +337,7 @@ class Factorisation(
         self.objective_ = np.asarray(result.objective)
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
-        if not isinstance(result, StagedResult):
+        if hasattr(result, "kkt_residual"):
             self.kkt_residual_ = result.kkt_residual
         self.device_ = str(self._precision_and_device()[1])
         self.explained_target_ = explained(target, *solution.target, self._loss())

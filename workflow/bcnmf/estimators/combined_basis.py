@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from bcnmf.errors import InputError
-from bcnmf.estimators.base import Factorisation, Init, Solution
-from bcnmf.estimators.explained import unused
+from bcnmf.estimators.base import Factorisation, Init
+from bcnmf.estimators.solution import Solution, unused
 from bcnmf.matrices.base import Matrix
 from bcnmf.persistence import Fit
 from bcnmf.seeds import RandomState

@@ -11,7 +11,8 @@ import torch
 
 from bcnmf.checkpoint import Checkpoint, identity
 from bcnmf.errors import InputError
-from bcnmf.estimators.base import Factorisation, Init, Solution
+from bcnmf.estimators.base import Factorisation, Init
+from bcnmf.estimators.solution import Solution
 from bcnmf.matrices.base import Matrix
 from bcnmf.seeds import RandomState
 from bcnmf.solvers import multiplicative as mu

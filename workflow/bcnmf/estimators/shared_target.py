@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from bcnmf.estimators.base import Factorisation, Init, Solution
-from bcnmf.estimators.explained import null_deviance
+from bcnmf.estimators.base import Factorisation, Init
+from bcnmf.estimators.solution import Solution, null_deviance
 from bcnmf.matrices.base import Matrix
 from bcnmf.seeds import RandomState
 from bcnmf.solvers import staged

@@ -128,18 +128,33 @@ def quasi_newton_step(
     point: Point, negative: torch.Tensor, positive: torch.Tensor, length: float
 ) -> torch.Tensor:
     """Move towards, or beyond, the minimiser of the model at the target's usages."""
-    curvature = point.moments[0].usage_gram.clone()
+    curvature = point.moments[0].usage_gram
+    moved = towards_minimiser(point.components, (negative, positive), curvature, length)
+    return torch.where(moved.amax(dim=1, keepdim=True) <= 0, point.components, moved)
+
+
+def towards_minimiser(
+    values: torch.Tensor,
+    gradient: tuple[torch.Tensor, torch.Tensor],
+    curvature: torch.Tensor,
+    length: float,
+) -> torch.Tensor:
+    """Move (K, any) towards, or beyond, the non-negative minimiser of a quadratic model."""
     diagonal = curvature.diagonal()
     unused = diagonal <= 1e-12 * diagonal.sum()
     # Topics that coincide would have no unique minimiser.
-    diagonal += 1e-10 * diagonal.sum()
-    now = to_match(curvature, negative) @ point.components
-    solved = point.components.T.clone(memory_format=torch.contiguous_format)
-    aim = (now + negative - positive).T.contiguous()
+    curvature = raised(curvature, 1e-10 * diagonal.sum())
+    negative, positive = gradient
+    aim = (to_match(curvature, values) @ values + negative - positive).T.contiguous()
+    solved = values.T.clone(memory_format=torch.contiguous_format)
     nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
-    moved = (point.components + length * (solved.T - point.components)).clamp(min=0)
-    kept = unused.to(moved.device) | (moved.amax(dim=1) <= 0)
-    return torch.where(kept[:, None], point.components, moved)
+    moved = (values + length * (solved.T - values)).clamp(min=0)
+    return torch.where(unused.to(moved.device)[:, None], values, moved)
+
+
+def raised(matrix: torch.Tensor, by: torch.Tensor | float) -> torch.Tensor:
+    """Return a matrix with something added to its diagonal."""
+    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
 def kkt_residual(terms: Sequence[Term], point: Point) -> float:

@@ -88,9 +88,8 @@ def fit_squared_error(
         sides.append(Term(background, -alpha))
     monitor, trace = monitor or Monitor(), Trace(tol, 1.0, monitor)
     descent = _Descent(sides, start, batch_size, seed, warm_up)
-    passes, converged = int(monitor.resumed.get("iteration", 0)), False
+    passes, converged = monitor.resume(trace), False
     if passes:
-        trace.resume(monitor.resumed["objective"])
         descent.restore(monitor.resumed)
     while passes < max_iter and not converged:
         before = descent.point.objective

@@ -9,7 +9,8 @@ import pytest
 from bcnmf import InputError
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.fit import batch
-from bcnmf_pipeline.fit.batch import fit_missing, read_made_fit
+from bcnmf_pipeline.fit.batch import fit_missing
+from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.plan.runs import Run
 
 COMPUTE = {"device": "cpu", "dtype": "float64"}

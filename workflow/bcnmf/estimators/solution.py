@@ -1,6 +1,9 @@
-"""How much of the data a model explains, and with which of its topics."""
+"""What a fit came to: factors, how much of the data they explain, topics without use."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -8,6 +11,35 @@ import torch
 from bcnmf.device import as_float64
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.divergence import squared_error
+
+Model = tuple[torch.Tensor, torch.Tensor]
+
+
+class Result(Protocol):
+    """What every solver returns besides factors; some have a `kkt_residual`."""
+
+    objective: list[float]
+    n_iter: int
+    converged: bool
+
+
+class Solution(NamedTuple):
+    """What a solver found.
+
+    Attributes
+    ----------
+    result : Result
+        As the solver returned it.
+    factors : dict of torch.Tensor
+        What becomes attributes, by their names without the underscore.
+    target, background : tuple of torch.Tensor
+        Components (K, features) and usages (samples, K) of which each side's model is the product.
+    """
+
+    result: Result
+    factors: Mapping[str, torch.Tensor]
+    target: Model
+    background: Model
 
 
 def explained(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss: str) -> float:
