@@ -29,7 +29,7 @@ def check_own_data_of(plan: Plan) -> None:
     for study in plan.study_ids():
         row = plan.study(study)
         if row["dataset"].endswith(".h5ad"):
-            from bcnmf_pipeline.pair.pairing import check_own_data
+            from bcnmf_pipeline.pair.own_data import check_own_data
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
             n, _, features = check_own_data(row["dataset"], row, where)

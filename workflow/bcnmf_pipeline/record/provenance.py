@@ -19,7 +19,7 @@ _REPORTED_VERSIONS = (
 )  # fmt: skip
 
 
-def file_digest(path: str | os.PathLike) -> str:
+def file_digest(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, read in chunks."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code_digest(script: str | os.PathLike, folder: Path = WORKFLOW) -> str:
+def code_digest(script: str | os.PathLike[str], folder: Path = WORKFLOW) -> str:
     """Return a digest of a script and of every module of the packages that it can reach.
 
     Snakemake reruns a rule when its script changes, but knows nothing of what the script imports.
