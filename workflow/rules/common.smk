@@ -94,7 +94,7 @@ def check_own_data_of(plan: Plan) -> None:
         # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
         there = Path(row["dataset"]).exists() or not AS_MODULE
         if row["dataset"].endswith(".h5ad") and there:
-            from bcnmf_pipeline.pair.pairing import check_own_data
+            from bcnmf_pipeline.pair.own_data import check_own_data
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
             n, _, features = check_own_data(row["dataset"], row, where)

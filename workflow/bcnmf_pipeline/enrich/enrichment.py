@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ import pandas as pd
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.enrich.gene_sets import SetSizes, within
-from bcnmf_pipeline.evaluate.metrics import benjamini_hochberg
+from bcnmf_pipeline.evaluate.association import benjamini_hochberg
 
-GeneSets = Mapping[str, Collection[str]]
+GeneSets = Mapping[str, Sequence[str]]
 
 ORA_COLUMNS = (
     "topic", "collection", "term", "overlap", "set_size", "n_top", "universe", "odds_ratio",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class SetSizes:
     largest: int = 500
 
 
-def read_gmt(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
+def read_gmt(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
     """Read gene sets: a line is name, description, gene, gene, ... with tabs between.
 
     Parameters
@@ -93,7 +93,7 @@ def _repeats(genes: list[str]) -> bool:
 
 
 def within(
-    sets: Mapping[str, Collection[str]],
+    sets: Mapping[str, Sequence[str]],
     universe: Collection[str],
     sizes: SetSizes,
     where: str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -9,7 +11,7 @@ from anndata import AnnData
 
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
-from bcnmf_pipeline.evaluate.metrics import benjamini_hochberg, welch_test
+from bcnmf_pipeline.evaluate.association import benjamini_hochberg, welch_test
 
 _SYMBOL, _ENSEMBL = "symbol", "gene_id"
 
@@ -108,12 +110,12 @@ def _check(fit: Fit, target: AnnData, background: AnnData) -> None:
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return part / whole, 0 where there is nothing."""
-    return np.divide(
-        part, whole, out=np.zeros_like(part), where=np.broadcast_to(whole > 0, part.shape)
-    )
+    share = np.zeros_like(part)
+    np.divide(part, whole, out=share, where=np.broadcast_to(whole > 0, part.shape))
+    return share
 
 
-def _tested(sides: list) -> np.ndarray:
+def _tested(sides: list[Any]) -> np.ndarray:
     stack = sp.vstack if all(sp.issparse(side) for side in sides) else np.vstack
     labels = np.repeat(["target", "background"], [side.shape[0] for side in sides])
     return welch_test(stack(sides), labels).p_value

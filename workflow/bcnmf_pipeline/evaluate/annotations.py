@@ -1,7 +1,5 @@
 """What is known of samples besides the label: further colours for maps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,19 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
 from bcnmf.seeds import derive_seed
+from bcnmf_pipeline.evaluate.association import auroc_per_class, benjamini_hochberg, welch_test
+from bcnmf_pipeline.evaluate.checks import (
+    Truth,
+    alpha_setting_of,
+    check_fit,
+    in_order,
+    name_of,
+    truth_of,
+)
 from bcnmf_pipeline.evaluate.metrics import (
-    Association,
     adjusted_rand,
-    auroc_per_class,
-    benjamini_hochberg,
     kmeans_labels,
     merged_clusters,
     silhouette,
@@ -31,14 +35,8 @@ from bcnmf_pipeline.evaluate.metrics import (
     unit_labels,
     unit_majority_ari,
     usage_share,
-    welch_test,
 )
-from bcnmf_pipeline.evaluate.truth import (
-    program_cosine,
-    shared_genes,
-    shared_leakage,
-    true_programs,
-)
+from bcnmf_pipeline.evaluate.truth import program_cosine, shared_leakage
 from bcnmf_pipeline.record.tables import write_table
 
 ALL_LOADINGS = 1000  # Up to this many features every loading is kept,
@@ -93,30 +91,11 @@ class EvaluationTables:
     features: pd.DataFrame
     traces: pd.DataFrame
 
-    def write(self, folder: str | os.PathLike) -> None:
+    def write(self, folder: str | os.PathLike[str]) -> None:
         """Write one file a table: .parquet for samples and loadings, .tsv for the others."""
         for field in fields(self):
             path = Path(folder) / f"{field.name}{_SUFFIXES[field.name]}"
             write_table(getattr(self, field.name), path)
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """What the target's samples are, by the study's columns."""
-
-    study: str
-    replicate: int
-    label_column: str
-    samples: np.ndarray
-    labels: np.ndarray
-    units: np.ndarray | None
-    merged: bool
-    programs: np.ndarray | None
-    shared: np.ndarray | None
-
-    @property
-    def n_classes(self) -> int:
-        return len(np.unique(self.labels))
 
 
 @dataclass(frozen=True)
@@ -179,10 +158,10 @@ def evaluate(
         A fit that was made from other samples or features or lacks its run key, two fits with one
         key, a missing column, missing labels, or fewer than two label classes.
     """
-    truth = _truth(target, study, replicate)
-    ordered = _ordered(fits)
+    truth = truth_of(target, study, replicate)
+    ordered = in_order(fits)
     for fit in ordered:
-        _check_fit(fit, target, background)
+        check_fit(fit, target, background)
     embed = partial(umap_embedding, n_neighbors=umap_neighbors, min_dist=umap_min_dist)
     scored = [_cluster(fit, truth, embed) for fit in ordered]
     pairs = list(zip(ordered, scored, strict=True))
@@ -197,137 +176,14 @@ def evaluate(
     )
 
 
-def _truth(target: AnnData, study: Mapping[str, Any], replicate: int) -> _Truth:
-    for key in ("study", "label"):
-        if not study.get(key):
-            raise InputError(f"study description: `{key}` is missing; found: {', '.join(study)}")
-    labels = _column(target, str(study["label"]), "label")
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise InputError(
-            f"study {study['study']!r}, column {study['label']!r}: all target samples are "
-            f"{classes[0]!r}; scores need at least two label classes in the target"
-        )
-    unit = study.get("unit")
-    units = _column(target, str(unit), "unit") if unit else None
-    if units is not None:
-        unit_labels(labels, units)
-    programs = true_programs(target.var)
-    return _Truth(
-        study=str(study["study"]),
-        replicate=int(replicate),
-        label_column=str(study["label"]),
-        samples=target.obs_names.to_numpy(dtype=str),
-        labels=labels,
-        units=units,
-        merged=study.get("extra_scores") == "merged",
-        programs=programs,
-        shared=None if programs is None else shared_genes(target.var),
-    )
-
-
-def _column(target: AnnData, name: str, role: str) -> np.ndarray:
-    if name not in target.obs:
-        raise InputError(
-            f"{role}={name!r}: the target has no such column in obs; "
-            f"found: {', '.join(map(str, target.obs.columns)) or 'none'}"
-        )
-    values = target.obs[name]
-    if values.isna().any():
-        raise InputError(
-            f"{role}={name!r}: {int(values.isna().sum())} of {len(values)} target samples have no "
-            "value; leave them out of the study's target selection"
-        )
-    return values.astype(str).to_numpy(dtype=object)
-
-
-def _ordered(fits: Sequence[Fit]) -> list[Fit]:
-    if not fits:
-        raise InputError("there are no fits to evaluate")
-    keyed = sorted(((_sort_key(fit), fit) for fit in fits), key=lambda pair: pair[0])
-    for (key, _), (following, fit) in pairwise(keyed):
-        if key == following:
-            raise InputError(f"two fits have the same key: {_name(fit)}; give each method a row")
-    return [fit for _, fit in keyed]
-
-
-def _sort_key(fit: Fit) -> tuple:
-    missing = [key for key in ("method", "k", "alpha", "seed") if key not in fit.info]
-    if missing:
-        raise InputError(
-            f"a fit does not state its {', '.join(missing)}; found: {', '.join(sorted(fit.info))}. "
-            "Delete it and fit again"
-        )
-    alpha = fit.info["alpha"]
-    return (
-        str(fit.info["method"]),
-        int(fit.info["k"]),
-        -1.0 if alpha is None else float(alpha),
-        _alpha_setting(fit),
-        int(fit.info["seed"]),
-    )
-
-
-def _name(fit: Fit) -> str:
-    return ", ".join(f"{key}={fit.info.get(key)}" for key in ("method", "k", "alpha", "seed"))
-
-
-def _alpha_setting(fit: Fit) -> str:
-    """Return alpha as it was asked for; across replicates automatic alphas differ in value."""
-    alpha = fit.info["alpha"]
-    setting = fit.info.get("alpha_setting")
-    if alpha is None:
-        return ""
-    return format(alpha, "g") if setting is None else str(setting)
-
-
-def _check_fit(fit: Fit, target: AnnData, background: AnnData) -> None:
-    _check_names(fit, "target samples", fit.sample_names, target.obs_names, len(fit.usage))
-    _check_names(fit, "features", fit.feature_names, target.var_names, fit.components.shape[1])
-    if len(fit.background_usage):
-        _check_names(
-            fit,
-            "background samples",
-            fit.background_names,
-            background.obs_names,
-            len(fit.background_usage),
-        )
-    if len(fit.components) != fit.usage.shape[1]:
-        raise InputError(
-            f"fit {_name(fit)}: usage has {fit.usage.shape[1]} topics, "
-            f"components {len(fit.components)}; delete it and fit again"
-        )
-    for part in ("usage", "components"):
-        if not np.isfinite(getattr(fit, part)).all():
-            raise InputError(f"fit {_name(fit)}: {part} holds NaN or infinite values; fit again")
-
-
-def _check_names(fit: Fit, what: str, found: np.ndarray, expected: pd.Index, rows: int) -> None:
-    names = expected.to_numpy(dtype=str)
-    found = np.asarray(found, dtype=str)
-    problem = ""
-    if len(found) != len(names):
-        problem = f"{len(found)} {what}, the data have {len(names)}"
-    elif rows != len(names):
-        problem = f"{len(names)} names of {what} for an array of {rows}"
-    elif (found != names).any():
-        first = int(np.flatnonzero(found != names)[0])
-        pair = f"{str(found[first])!r}, not {str(names[first])!r}"
-        problem = f"{what} differ, first at {first + 1}: {pair}"
-    if problem:
-        raise InputError(
-            f"fit {_name(fit)}: {problem}; it was made from other data: delete it and fit again"
-        )
-
-
-def _cluster(fit: Fit, truth: _Truth, embed: Callable[[np.ndarray], np.ndarray]) -> _Scored:
+def _cluster(fit: Fit, truth: Truth, embed: Callable[[np.ndarray], np.ndarray]) -> _Scored:
     usage = np.asarray(fit.usage, dtype=np.float64)
     spaces = {"usage": usage}
     if usage.min() >= 0:
         empty = int((usage.sum(axis=1) == 0).sum())
         if empty:
             warnings.warn(
-                f"fit {_name(fit)}: {empty} of {len(usage)} samples use no topic; "
+                f"fit {name_of(fit)}: {empty} of {len(usage)} samples use no topic; "
                 "their shares are left at zero",
                 stacklevel=2,
             )
@@ -337,7 +193,7 @@ def _cluster(fit: Fit, truth: _Truth, embed: Callable[[np.ndarray], np.ndarray])
     return _Scored(spaces, clusters)
 
 
-def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.DataFrame:
+def _scores(fit: Fit, scored: _Scored, truth: Truth, bootstrap: int) -> pd.DataFrame:
     n = len(truth.samples)
     rows: list[tuple[str, float, int]] = []
     for space, clusters in scored.clusters.items():
@@ -360,7 +216,7 @@ def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.Data
             rows.append((f"ari_{space}_units_low", low, n_units))
             rows.append((f"ari_{space}_units_high", high, n_units))
     rows.append(("auroc_best", _best_auroc(fit, truth), n))
-    if truth.programs is not None:
+    if truth.programs is not None and truth.shared is not None:
         cosines = program_cosine(fit.components, truth.programs)
         rows.append(("program_cosine", float(cosines.mean()), len(cosines)))
         rows.append(("program_cosine_least", float(cosines.min()), len(cosines)))
@@ -369,11 +225,11 @@ def _scores(fit: Fit, scored: _Scored, truth: _Truth, bootstrap: int) -> pd.Data
     table = pd.DataFrame(rows, columns=["score", "value", "n"])
     table["contrast"] = fit.info.get("contrast") or ""
     table["label"] = truth.label_column
-    table["alpha_setting"] = _alpha_setting(fit)
+    table["alpha_setting"] = alpha_setting_of(fit)
     return _keyed(table, fit, truth)[list(_SCORES)]
 
 
-def _best_auroc(fit: Fit, truth: _Truth) -> float:
+def _best_auroc(fit: Fit, truth: Truth) -> float:
     """Return the mean over classes of the best topic's AUROC for the class.
 
     The sign of a signed topic means nothing, so its better side counts.
@@ -384,7 +240,7 @@ def _best_auroc(fit: Fit, truth: _Truth) -> float:
     return float(areas.max(axis=1).mean())
 
 
-def _samples(fit: Fit, scored: _Scored, truth: _Truth, widest: int) -> pd.DataFrame:
+def _samples(fit: Fit, scored: _Scored, truth: Truth, widest: int) -> pd.DataFrame:
     n, k = fit.usage.shape
     usage = np.full((n, widest), np.nan)
     usage[:, :k] = fit.usage
@@ -409,7 +265,7 @@ def _samples(fit: Fit, scored: _Scored, truth: _Truth, widest: int) -> pd.DataFr
     return _keyed(table, fit, truth)
 
 
-def _topics(fit: Fit, truth: _Truth) -> pd.DataFrame:
+def _topics(fit: Fit, truth: Truth) -> pd.DataFrame:
     usage = np.asarray(fit.usage, dtype=np.float64)
     test = welch_test(usage, truth.labels)
     classes, areas = auroc_per_class(usage, truth.labels)
@@ -433,7 +289,7 @@ def _topics(fit: Fit, truth: _Truth) -> pd.DataFrame:
     return _keyed(table, fit, truth)
 
 
-def _unit_test(values: Any, truth: _Truth) -> dict[str, np.ndarray]:
+def _unit_test(values: Any, truth: Truth) -> dict[str, np.ndarray]:
     """Return p-values of Welch's test on the means of units, missing without units.
 
     Samples of one unit are not independent: on samples the test is too sure of itself.
@@ -449,7 +305,7 @@ def _unit_test(values: Any, truth: _Truth) -> dict[str, np.ndarray]:
     return {"p_value_units": p_value, "p_adjusted_units": benjamini_hochberg(p_value)}
 
 
-def _loadings(fit: Fit, features: pd.Index, truth: _Truth) -> pd.DataFrame:
+def _loadings(fit: Fit, features: pd.Index, truth: Truth) -> pd.DataFrame:
     components = np.asarray(fit.components, dtype=np.float64)
     kept = components.shape[1] if components.shape[1] <= ALL_LOADINGS else TOP_LOADINGS
     # Stable: among equal magnitudes the order of the features decides.
@@ -465,8 +321,8 @@ def _loadings(fit: Fit, features: pd.Index, truth: _Truth) -> pd.DataFrame:
     return _keyed(table, fit, truth)
 
 
-def _features(target: AnnData, truth: _Truth) -> pd.DataFrame:
-    test: Association = welch_test(target.X, truth.labels)
+def _features(target: AnnData, truth: Truth) -> pd.DataFrame:
+    test = welch_test(target.X, truth.labels)
     return pd.DataFrame(
         {
             "study": truth.study,
@@ -481,7 +337,7 @@ def _features(target: AnnData, truth: _Truth) -> pd.DataFrame:
     )
 
 
-def _traces(fit: Fit, truth: _Truth) -> pd.DataFrame:
+def _traces(fit: Fit, truth: Truth) -> pd.DataFrame:
     objective = np.asarray(fit.objective, dtype=np.float64).ravel()
     table = pd.DataFrame(
         {
@@ -493,7 +349,7 @@ def _traces(fit: Fit, truth: _Truth) -> pd.DataFrame:
     return _keyed(table, fit, truth)
 
 
-def _keyed(table: pd.DataFrame, fit: Fit, truth: _Truth) -> pd.DataFrame:
+def _keyed(table: pd.DataFrame, fit: Fit, truth: Truth) -> pd.DataFrame:
     """Return the table with the run key in front; alpha is missing where a method has none."""
     alpha = fit.info["alpha"]
     key = {

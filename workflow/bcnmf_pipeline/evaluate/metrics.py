@@ -1,21 +1,17 @@
-"""Scores against held-out labels: clusterings, embeddings, tests, units of replication."""
+"""Scores against held-out labels: clusterings, embeddings, units of replication."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from scipy import stats
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics.cluster import contingency_matrix
 
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.compiled_umap import umap_class
-
-Values = np.ndarray | sp.spmatrix | sp.sparray
 
 
 def kmeans_labels(
@@ -47,7 +43,7 @@ def kmeans_labels(
             f"n_clusters={n_clusters}: {len(values)} samples can form 1 to {len(values)} clusters"
         )
     model = KMeans(n_clusters=n_clusters, random_state=random_state, n_init=n_init)
-    return model.fit_predict(values)
+    return np.asarray(model.fit_predict(values))
 
 
 def adjusted_rand(labels: np.ndarray, clusters: np.ndarray) -> float:
@@ -81,7 +77,9 @@ def usage_share(usage: np.ndarray) -> np.ndarray:
     # Brought to order one first: usages of 1e-300 or 1e300 must not under- or overflow in the sum.
     scaled = _unit_scale(usage)
     totals = scaled.sum(axis=1, keepdims=True)
-    return np.divide(scaled, totals, out=np.zeros_like(scaled), where=totals > 0)
+    share = np.zeros_like(scaled)
+    np.divide(scaled, totals, out=share, where=totals > 0)
+    return share
 
 
 def umap_embedding(
@@ -215,7 +213,7 @@ def unit_majority_ari(
         A unit whose samples have several labels.
     """
     _, label_of_unit = unit_labels(labels, units)
-    votes = _contingency(np.asarray(units), np.asarray(clusters))
+    votes = contingency_matrix(np.asarray(units), np.asarray(clusters))
     return adjusted_rand(label_of_unit, votes.argmax(axis=1)), len(votes)
 
 
@@ -236,8 +234,9 @@ def merged_clusters(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
         The majority label of each sample's cluster, as its place among the sorted labels (ties: the
         label that sorts first).
     """
-    votes = _contingency(np.asarray(clusters), np.asarray(labels))
-    return votes.argmax(axis=1)[np.unique(np.asarray(clusters), return_inverse=True)[1]]
+    votes = contingency_matrix(np.asarray(clusters), np.asarray(labels))
+    majority = votes.argmax(axis=1)
+    return np.asarray(majority[np.unique(np.asarray(clusters), return_inverse=True)[1]])
 
 
 def unit_bootstrap_interval(
@@ -293,162 +292,7 @@ def ari_of_tables(tables: np.ndarray) -> np.ndarray:
     expected = np.divide(in_labels * in_clusters, total, out=np.zeros_like(pairs), where=total > 0)
     room = (in_labels + in_clusters) / 2 - expected
     # No room only if both partitions are all-in-one or all-apart: then they are the same.
-    return np.divide(pairs - expected, room, out=np.ones_like(pairs), where=room > 0)
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and variance (n - 1) of every column within every class.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (classes,)
-        Labels, sorted.
-    counts : ndarray of shape (classes,)
-        Samples in each class.
-    means, variances : ndarray of shape (classes, columns)
-        Variances are NaN for classes of one sample.
-    """
-
-    classes: np.ndarray
-    counts: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
-
-
-def class_moments(values: Values, labels: np.ndarray) -> Moments:
-    """Return means and variances per class, in two passes over the stored values.
-
-    Parameters
-    ----------
-    values : ndarray or scipy sparse matrix of shape (samples, columns)
-        Sparse values are not made dense.
-    labels : ndarray of shape (samples,)
-        Class of each sample.
-    """
-    labels = np.asarray(labels)
-    classes, counts = np.unique(labels, return_counts=True)
-    if sp.issparse(values):
-        values = sp.csr_matrix(values)
-        if not values.has_canonical_format:
-            values = values.copy()
-            values.sum_duplicates()
-    moments = [_mean_and_scatter(values[labels == name]) for name in classes]
-    means = np.array([mean for mean, _ in moments])
-    scatter = np.array([squares for _, squares in moments])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variances = scatter / (counts[:, None] - 1.0)
-    # Equal values differ from their mean by rounding, which is no variance.
-    variances[variances <= (1e-13 * np.abs(means)) ** 2] = 0.0
-    return Moments(classes, counts, means, variances)
-
-
-@dataclass(frozen=True)
-class Association:
-    """Test of every column against the classes.
-
-    Attributes
-    ----------
-    statistic : ndarray of shape (columns,)
-        Welch's t (two classes; positive where the class that sorts first is higher) or F (more).
-    p_value : ndarray of shape (columns,)
-        Two-sided; NaN where nothing can be tested.
-    favours : ndarray of shape (columns,)
-        The class with the highest mean (ties: the one that sorts first).
-    """
-
-    statistic: np.ndarray
-    p_value: np.ndarray
-    favours: np.ndarray
-
-
-def welch_test(values: Values, labels: np.ndarray) -> Association:
-    """Test whether class means differ, without assuming equal variances.
-
-    Two classes: Welch's t-test (Welch 1947), as ``scipy.stats.ttest_ind(equal_var=False)``. More:
-    Welch's one-way analysis of variance (Welch 1951), as ``scipy.stats.f_oneway(equal_var=False)``.
-    Classes of fewer than two samples are left out of the test. A column that is constant in every
-    class gives NaN if the constants are equal, else an infinite statistic and p = 0. With more than
-    two classes, one that is constant (often all zeros) is given the weight of a vanishing variance,
-    the limit of the test, where scipy gives NaN.
-
-    Parameters
-    ----------
-    values : ndarray or scipy sparse matrix of shape (samples, columns)
-        Sparse values are not made dense.
-    labels : ndarray of shape (samples,)
-        Class of each sample; at least two classes.
-
-    Returns
-    -------
-    Association
-
-    Raises
-    ------
-    InputError
-        Fewer than two classes.
-    """
-    moments = class_moments(values, labels)
-    if len(moments.classes) < 2:
-        raise InputError(
-            f"a test needs at least two classes; found {', '.join(map(str, moments.classes))}"
-        )
-    favours = moments.classes[moments.means.argmax(axis=0)]
-    enough = moments.counts >= 2
-    columns = moments.means.shape[1]
-    if enough.sum() < 2:
-        return Association(np.full(columns, np.nan), np.full(columns, np.nan), favours)
-    counts = moments.counts[enough].astype(np.float64)[:, None]
-    means, variances = moments.means[enough], moments.variances[enough]
-    # A difference of means this small is rounding.
-    spread = np.ptp(means, axis=0)
-    equal = spread <= 1e-13 * np.abs(means).max(axis=0)
-    test = _welch_t if len(counts) == 2 else _welch_f
-    statistic, p_value = test(counts, means, variances)
-    constant = (variances == 0).all(axis=0)
-    statistic[constant & equal] = p_value[constant & equal] = np.nan
-    return Association(statistic, p_value, favours)
-
-
-def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for the false discovery rate (Benjamini & Hochberg 1995).
-
-    Missing p-values stay missing and do not count as tests.
-    """
-    p_values = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p_values.shape, np.nan)
-    tested = ~np.isnan(p_values)
-    if tested.any():
-        adjusted[tested] = stats.false_discovery_control(p_values[tested], method="bh")
-    return adjusted
-
-
-def auroc_per_class(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the area under the ROC curve of each column for each class against the rest.
-
-    Parameters
-    ----------
-    values : ndarray of shape (samples, columns)
-        Usages.
-    labels : ndarray of shape (samples,)
-        Class of each sample; at least two classes.
-
-    Returns
-    -------
-    classes : ndarray of shape (classes,)
-        Labels, sorted.
-    auroc : ndarray of shape (classes, columns)
-        Probability that a sample of the class has a higher value than one of another class, ties
-        counting half.
-    """
-    labels = np.asarray(labels)
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) < 2:
-        raise InputError(f"AUROC needs at least two classes; found {', '.join(map(str, classes))}")
-    ranks = stats.rankdata(np.asarray(values), axis=0)
-    sums = np.array([ranks[labels == name].sum(axis=0) for name in classes])
-    wins = sums - (counts * (counts + 1) / 2)[:, None]
-    return classes, wins / (counts * (len(labels) - counts))[:, None]
+    return np.asarray(np.divide(pairs - expected, room, out=np.ones_like(pairs), where=room > 0))
 
 
 def _finite_rows(values: np.ndarray) -> np.ndarray:
@@ -467,65 +311,5 @@ def _unit_scale(values: np.ndarray) -> np.ndarray:
     return values if largest == 0 else np.ldexp(values, -int(np.frexp(largest)[1]))
 
 
-def _contingency(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    row_of = np.unique(rows, return_inverse=True)[1]
-    column_of = np.unique(columns, return_inverse=True)[1]
-    table = np.zeros((row_of.max() + 1, column_of.max() + 1), dtype=np.int64)
-    np.add.at(table, (row_of, column_of), 1)
-    return table
-
-
 def _pairs(counts: np.ndarray) -> np.ndarray:
     return counts * (counts - 1.0) / 2.0
-
-
-def _mean_and_scatter(values: np.ndarray | sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and sum of squared deviations of each column."""
-    n, columns = values.shape
-    if not sp.issparse(values):
-        values = np.asarray(values, dtype=np.float64)
-        mean = values.mean(axis=0)
-        return mean, np.square(values - mean).sum(axis=0)
-    stored = values.data.astype(np.float64)
-    mean = np.bincount(values.indices, weights=stored, minlength=columns) / n
-    deviations = np.square(stored - mean[values.indices])
-    scatter = np.bincount(values.indices, weights=deviations, minlength=columns)
-    absent = n - np.bincount(values.indices, minlength=columns)
-    return mean, scatter + absent * np.square(mean)
-
-
-def _welch_t(
-    counts: np.ndarray, means: np.ndarray, variances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    errors = variances / counts
-    total = errors.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        t = (means[0] - means[1]) / np.sqrt(total)
-        # Shares of the error, not the errors themselves: their squares would underflow.
-        freedom = 1.0 / (np.square(errors / total) / (counts - 1)).sum(axis=0)
-        p_value = 2 * stats.t.sf(np.abs(t), freedom)
-    p_value[np.isinf(t)] = 0.0
-    return t, p_value
-
-
-def _welch_f(
-    counts: np.ndarray, means: np.ndarray, variances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    classes = len(counts)
-    largest = variances.max(axis=0)
-    floored = np.maximum(variances, 1e-12 * largest)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # Relative to the largest variance, so that no unit of measurement over- or underflows.
-        weights = counts / (floored / largest)
-        shares = weights / weights.sum(axis=0)
-        # Means relative to the weightiest class, for the differences to keep their digits.
-        anchor = np.take_along_axis(means, weights.argmax(axis=0)[None], axis=0)
-        shifted = means - anchor
-        centre = (shares * shifted).sum(axis=0)
-        between = (weights * np.square(shifted - centre)).sum(axis=0) / largest / (classes - 1)
-        imbalance = (np.square(1 - shares) / (counts - 1)).sum(axis=0)
-        f = between / (1 + 2 * (classes - 2) / (classes**2 - 1) * imbalance)
-        p_value = stats.f.sf(f, classes - 1, (classes**2 - 1) / (3 * imbalance))
-    constant = largest == 0
-    f[constant], p_value[constant] = np.inf, 0.0
-    return f, p_value

@@ -25,7 +25,7 @@ def true_programs(var: pd.DataFrame) -> np.ndarray | None:
 
 def shared_genes(var: pd.DataFrame) -> np.ndarray:
     """Return which features are in the block of a shared program."""
-    return var[BLOCK].astype(str).str.startswith(SHARED).to_numpy()
+    return np.asarray(var[BLOCK].astype(str).str.startswith(SHARED))
 
 
 def program_cosine(components: np.ndarray, programs: np.ndarray) -> np.ndarray:
@@ -80,4 +80,4 @@ def shared_leakage(components: np.ndarray, usage: np.ndarray, shared: np.ndarray
 def _unit(rows: np.ndarray) -> np.ndarray:
     rows = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return np.asarray(np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0))

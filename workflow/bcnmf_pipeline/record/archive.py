@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mimetypes
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ import yaml
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
+from bcnmf_pipeline.record.provenance import file_digest
 
 # Of a run: what a reader wants. Fits and pairs can be made again from these and the downloads.
 PARTS = ("config.yaml", "provenance.json", "report.html", "tables", "figures", "enrichment")
@@ -31,7 +32,9 @@ _TYPES = {
 }  # fmt: skip
 
 
-def write_archive(root: Path, run: Path, path: str | os.PathLike, with_fits: bool = False) -> int:
+def write_archive(
+    root: Path, run: Path, path: str | os.PathLike[str], with_fits: bool = False
+) -> int:
     """Write code, configuration, tables, figures and report of a run into one .zip.
 
     Downloads and the data sets that were made from them are left out: most may not be
@@ -69,18 +72,14 @@ def write_archive(root: Path, run: Path, path: str | os.PathLike, with_fits: boo
     for part in results:
         for file in sorted(_below(run / part)):
             files[f"results/{file.relative_to(run).as_posix()}"] = file
-    contents = {name: file.read_bytes() for name, file in sorted(files.items())}
-    metadata = crate(contents, run, _citation(root))
-    contents["ro-crate-metadata.json"] = (
-        json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    ).encode()
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    metadata = json.dumps(crate(files, run, citation), indent=2, sort_keys=True, ensure_ascii=False)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, content in sorted(contents.items()):
-            entry = zipfile.ZipInfo(name, _DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
-    return len(contents)
+        for name, file in sorted(files.items()):
+            with file.open("rb") as content, archive.open(_entry(name), "w") as stored:
+                shutil.copyfileobj(content, stored)
+        archive.writestr(_entry("ro-crate-metadata.json"), metadata + "\n")
+    return len(files) + 1
 
 
 def code_files(root: Path) -> list[str]:
@@ -103,7 +102,7 @@ def code_files(root: Path) -> list[str]:
     )
 
 
-def crate(contents: Mapping[str, bytes], run: Path, citation: Mapping[str, Any]) -> dict[str, Any]:
+def crate(files: Mapping[str, Path], run: Path, citation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of an RO-Crate 1.1 that holds these files.
 
     References
@@ -123,8 +122,8 @@ def crate(contents: Mapping[str, bytes], run: Path, citation: Mapping[str, Any])
          "softwareVersion": str(version)}
         for name, version in sorted(provenance["versions"].items())
     ]  # fmt: skip
-    results = [name for name in contents if name.startswith("results/")]
-    files = [_entity(name, content) for name, content in sorted(contents.items())]
+    results = [name for name in files if name.startswith("results/")]
+    parts = [_entity(name, file) for name, file in sorted(files.items())]
     dataset = {
         "@id": "./", "@type": "Dataset", "name": settings["title"],
         "description": f"Run {settings['name']!r} of the bcNMF pipeline: code, configuration, "
@@ -132,7 +131,7 @@ def crate(contents: Mapping[str, bytes], run: Path, citation: Mapping[str, Any])
         "where they come from.",
         "license": {"@id": f"https://spdx.org/licenses/{citation.get('license', 'MIT')}"},
         "author": [{"@id": one["@id"]} for one in authors],
-        "hasPart": [{"@id": one["@id"]} for one in files],
+        "hasPart": [{"@id": one["@id"]} for one in parts],
         "mentions": [{"@id": "#run"}],
     }  # fmt: skip
     action = {
@@ -150,23 +149,26 @@ def crate(contents: Mapping[str, bytes], run: Path, citation: Mapping[str, Any])
         "@id": dataset["license"]["@id"], "@type": "CreativeWork",
         "name": citation.get("license", "MIT"),
     }  # fmt: skip
-    graph = [descriptor, dataset, action, licence, *authors, *software, *files]
+    graph = [descriptor, dataset, action, licence, *authors, *software, *parts]
     return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
 
 
-def _entity(name: str, content: bytes) -> dict[str, Any]:
+def _entity(name: str, file: Path) -> dict[str, Any]:
     kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "text/plain"
     types: Any = "File"
     if name == "code/Snakefile":
         types = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
     return {
-        "@id": name, "@type": types, "name": Path(name).name, "contentSize": str(len(content)),
-        "encodingFormat": kind, "sha256": hashlib.sha256(content).hexdigest(),
+        "@id": name, "@type": types, "name": Path(name).name, "encodingFormat": kind,
+        "contentSize": str(file.stat().st_size), "sha256": file_digest(file),
     }  # fmt: skip
 
 
-def _citation(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _DATE)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    return entry
 
 
 def _below(path: Path) -> Iterable[Path]:

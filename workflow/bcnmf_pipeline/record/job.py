@@ -34,7 +34,7 @@ class _Tee:
             stream.flush()
 
 
-def _shown_by(everywhere: TextIO, log: TextIO) -> Callable[..., None]:
+def _shown_by(everywhere: _Tee, log: TextIO) -> Callable[..., None]:
     """Return what prints warnings: those of unchecked files on the terminal too."""
 
     def show(message: Warning, category: type, file: str, line: int, *rest: object) -> None:

@@ -15,7 +15,7 @@ from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 
 
-def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
+def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a table as .tsv or .parquet, by the suffix of `path`."""
     with atomic_path(path) as temporary:
         if Path(path).suffix == ".parquet":
@@ -26,7 +26,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
             )
 
 
-def read_table(path: str | os.PathLike) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table written by `write_table`; an empty cell of a .tsv is a missing value."""
     path = Path(path)
     if path.suffix == ".parquet":
@@ -37,7 +37,7 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         raise InputError(f"{path}: the table is empty; expected tab-separated columns") from error
 
 
-def write_json(content: Mapping[str, Any], path: str | os.PathLike) -> None:
+def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True, default=_plain) + "\n")

@@ -13,12 +13,15 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.evaluate.metrics import (
-    adjusted_rand,
-    ari_of_tables,
+from bcnmf_pipeline.evaluate.association import (
     auroc_per_class,
     benjamini_hochberg,
     class_moments,
+    welch_test,
+)
+from bcnmf_pipeline.evaluate.metrics import (
+    adjusted_rand,
+    ari_of_tables,
     kmeans_labels,
     merged_clusters,
     silhouette,
@@ -26,7 +29,6 @@ from bcnmf_pipeline.evaluate.metrics import (
     unit_bootstrap_interval,
     unit_majority_ari,
     usage_share,
-    welch_test,
 )
 
 SEEDS = st.integers(0, 100_000)

@@ -19,7 +19,9 @@ from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.fit.run import values_of
-from bcnmf_pipeline.pair.pairing import check_own_data, log_per_10k, make_pair, pair_record
+from bcnmf_pipeline.pair.own_data import check_own_data
+from bcnmf_pipeline.pair.pairing import make_pair, pair_record
+from bcnmf_pipeline.pair.values import log_per_10k
 from bcnmf_pipeline.record.tables import write_json
 
 WHERE = "config/studies.tsv, study mine"
@@ -518,7 +520,7 @@ def test_values_of_the_background_are_checked_too():
 
 
 def test_few_fractions_among_many_values_are_found(monkeypatch):
-    monkeypatch.setattr("bcnmf_pipeline.pair.pairing._BLOCK", 7)
+    monkeypatch.setattr("bcnmf_pipeline.pair.values._BLOCK", 7)
     counts = counts_of()
     counts[2, 5], counts[116, 29] = 0.25, 0.75
     with pytest.raises(InputError, match=r"but 2 of 1800 .*\(the first: 0.25; the largest: "):

@@ -1,0 +1,151 @@
+"""Values of target and background: checked, brought to logs, their most variable features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bcnmf.errors import InputError
+from bcnmf.matrices.inputs import check_non_negative, host_array
+
+PER = 1e4  # Counts are fitted as log1p of counts per this many.
+# 2**50 counts: no logarithm of counts, to whatever base, is above.
+LARGEST_LOG = 50.0
+# Stored values are looked at in blocks of this size, so that checks need no memory of theirs.
+_BLOCK = 2**22
+
+Values: TypeAlias = Any  # ndarray or csr_matrix; scipy has no types
+
+
+def log_per_10k(counts: Values, copy: bool = True) -> Values:
+    """Return the natural log of 1 + counts per 10,000 of each sample, sparse if `counts` are.
+
+    Parameters
+    ----------
+    counts : ndarray or CSR of float, shape (samples, features)
+        No sample is zero throughout.
+    copy : bool
+        Leave `counts` as they are; else sparse ones are overwritten.
+    """
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    scale = (PER / totals).astype(counts.dtype)
+    if sp.issparse(counts):
+        scaled = counts.copy() if copy else counts
+        scaled.data *= np.repeat(scale, np.diff(counts.indptr))
+        np.log1p(scaled.data, out=scaled.data)
+        return scaled
+    scaled = counts * scale[:, None]
+    return np.log1p(scaled, out=scaled)
+
+
+@dataclass
+class Side:
+    """Target or background: which rows of the data, and their values."""
+
+    name: str
+    rows: np.ndarray
+    values: Values
+
+
+def side_of(data: AnnData, name: str, mask: np.ndarray, kind: str, where: str) -> Side:
+    """Return the checked values of the selected rows, as float32, without stored zeros."""
+    if data.X is None:
+        raise InputError(
+            f"{where}, column dataset: the data have no matrix X; {_elsewhere(data) or 'set it'}"
+        )
+    values: Values = host_array(data.X[mask], f"{where}, {name}").astype(np.float32, copy=False)
+    try:
+        check_non_negative(values, f"{where}, {name}")
+    except InputError as error:
+        raise InputError(". ".join(filter(None, [str(error), _elsewhere(data)]))) from error
+    if sp.issparse(values):
+        values.eliminate_zeros()
+    if kind == "counts":
+        _check_counts(values, name, data, where)
+    if kind == "log":
+        _check_logs(values, name, where)
+    return Side(name, np.flatnonzero(mask), values)
+
+
+def _check_counts(values: Values, name: str, data: AnnData, where: str) -> None:
+    stored = _stored(values)
+    fractional = _n_fractional(stored)
+    if fractional:
+        example = next(
+            block[np.rint(block) != block][0] for block in _blocks(stored) if _n_fractional(block)
+        )
+        other = _elsewhere(data)
+        raise InputError(
+            f"{where}, column values: counts, but {fractional} of {stored.size} stored values of "
+            f"the {name} are not whole numbers (the first: {example:.6g}; the largest: "
+            f"{stored.max():.6g}). If they are log values, set `values` to log; if something else, "
+            f"to raw; estimated counts can be rounded.{' ' + other if other else ''}"
+        )
+
+
+def _check_logs(values: Values, name: str, where: str) -> None:
+    stored = _stored(values)
+    largest = float(stored.max(initial=0.0))
+    found = ""
+    if largest > 0 and not _n_fractional(stored):
+        found = f"all {stored.size} stored values of the {name} are whole numbers, up to"
+    elif largest > LARGEST_LOG:
+        found = f"no logarithm of counts is as large as the largest value of the {name},"
+    if found:
+        raise InputError(
+            f"{where}, column values: log, but {found} {largest:.6g}: they look like counts. Set "
+            "`values` to counts, or to raw to fit them as they are"
+        )
+
+
+def _elsewhere(data: AnnData) -> str:
+    """Say where else in the file values may stand."""
+    places = [f"data.layers[{name!r}]" for name in data.layers]
+    if data.raw is not None:
+        places.append("data.raw.to_adata().X")
+    if not places:
+        return ""
+    return f"X is what is fitted; the file also holds {', '.join(places)}"
+
+
+def _stored(values: Values) -> np.ndarray:
+    return np.asarray(values.data if sp.issparse(values) else values.reshape(-1))
+
+
+def _blocks(stored: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, stored.size, _BLOCK):
+        yield stored[start : start + _BLOCK]
+
+
+def _n_fractional(stored: np.ndarray) -> int:
+    return sum(int((np.rint(block) != block).sum()) for block in _blocks(stored))
+
+
+def not_zero(values: Values, axis: int) -> np.ndarray:
+    """Return which columns (axis 0) or rows (axis 1) hold anything; no zeros are stored."""
+    if not sp.issparse(values):
+        return np.asarray(values.max(axis=axis) > 0)
+    if axis == 1:
+        return np.asarray(np.diff(values.indptr) > 0)
+    return np.bincount(values.indices, minlength=values.shape[1]) > 0
+
+
+def top_features(sides: list[Values], n_top: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `n_top` most variable features of both sides together, and all dispersions."""
+    # Imported here: it takes seconds, which a start of Snakemake should not wait for.
+    import scanpy as sc
+
+    stacked = sp.vstack(sides, format="csr") if sp.issparse(sides[0]) else np.vstack(sides)
+    if kind == "counts":
+        stacked = log_per_10k(stacked, copy=False)
+    elif kind == "raw":
+        stacked = np.log1p(stacked)  # scanpy takes the exponential first, which undoes this
+    table = sc.pp.highly_variable_genes(AnnData(stacked), flavor="seurat", inplace=False)
+    # Not by scanpy's n_top_genes, which keeps more at a tie and fails where nothing varies.
+    dispersions = table["dispersions_norm"].fillna(-np.inf).to_numpy()
+    return np.argsort(-dispersions, kind="stable")[:n_top], dispersions
