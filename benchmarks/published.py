@@ -66,9 +66,9 @@ def _squared_error_literal(
     eps = EPS_SQUARED_ERROR
     HX = HX * (W.T @ X) / (W.T @ W @ HX + eps)
     HY = HY * (W.T @ Y) / (W.T @ W @ HY + eps)
-    pull = X @ HX.T + (alpha * W) @ (HY @ HY.T)
-    push = W @ (HX @ HX.T) + (alpha * Y) @ HY.T
-    return W * pull / (push + eps), HX, HY
+    numerator = X @ HX.T + (alpha * W) @ (HY @ HY.T)
+    denominator = W @ (HX @ HX.T) + (alpha * Y) @ HY.T
+    return W * numerator / (denominator + eps), HX, HY
 
 
 def _squared_error(
@@ -79,9 +79,9 @@ def _squared_error(
     gram = W.T @ W
     HX = HX * (W.T @ X) / (gram @ HX + eps)
     HY = HY * (W.T @ Y) / (gram @ HY + eps)
-    pull = X @ HX.T + alpha * (W @ (HY @ HY.T))
-    push = W @ (HX @ HX.T) + alpha * (Y @ HY.T)
-    return W * pull / (push + eps), HX, HY
+    numerator = X @ HX.T + alpha * (W @ (HY @ HY.T))
+    denominator = W @ (HX @ HX.T) + alpha * (Y @ HY.T)
+    return W * numerator / (denominator + eps), HX, HY
 
 
 def _squared_error_loss(
@@ -99,9 +99,9 @@ def _poisson_literal(
     eps = EPS_POISSON
     HX = HX * ((W.T @ (X / (W @ HX + eps))) / (W.T @ torch.ones_like(X) + eps)) ** damping
     HY = HY * ((W.T @ (Y / (W @ HY + eps))) / (W.T @ torch.ones_like(Y) + eps)) ** damping
-    pull = (X / (W @ HX + eps)) @ HX.T + alpha * (torch.ones_like(Y) @ HY.T)
-    push = torch.ones_like(X) @ HX.T + alpha * ((Y / (W @ HY + eps)) @ HY.T)
-    return W * (pull / (push + eps)) ** damping, HX, HY
+    numerator = (X / (W @ HX + eps)) @ HX.T + alpha * (torch.ones_like(Y) @ HY.T)
+    denominator = torch.ones_like(X) @ HX.T + alpha * ((Y / (W @ HY + eps)) @ HY.T)
+    return W * (numerator / (denominator + eps)) ** damping, HX, HY
 
 
 def _poisson(
@@ -112,9 +112,9 @@ def _poisson(
     weights = W.sum(0)[:, None] + eps
     HX = HX * ((W.T @ (X / (W @ HX + eps))) / weights) ** damping
     HY = HY * ((W.T @ (Y / (W @ HY + eps))) / weights) ** damping
-    pull = (X / (W @ HX + eps)) @ HX.T + alpha * HY.sum(1)
-    push = HX.sum(1) + alpha * ((Y / (W @ HY + eps)) @ HY.T)
-    return W * (pull / (push + eps)) ** damping, HX, HY
+    numerator = (X / (W @ HX + eps)) @ HX.T + alpha * HY.sum(1)
+    denominator = HX.sum(1) + alpha * ((Y / (W @ HY + eps)) @ HY.T)
+    return W * (numerator / (denominator + eps)) ** damping, HX, HY
 
 
 def _poisson_loss(

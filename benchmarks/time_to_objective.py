@@ -262,11 +262,11 @@ def reduced_objective(problem: Problem, components: np.ndarray) -> float:
     for side, weight in zip(problem.sides, (1.0, -problem.alpha), strict=True):
         if side.shape[0] == 0 or weight == 0:
             continue
-        wide = side.astype(np.float64)
-        product = torch.from_numpy(np.ascontiguousarray(wide @ components.T))
+        exact = side.astype(np.float64)
+        product = torch.from_numpy(np.ascontiguousarray(exact @ components.T))
         usage = nonnegative_least_squares(product, gram, torch.zeros_like(product))
         model = ((usage.T @ usage) * gram).sum()
-        objective += weight * float(wide.data @ wide.data - 2 * (product * usage).sum() + model)
+        objective += weight * float(exact.data @ exact.data - 2 * (product * usage).sum() + model)
     return objective
 
 

@@ -92,7 +92,7 @@ def test_a_run_goes_through_slurm_to_its_report(run):
 def test_a_fit_gets_its_gpu(run):
     done = run(
         SETTINGS | {"name": "gpu"}, "results/gpu/fits/simulation_beta8/0/bcnmf/k2_alpha2_seed0.npz",
-        "--set-resources", "fit:gpu=1", "fit:gpu_model=fake",
+        "--set-resources", "fit_alone:gpu=1", "fit_alone:gpu_model=fake",
     )  # fmt: skip
     assert done.returncode == 0, done.output
     asked = [row["AllocTRES"] for row in jobs_of("fit", "AllocTRES")]

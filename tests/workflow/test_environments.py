@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from bcnmf import InputError
+from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.environments import FIT, fit_environment
-from bcnmf_pipeline.record.provenance import WORKFLOW, _reachable
+from bcnmf_pipeline.record.provenance import WORKFLOW, _file, _reachable
 from conftest import ROOT
 
 # Where a conda package is called otherwise than on the Python package index, or a module otherwise
@@ -55,7 +56,7 @@ def scripts_of_rules() -> list[tuple]:
     """Return (environment, script) of every rule, sorted."""
     found = set()
     for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
-        for rule in re.split(r"^(?:use )?rule ", rules.read_text(), flags=re.MULTILINE)[1:]:
+        for rule in re.split(r"^\s*(?:use )?rule\b", rules.read_text(), flags=re.MULTILINE)[1:]:
             script = re.search(r'script:\s+"([^"]+)"', rule)
             conda = re.search(r'conda:\s+(?:"([^"]+)"|fit_env)', rule)
             if script:
@@ -72,10 +73,19 @@ def test_every_script_belongs_to_a_rule():
     assert used == set((ROOT / "workflow" / "scripts").rglob("*.py"))
 
 
+def by_name(script):
+    """Return modules that a script imports by a name that it is given."""
+    folder = WORKFLOW / "bcnmf_pipeline" / "figures"
+    return {
+        "fit.py": [_file(module, WORKFLOW) for module, _ in ESTIMATORS.values()],
+        "figure.py": sorted(folder.glob("*.py")),
+    }.get(script.name, [])
+
+
 @pytest.mark.parametrize(("environment", "script"), scripts_of_rules(), ids=lambda path: path.stem)
 def test_environments_hold_what_scripts_import(environment, script):
     held = packages(environment)
-    for file in _reachable(script, WORKFLOW):
+    for file in _reachable([script, *by_name(script)], WORKFLOW):
         for name in top_level_imports(file):
             if name in sys.stdlib_module_names or name.startswith("bcnmf"):
                 continue

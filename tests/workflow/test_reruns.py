@@ -3,16 +3,20 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
-from conftest import TINY
+from conftest import TINY, Workflow, copy_repository
 
 pytestmark = pytest.mark.slow
 
+MAKES_DATA = {"simulate", "pair"}
+NO_NUMBER = {"all", "report", "provenance", "methods_text"}
 
-def planned(run) -> set[str]:
-    done = run("-n", settings=TINY)
+
+def planned(run, settings=TINY) -> set[str]:
+    done = run("-n", settings=settings)
     assert done.returncode == 0, done.output
     if "Nothing to be done" in done.output:
         return set()
@@ -23,13 +27,16 @@ def planned(run) -> set[str]:
 
 @pytest.fixture
 def changed(tiny_run):
-    """Return a function that adds a line to a file of the copy, undone after the test."""
+    """Return a function that edits files of the copy and plans; undone after the test."""
     before = {}
 
-    def change(path: str, line: str = "# changed") -> set[str]:
-        file = tiny_run.root / path
-        before[file] = (file.read_text(), file.stat())
-        file.write_text(file.read_text() + f"\n{line}\n")
+    def change(edit, *paths: str) -> set[str]:
+        for path in paths:
+            file = tiny_run.root / path
+            before[file] = (file.read_text(), file.stat())
+            text = edit(file.read_text())
+            assert text != before[file][0], f"{path} is as it was"
+            file.write_text(text)
         return planned(tiny_run)
 
     yield change
@@ -38,29 +45,99 @@ def changed(tiny_run):
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
+def statement(text):
+    return f"{text}\nchanged = 1\n"
+
+
+def comment(text):
+    return f"# Changed.\n{text}"
+
+
+def docstring(text):
+    return text.replace('"""', '"""Changed: ', 1)
+
+
+def formatting(text):
+    """Return the text with a line broken and blank lines added: as another formatter might."""
+    return text.replace("from bcnmf", "\n\nfrom bcnmf").replace(" import ", " import \\\n    ", 1)
+
+
+CODE = (
+    "workflow/bcnmf/solvers/multiplicative.py",
+    "workflow/bcnmf/estimators/contrast.py",
+    "workflow/bcnmf_pipeline/plan/environments.py",
+    "workflow/bcnmf_pipeline/evaluate/metrics.py",
+    "workflow/bcnmf_pipeline/figures/beta.py",
+    "workflow/bcnmf_pipeline/record/tables.py",
+    "workflow/scripts/fit.py",
+    "workflow/scripts/evaluate.py",
+    "workflow/scripts/pair.py",
+)
+
+
 def test_a_second_run_has_nothing_to_do(tiny_run):
     assert planned(tiny_run) == set()
 
 
-@pytest.mark.parametrize("module", ["model", "solvers/mu", "matrix", "init", "__init__"])
-def test_a_change_of_the_estimator_refits(changed, module):
-    assert {"fit", "evaluate"} <= changed(f"workflow/bcnmf/{module}.py")
+def test_comments_docstrings_and_formatting_rerun_nothing(changed):
+    edits = [formatting, docstring, comment]
+    assert changed(lambda text: edits[2](edits[1](edits[0](text))), *CODE) == set()
+
+
+def test_a_change_of_what_moves_no_number_reruns_nothing(changed):
+    plumbing = ("plan/environments.py", "plan/runs.py", "record/job.py", "fit/gpus.py")
+    files = [f"workflow/bcnmf_pipeline/{file}" for file in plumbing]
+    assert changed(statement, *files, "workflow/bcnmf/progress.py") == set()
+
+
+def test_a_change_of_a_solver_refits_and_makes_all_after(changed):
+    rules = changed(statement, "workflow/bcnmf/solvers/multiplicative.py")
+    assert {"fit", "evaluate", "draw_beta", "tables", "report"} <= rules
+    assert not rules & MAKES_DATA
+
+
+def test_a_change_of_an_estimator_that_is_not_used_refits_nothing(changed):
+    others = ("shared_target", "combined_basis")
+    files = [f"workflow/bcnmf/estimators/{name}.py" for name in others]
+    assert changed(statement, *files, "workflow/bcnmf/solvers/staged.py") == set()
 
 
 def test_a_change_of_the_scores_refits_nothing(changed):
-    rules = changed("workflow/bcnmf_pipeline/evaluate/metrics.py")
+    rules = changed(statement, "workflow/bcnmf_pipeline/evaluate/metrics.py")
     assert "evaluate" in rules
-    assert not rules & {"fit", "baseline", "pair", "simulate"}
+    assert not rules & {"fit", *MAKES_DATA}
 
 
 def test_a_change_of_a_figure_redraws_it_alone(changed):
-    rules = changed("workflow/bcnmf_pipeline/figures/beta.py")
-    assert "draw_beta" in rules
-    assert not rules & {"fit", "baseline", "pair", "evaluate", "draw_embedding"}
+    rules = changed(statement, "workflow/bcnmf_pipeline/figures/beta.py")
+    assert rules == {"draw_beta", "report", "all"}
 
 
 def test_a_change_of_a_caption_touches_the_report_alone(changed):
-    assert changed("workflow/report/beta.rst", "A further sentence.") <= {"report", "all"}
+    rules = changed(lambda text: f"{text}\nMore.\n", "workflow/report/beta.rst")
+    assert rules <= {"report", "all"}
+
+
+def test_a_further_seed_and_k_change_no_fit_that_stands(tiny_run):
+    """The jobs of the pairs run again, and find their fits: see test_batch.py."""
+    more = TINY | {"seeds": {"default": [0], "simulation": [0, 1]}}
+    rules = planned(tiny_run, more)
+    assert {"fit", "evaluate"} <= rules
+    assert not rules & MAKES_DATA
+    done = tiny_run("-n", settings=more).output
+    assert "params" in done.split("rule fit:")[1]
+    assert not planned(tiny_run)
+
+
+def test_results_in_another_place_rerun_nothing_but_what_holds_the_path(tiny_run, tmp_path):
+    """As a fresh clone with the results of another: its files are newer than the results."""
+    other = copy_repository(tmp_path / "other")
+    for name in ("results", ".snakemake"):
+        subprocess.run(["cp", "-a", str(tiny_run.folder / name), str(other / name)], check=True)
+    for file in other.rglob("*.*"):
+        if "results" not in file.parts and ".snakemake" not in file.parts:
+            os.utime(file)
+    assert planned(Workflow(other, other)) <= NO_NUMBER
 
 
 def test_a_lost_file_is_made_again_without_the_rest(tiny_run):
@@ -92,6 +169,8 @@ def test_a_run_from_scratch_gives_the_same_tables(tiny_run):
 
 
 def test_every_fit_states_how_it_was_made(tiny_run):
-    for path in (tiny_run.folder / "results" / "tiny" / "fits").glob("*/*/*/*_seed0.json"):
+    fits = list((tiny_run.folder / "results" / "tiny" / "fits").glob("*/*/*/*_seed0.json"))
+    assert len(fits) == len(list((tiny_run.folder / "results/tiny/fits").glob("*/*/*/*.npz")))
+    for path in fits:
         info = json.loads(path.read_text())
         assert {"method", "k", "seed", "versions", "input_sha256", "code"} <= info.keys()

@@ -99,6 +99,7 @@ def test_drivers_run_by_name_and_not_with_the_paper(planned):
         assert f"results/drivers/datasets/simulation_rare5_beta8/{replicate}.h5ad" in drivers
     assert "results/drivers/figures/drivers/drivers.pdf" in drivers
     assert "results/drivers/figures/drivers/drivers_auroc.pdf" in drivers
+    assert "results/drivers/fits/drivers_rare5/4/fits_0.json" in drivers
     # Alpha is varied on the base simulation alone.
     base, rare = (
         {(run.k, run.alpha, run.seed) for run in runs_of("drivers", study)
@@ -115,12 +116,24 @@ def test_a_fit_can_be_asked_for_alone(planned):
     plan = planned(*fits, "--config", "studies=mouse")
     assert [fit for fit in fits if fit in plan] == fits
     assert "simulation" not in plan
+    assert "fits_0.json" not in plan
 
 
 def test_the_chosen_studies_alone_are_planned(planned):
     plan = planned("paper", "--config", "studies=mouse")
     assert "results/paper/evaluation/mouse/0/scores.tsv" in plan
     assert "simulation" not in plan
+
+
+@pytest.mark.parametrize(("fits_per_job", "jobs"), [(20, 2), (1, 25)])
+def test_a_job_makes_as_many_fits_of_a_pair_as_the_configuration_says(workflow, fits_per_job, jobs):
+    settings = {"name": "m", "title": "m", "studies": ["mouse"]}
+    settings["compute"] = {"fits_per_job": fits_per_job}
+    done = workflow("-n", settings=settings)
+    assert done.returncode == 0, done.output
+    for part in range(jobs):
+        assert f"output: results/m/fits/mouse/0/fits_{part}.json" in done.stdout
+    assert f"fits_{jobs}.json" not in done.stdout
 
 
 def test_a_conda_run_can_be_planned_from_the_environments():

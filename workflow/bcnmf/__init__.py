@@ -14,23 +14,22 @@ __all__ = [
     "CombinedBasisNMF",
     "ConvergenceWarning",
     "InputError",
-    "MultimodalBCNMF",
     "SharedTargetNMF",
     "__version__",
 ]
 
 if TYPE_CHECKING:
-    from bcnmf.errors import ConvergenceWarning, InputError
-    from bcnmf.estimators.combined_basis import CombinedBasisNMF, MultimodalBCNMF
+    from bcnmf.errors import InputError
+    from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
     "BCNMF": "bcnmf.estimators.contrast",
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
-    "MultimodalBCNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
-    "ConvergenceWarning": "bcnmf.errors",
+    "ConvergenceWarning": "bcnmf.sklearn_errors",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
 }

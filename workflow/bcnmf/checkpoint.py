@@ -11,17 +11,24 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from bcnmf.errors import StaleCheckpoint
+from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.files import atomic_path
+from bcnmf.persistence import plain
+
+if TYPE_CHECKING:
+    from bcnmf.matrices.base import Matrix
 
 SECONDS = 60.0
 _IDENTITY = "identity"
+# A fit goes on with other values of these.
+_MAY_CHANGE = ("max_iter", "tol", "verbose")
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 State = dict[str, Any]
@@ -43,7 +50,7 @@ class Checkpoint:
         Is stored with every state: what was done before the iterations that now run.
     """
 
-    def __init__(self, path: str | os.PathLike | None, identity: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, identity: Mapping[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         self.context: State = {}
         self._identity = {key: _plain(value) for key, value in identity.items()}
@@ -100,7 +107,7 @@ class Checkpoint:
     def stopped_between_iterations(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the fit after the iteration at hand; a second one at once."""
         watched = self.path is not None and threading.current_thread() is threading.main_thread()
-        before = {}
+        before: dict[int, Any] = {}
 
         def note(number: int, frame: Any) -> None:
             if self._stop is not None:
@@ -127,11 +134,37 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
     def _write(self, state: State) -> None:
+        assert self.path is not None  # nothing is written without
         arrays = {key: _host(value) for key, value in state.items()}
         arrays[_IDENTITY] = np.array(json.dumps(self._identity, sort_keys=True))
         with atomic_path(self.path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         self._written = time.monotonic()
+
+
+def identity(parameters: Mapping[str, Any], sides: Mapping[str, Matrix | None]) -> dict[str, Any]:
+    """Return what tells a fit from others: an estimator's parameters, and its data by their names.
+
+    Raises
+    ------
+    InputError
+        The seed is none that could be had again.
+    """
+    if not isinstance(parameters["random_state"], Integral):
+        raise InputError(
+            f"random_state={parameters['random_state']!r}: a fit with a checkpoint needs an "
+            "integer, so that it can be taken up"
+        )
+    found = {name: plain(parameters[name]) for name in parameters if name not in _MAY_CHANGE}
+    if not isinstance(parameters["init"], str):
+        found["init"] = [float(torch.as_tensor(one).sum()) for one in parameters["init"]]
+    for name, side in sides.items():
+        if side is not None:
+            found |= {
+                f"{name} shape": side.shape, f"{name} total": side.total,
+                f"{name} sum of squares": side.squared_norm,
+            }  # fmt: skip
+    return found
 
 
 def _host(value: Any) -> np.ndarray:

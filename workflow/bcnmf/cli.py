@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--target", required=True, type=Path, help=".h5ad, samples x features")
     fit.add_argument("--background", type=Path, help=".h5ad with the same features")
     fit.add_argument("-k", "--n-components", required=True, type=int, help="number of topics")
-    fit.add_argument("--alpha", type=float, default=1.0, help="contrast (default: %(default)s)")
+    fit.add_argument("--alpha", type=float, default=1.5, help="contrast (default: %(default)s)")
     fit.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
     fit.add_argument("--loss", choices=("squared_error", "poisson"), default="squared_error")
     fit.add_argument("--solver", choices=("safeguarded", "mu", "stochastic"), default="safeguarded")
@@ -127,7 +127,6 @@ def _fit(options: argparse.Namespace) -> None:
     write(target, options.out)
     if options.model is not None:
         stored = model.to_fit()
-        stored.feature_names = target.var_names.to_numpy(dtype=str)
         stored.sample_names = target.obs_names.to_numpy(dtype=str)
         stored.write(options.model)
     print(

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bcnmf.sklearn_errors import ConvergenceWarning as ConvergenceWarning
+    from bcnmf.sklearn_errors import NotFittedError as NotFittedError
+
 
 class InputError(ValueError):
     """Something the user supplied cannot be used.
@@ -15,5 +21,14 @@ class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 
 
-class ConvergenceWarning(UserWarning):
-    """The iterations ran out before the stopping rule was met."""
+class MissingExtra(InputError, ImportError):
+    """Something needs a library that the package alone does not bring."""
+
+
+def __getattr__(name: str) -> object:
+    # Looked up late: these derive from scikit-learn's, which takes a second to import.
+    if name in ("ConvergenceWarning", "NotFittedError"):
+        from bcnmf import sklearn_errors
+
+        return getattr(sklearn_errors, name)
+    raise AttributeError(f"module 'bcnmf.errors' has no attribute {name!r}")

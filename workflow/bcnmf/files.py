@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bcnmf.checks import import_extra
 from bcnmf.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there on success.
 
     A job that is killed, or a disk that fills up, leaves no half-written file behind under the
@@ -38,7 +39,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_h5ad(path: str | os.PathLike, backed: bool = False) -> AnnData:
+def read_h5ad(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
     """Read an .h5ad file, with errors that name it; `backed` leaves its X on disk.
 
     Raises
@@ -46,8 +47,7 @@ def read_h5ad(path: str | os.PathLike, backed: bool = False) -> AnnData:
     InputError
         The file is missing, damaged, or no .h5ad.
     """
-    import anndata as ad
-
+    ad = import_extra("anndata")
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; expected an .h5ad file")

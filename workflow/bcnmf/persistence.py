@@ -57,7 +57,7 @@ class Fit:
     shared_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     shared_usage: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
-    def write(self, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Write to `path` (.npz, compressed, no pickles)."""
         arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {name: np.asarray(getattr(self, name), dtype=str) for name in _NAMES}
@@ -66,10 +66,10 @@ class Fit:
         arrays["objective_name"] = np.array(self.objective_name)
         arrays["info"] = np.array(json.dumps(self.info, sort_keys=True))
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Fit:
+    def read(cls, path: str | os.PathLike[str]) -> Fit:
         """Read a fit written by `write`.
 
         Raises
@@ -95,3 +95,10 @@ class Fit:
             raise InputError(
                 f"{path}: not a fit of bcnmf, or cut short ({error}); delete it and fit again"
             ) from error
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it, which has no NaN."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return None if isinstance(value, float) and np.isnan(value) else value

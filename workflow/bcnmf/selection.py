@@ -6,19 +6,22 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 
-from bcnmf.checks import check_integer, check_number
-from bcnmf.errors import ConvergenceWarning, InputError
+from bcnmf.checks import check_integer, check_number, import_extra
+from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
+from bcnmf.sklearn_errors import ConvergenceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_SPECIFICITY = 2.0
 
@@ -73,7 +76,7 @@ def select(
     """Fit halves of the data over a grid, and recommend the most reproducible specific topics.
 
     Target and background are split into halves at random, and each half is fitted from a start of
-    its own. Three things are seen:
+    its own. Three things are measured:
 
     - stability: cosine between the topics of the two halves, assigned one to one, mean over topics.
     - specificity: of each topic, its mean squared usage per sample in the target over that in the
@@ -117,6 +120,7 @@ def select(
     Neural Computation 16:1299 (stability over halves of the data).
     """
     check_integer("n_splits", n_splits, 1)
+    tables = import_extra("pandas")
     splits = [
         fit_split(
             target, background, split, n_components=n_components, alphas=alphas,
@@ -124,7 +128,7 @@ def select(
         )
         for split in range(n_splits)
     ]  # fmt: skip
-    return summarise(pd.concat(splits, ignore_index=True), min_specificity)
+    return summarise(tables.concat(splits, ignore_index=True), min_specificity)
 
 
 def fit_split(
@@ -145,6 +149,7 @@ def fit_split(
         Rows of `Selection.fits`.
     """
     _check(n_components, alphas, parameters)
+    tables = import_extra("pandas")
     halves = [
         _halves(_in_memory(data, name), derive_seed("halves", name, split, random_state))
         for data, name in ((target, "target"), (background, "background"))
@@ -164,7 +169,7 @@ def fit_split(
             | _left_out(model, [side[1 - half] for side in halves])
             for half, model in enumerate(models)
         ]
-    return pd.DataFrame(rows)
+    return tables.DataFrame(rows)
 
 
 def summarise(fits: pd.DataFrame, min_specificity: float = MIN_SPECIFICITY) -> Selection:
@@ -172,16 +177,20 @@ def summarise(fits: pd.DataFrame, min_specificity: float = MIN_SPECIFICITY) -> S
     check_number("min_specificity", min_specificity, 1.0, np.inf)
     settings = fits.groupby(["k", "alpha"])
     per_split = fits.groupby(["k", "alpha", "split"])["stability"].first().groupby(["k", "alpha"])
-    summary = pd.DataFrame(
-        {
-            "stability": per_split.mean(),
-            "stability_sd": per_split.std(),
-            "specificity": settings["specificity"].median(),
-            "explained_target": settings["explained_target"].mean(),
-            "explained_background": settings["explained_background"].mean(),
-            "converged": settings["converged"].mean(),
-        }
-    ).reset_index()
+    summary = (
+        import_extra("pandas")
+        .DataFrame(
+            {
+                "stability": per_split.mean(),
+                "stability_sd": per_split.std(),
+                "specificity": settings["specificity"].median(),
+                "explained_target": settings["explained_target"].mean(),
+                "explained_background": settings["explained_background"].mean(),
+                "converged": settings["converged"].mean(),
+            }
+        )
+        .reset_index()
+    )
     summary["eligible"] = summary["specificity"] >= min_specificity
     stability = summary["stability"].where(summary["eligible"])
     best = None if stability.isna().all() else stability.idxmax()
@@ -253,8 +262,8 @@ def _fitted(halves: list[list[Any]], half: int, **parameters: Any) -> BCNMF:
 
 
 def _left_out(model: BCNMF, sides: list[Any]) -> dict[str, Any]:
-    """Return how a fit does on the halves of target and background that it has not seen."""
-    explained, energy = zip(*(_held_out(model, side) for side in sides), strict=True)
+    """Return how a fit does on the halves of target and background that it was not fitted to."""
+    explained, energy = zip(*(_on_new_samples(model, side) for side in sides), strict=True)
     return {
         "explained_target": explained[0],
         "explained_background": explained[1],
@@ -263,7 +272,7 @@ def _left_out(model: BCNMF, sides: list[Any]) -> dict[str, Any]:
     }
 
 
-def _held_out(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
+def _on_new_samples(model: BCNMF, samples: Any) -> tuple[float, np.ndarray]:
     """Return the explained share of the samples' energy, and the mean squared usage per topic."""
     usage = model.transform(samples).astype(np.float64)
     components = model.components_.astype(np.float64)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anndata as ad
 import numpy as np
 
 from bcnmf import selection
+from bcnmf.checks import check_same_names, feature_names
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.files import atomic_path
-from bcnmf.persistence import Fit
 from bcnmf.selection import Selection
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 
 def fit(
@@ -22,7 +24,7 @@ def fit(
     *,
     layer: str | None = None,
     key: str = "bcnmf",
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     **parameters: Any,
 ) -> BCNMF:
     """Fit bcNMF and store the topics in `target`.
@@ -51,8 +53,6 @@ def fit(
     InputError
         Different features, a missing layer, or anything `BCNMF` refuses.
     """
-    if background is not None:
-        _check_same_features(background.var_names, target.var_names, "background", "target")
     model = BCNMF(**parameters)
     usage = model.fit_transform(
         _values(target, layer, "target"),
@@ -61,8 +61,9 @@ def fit(
     )
     target.obsm[f"X_{key}"] = usage
     target.varm[f"{key}_components"] = np.ascontiguousarray(model.components_.T)
+    parameters = model.to_fit().info["estimator"]["parameters"]
     target.uns[key] = {
-        "parameters": {k: v for k, v in model.get_params().items() if v is not None},
+        "parameters": {name: value for name, value in parameters.items() if value is not None},
         "alpha_absolute": model.alpha_,
         "objective": model.objective_,
         "n_iter": model.n_iter_,
@@ -86,14 +87,14 @@ def select(
     **options
         Of `bcnmf.selection.select`.
     """
-    _check_same_features(background.var_names, target.var_names, "background", "target")
+    check_same_names(feature_names(background), feature_names(target), "background", "target")
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
     return selection.select(*sides, **options)
 
 
 def project(
     data: ad.AnnData,
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     *,
     layer: str | None = None,
     key: str = "bcnmf",
@@ -105,23 +106,21 @@ def project(
     InputError
         The features are not those of the fit, in its order.
     """
-    names = Fit.read(model).feature_names
-    if len(names):
-        _check_same_features(data.var_names, names, "the data", "the model")
     usage = BCNMF.load(model).transform(_values(data, layer, "data"))
     data.obsm[f"X_{key}"] = usage
     return usage
 
 
-def write(data: ad.AnnData, path: str | os.PathLike) -> None:
+def write(data: ad.AnnData, path: str | os.PathLike[str]) -> None:
     """Write an .h5ad file whole or not at all."""
     with atomic_path(path) as temporary:
         data.write_h5ad(temporary)
 
 
-def _values(data: ad.AnnData, layer: str | None, name: str) -> Any:
+def _values(data: ad.AnnData, layer: str | None, name: str) -> ad.AnnData:
+    """Return the data to fit as the X of an AnnData, which keeps the names of the features."""
     if layer is None:
-        return data if data.isbacked else data.X
+        return data
     if data.isbacked:
         raise InputError(
             f"{name}: layer {layer!r} cannot be read in batches, only X can; write the layer as X "
@@ -131,20 +130,4 @@ def _values(data: ad.AnnData, layer: str | None, name: str) -> Any:
         raise InputError(
             f"{name}: has no layer {layer!r}; found: {', '.join(data.layers) or 'none'}"
         )
-    return data.layers[layer]
-
-
-def _check_same_features(found: Any, expected: Any, name: str, other: str) -> None:
-    found, expected = np.asarray(found, dtype=str), np.asarray(expected, dtype=str)
-    if np.array_equal(found, expected):
-        return
-    missing = [feature for feature in expected if feature not in set(found)]
-    detail = (
-        f"{len(missing)} are missing, for instance {', '.join(missing[:3])}"
-        if missing
-        else "the same features stand in another order, or there are more"
-    )
-    raise InputError(
-        f"{name} has {len(found)} features, {other} {len(expected)}: {detail}. "
-        f"Subset and order them alike: data = data[:, names]"
-    )
+    return type(data)(data.layers[layer], var=data.var[[]])

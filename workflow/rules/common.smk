@@ -2,9 +2,9 @@
 
 import os
 import sys
-from functools import cache
 import tarfile
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,8 +50,12 @@ AS_MODULE = not workflow.modifier.is_main_snakefile()
 ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
-# Scripts get the search path of this process, inside conda environments too.
+# Scripts get the search path of this process behind what is installed, which may hold another version of the library:
+# hence the variable. In conda environments, where nothing of it is installed, Snakemake takes the variable away.
 sys.path.insert(0, str(WORKFLOW))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
@@ -73,12 +77,14 @@ if AS_MODULE:
     # The working directory's config/config.yaml is the parent's.
     DEFAULT_CONFIG = ROOT / "config" / "config.yaml"
     config = merge(load_yaml(DEFAULT_CONFIG), config)
-    DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 else:
     DEFAULT_CONFIG = find("config/config.yaml")
-    DOWNLOADS = "resources/downloads"
 
     configfile: DEFAULT_CONFIG
+
+
+# Inputs, outputs and logs get a prefix from Snakemake; what rules look up beside them does not.
+DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
 def check_own_data_of(plan: Plan) -> None:
@@ -175,14 +181,9 @@ def pair_files(wildcards) -> dict:
     }
 
 
-def fit_path(config_name: str, run: Run) -> str:
-    return f"results/{config_name}/fits/{run.file}"
-
-
-def fit_files(wildcards) -> list[str]:
-    """Return the fits of one replicate of a study, in the order of the plan."""
-    runs = plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))
-    return [fit_path(wildcards.config, run) for run in runs]
+def files_of_fits(wildcards) -> list[str]:
+    """Return the fits of one replicate, below the folder of fits, in the order of the plan."""
+    return [run.file for run in plan_of(wildcards).runs(wildcards.study, int(wildcards.replicate))]
 
 
 def files_of_job(wildcards) -> list[str]:

@@ -10,7 +10,7 @@ rule enrich:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
         # Of the fits of that job one alone is read: further ones are no reason to do this again.
-        fits=lambda wildcards: ancient(list_with_shown_fit(wildcards)),
+        list=lambda wildcards: ancient(list_with_shown_fit(wildcards)),
     output:
         genes=f"{ENRICHMENT}{{method}}/genes.tsv",
         ora=f"{ENRICHMENT}{{method}}/ora.tsv",
@@ -26,9 +26,7 @@ rule enrich:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         code=code("enrich.py"),
-        fit=lambda wildcards: fit_path(
-            wildcards.config, plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
-        ),
+        fit=lambda wildcards: (plan_of(wildcards).shown_run(wildcards.study, wildcards.method).file),
         fitted_with=lambda wildcards: [
             recipe(wildcards, wildcards.method),
             arithmetic(wildcards),

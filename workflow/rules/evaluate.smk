@@ -24,7 +24,7 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code("evaluate.py"),
-        fits=fit_files,
+        fits=files_of_fits,
         evaluation=setting("evaluation"),
     script:
         "../scripts/evaluate.py"
@@ -47,45 +47,29 @@ rule examples:
         "../scripts/examples.py"
 
 
-rule annotations:
-    input:
-        target="results/{config}/pairs/{study}/{replicate}/target.h5ad",
-    output:
-        f"{EVALUATION}annotations.parquet",
-    log:
-        "results/{config}/logs/evaluation/{study}/{replicate}_annotations.log",
-    benchmark:
-        "results/{config}/benchmarks/evaluation/{study}/{replicate}_annotations.tsv"
-    conda:
-        "../../envs/evaluate.yaml"
-    params:
-        code=code("annotations.py"),
-        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
-        where=lambda wildcards: (
-            f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}"
-        ),
-    script:
-        "../scripts/annotations.py"
-
-
-rule top_values:
+rule maps:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         topics="results/{config}/evaluation/{study}/0/topics.tsv",
         loadings="results/{config}/evaluation/{study}/0/loadings.parquet",
     output:
-        "results/{config}/evaluation/{study}/0/top_values.parquet",
+        annotations="results/{config}/evaluation/{study}/0/annotations.parquet",
+        top_values="results/{config}/evaluation/{study}/0/top_values.parquet",
     log:
-        "results/{config}/logs/evaluation/{study}/top_values.log",
+        "results/{config}/logs/evaluation/{study}/maps.log",
     benchmark:
-        "results/{config}/benchmarks/evaluation/{study}/top_values.tsv"
+        "results/{config}/benchmarks/evaluation/{study}/maps.tsv"
     conda:
         "../../envs/figures.yaml"
     params:
-        code=code("top_values.py"),
+        code=code("maps.py"),
         method=described_method,
+        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
+        where=lambda wildcards: (
+            f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}"
+        ),
     script:
-        "../scripts/top_values.py"
+        "../scripts/maps.py"
 
 
 rule study_scores:

@@ -21,10 +21,9 @@ rule fit:
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=gpus_of,
     params:
-        files=lambda wildcards: files_of_job(wildcards),
+        files=files_of_job,
         methods=recipes,
         compute=arithmetic,
-        folder="results/{config}/fits",
     script:
         "../scripts/fit.py"
 
@@ -43,4 +42,3 @@ use rule fit as fit_alone with:
         ],
         methods=lambda wildcards: {wildcards.method: recipe(wildcards, wildcards.method)},
         compute=arithmetic,
-        folder="results/{config}/fits",

@@ -4,7 +4,7 @@ from bcnmf.files import read_h5ad
 from bcnmf_pipeline.enrich.enrichment import How, enrichr, over_representation, ranked_enrichment
 from bcnmf_pipeline.enrich.gene_sets import SetSizes, read_gmt
 from bcnmf_pipeline.enrich.specificity import gene_scores
-from bcnmf_pipeline.fit.batch import read_made_fit
+from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.tables import write_table
 
@@ -17,7 +17,7 @@ with logged(snakemake):
         sizes=SetSizes(settings["min_size"], settings["max_size"]),
         permutations=settings["permutations"],
     )
-    fit = read_made_fit(snakemake.params.fit)
+    fit = read_made_fit(snakemake.params.fit, snakemake.input.list)
     layer = "" if snakemake.params.values == "default" else snakemake.params.values
     genes = gene_scores(
         fit,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bcnmf.files import read_h5ad
 from bcnmf_pipeline.evaluate.evaluation import evaluate
-from bcnmf_pipeline.fit.batch import read_made_fit
+from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.record.job import limit_threads, logged
 
 with logged(snakemake):
@@ -12,7 +12,7 @@ with logged(snakemake):
     target = read_h5ad(snakemake.input.target)
     background = read_h5ad(snakemake.input.background)
     tables = evaluate(
-        [read_made_fit(path) for path in snakemake.params.fits],
+        [read_made_fit(file, snakemake.input.lists[0]) for file in snakemake.params.fits],
         target,
         background,
         target.uns["study"],

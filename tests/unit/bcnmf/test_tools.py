@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from bcnmf import BCNMF, InputError
 from bcnmf.cli import main
+from bcnmf.persistence import Fit
 from bcnmf.tools import fit, project
 
 
@@ -33,6 +34,11 @@ def test_results_stand_where_scanpy_users_look(pair):
     np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
     np.testing.assert_array_equal(target.varm["bcnmf_components"], model.components_.T)
     assert target.uns["bcnmf"]["n_iter"] == 10
+    # What has to be written into a file is not the generator but the seed that it gave.
+    fit(
+        target, background, n_components=2, max_iter=2, tol=0, random_state=np.random.default_rng(0)
+    )
+    assert isinstance(target.uns["bcnmf"]["parameters"]["random_state"], int)
 
 
 def test_features_have_to_agree(pair):
@@ -45,6 +51,22 @@ def test_features_have_to_agree(pair):
         fit(target, background[:, ::-1].copy(), n_components=2)
     with pytest.raises(InputError, match="target: has no layer 'counts'; found: none"):
         fit(target, background, layer="counts", n_components=2)
+
+
+def test_models_know_their_features_and_layers_are_fitted_by_name(pair, tmp_path):
+    target, background = pair
+    for side in pair:
+        side.layers["counts"] = 2 * side.X
+    model = fit(target, background, layer="counts", n_components=2, max_iter=5, tol=0, device="cpu")
+    expected = BCNMF(2, max_iter=5, tol=0, device="cpu").fit_transform(
+        target.layers["counts"], background=background.layers["counts"]
+    )
+    np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(InputError, match=r"X has 8 features, the model 8: .*another order"):
+        project(target[:, ::-1].copy(), tmp_path / "model.npz")
+    with pytest.raises(InputError, match="stand in another order"):
+        fit(target, background[:, ::-1].copy(), layer="counts", n_components=2)
 
 
 def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
@@ -61,6 +83,8 @@ def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
     assert "2 topics of 25 samples" in capsys.readouterr().out
     fitted = ad.read_h5ad(out)
     assert fitted.obsm["X_bcnmf"].shape == (25, 2)
+    assert Fit.read(model).feature_names.tolist() == [f"gene{i}" for i in range(8)]
+    assert len(Fit.read(model).sample_names) == 25
     projected = tmp_path / "projected.h5ad"
     status = main(
         ["project", "--model", str(model), "--data", files["background.h5ad"], "--out",
@@ -104,6 +128,7 @@ def files(pair, tmp_path):
 def test_files_are_read_in_batches_and_written_whole(files):
     assert main(fit_command(files)) == 0
     whole = ad.read_h5ad(files / "fit.h5ad")
+    assert whole.uns["bcnmf"]["parameters"]["alpha"] == BCNMF().alpha
     (files / "fit.h5ad").unlink()
     assert main(fit_command(files, "--batch-size", "7")) == 0
     batched = ad.read_h5ad(files / "fit.h5ad")

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from bcnmf.checks import check_integer, check_number, check_same_features
-from bcnmf.errors import ConvergenceWarning, InputError
-from bcnmf.estimators.contrast import BCNMF, _null_deviance
+from bcnmf.estimators.base import Factorisation, Init
+from bcnmf.estimators.solution import Solution, null_deviance
 from bcnmf.matrices.base import Matrix
-from bcnmf.matrices.csr_compiled import leave_threads_to_passes
-from bcnmf.persistence import Fit
-from bcnmf.progress import Progress
+from bcnmf.seeds import RandomState
 from bcnmf.solvers import staged
-from bcnmf.solvers.result import Monitor
 from bcnmf.solvers.starts import given_arrays
 from bcnmf.solvers.usage import flat_usage, solve_usage
 
-_CHOICES = {
-    "loss": ("poisson", "squared_error"),
-    "dtype": ("float32", "float64"),
-}
-_STARTS = ("seeded", "random")
 
-
-class SharedTargetNMF(BCNMF):
+class SharedTargetNMF(Factorisation):
     """Topics that target and background share, and topics of the target alone.
 
     Every sample is a sum of shared topics W_s; samples of the target X may use target topics W_t
@@ -39,7 +27,7 @@ class SharedTargetNMF(BCNMF):
 
     With loss="poisson" these are the means of Poisson counts. The objective, D(X) + D(Y) as sum of
     the divergences, is bounded below, unlike the Poisson contrast of `BCNMF`. It is minimised in
-    stages, see `bcnmf.solvers.staged`: W_s on the background; W_t on the target with W_s held;
+    stages, see `bcnmf.solvers.staged`: W_s on the background; W_t on the target with W_s fixed;
     then, on request, all topics together.
 
     Parameters
@@ -63,30 +51,22 @@ class SharedTargetNMF(BCNMF):
     refine : int
         Joint iterations after the stages; none of them raises the objective. They fit both sides
         better, but let shared topics drift towards what only the target has.
-    batch_size : int, optional
-        Samples that are held at a time, see `bcnmf.matrices.streamed`. Data on disk are always
-        read in batches, by default of about 256 MB.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N" or "mps"; `device_` says what was used.
-    dtype : {"float32", "float64"}
-        Precision of the factors; objectives are always accumulated in float64.
-    random_state : int
-        Seed.
-    verbose : int
-        1 shows stage, iteration, objective and time on standard error.
+    batch_size, device, dtype, random_state, verbose
+        See `BCNMF`.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_target, features)
-        Target topics W_t; rows have unit L2 norm.
+        Target topics, W_t transposed; rows have unit L2 norm.
     shared_components_ : ndarray of shape (n_shared, features)
-        Shared topics W_s; rows have unit L2 norm.
+        Shared topics, W_s transposed; rows have unit L2 norm.
     usage_ : ndarray of shape (n, n_target)
-        Usages H_t of the target topics, as returned by `fit_transform`.
+        Usages of the target topics, the target part of H_X transposed; as returned by
+        `fit_transform`.
     shared_usage_ : ndarray of shape (n, n_shared)
-        Usages H_s of the shared topics by the target.
+        Usages of the shared topics by the target, the other part of H_X transposed.
     background_usage_ : ndarray of shape (m, n_shared)
-        Usages H_Y of the shared topics by the background.
+        Usages of the shared topics by the background, the paper's H_Y transposed.
     objective_ : ndarray of shape (sum(stages_),)
         D(X) + D(Y) of the factors at each evaluation; it never rises within a stage. While W_s is
         fitted, before and after each iteration: D(Y | H_Y W_s), plus the target's divergence from
@@ -104,8 +84,8 @@ class SharedTargetNMF(BCNMF):
     explained_target_, explained_background_ : float
         Fraction of the data's energy that all their topics explain, or for Poisson of the deviance
         from the best rank-one model; see `BCNMF`.
-    device_ : str
-        Where the fit ran.
+    device_, seed_, n_features_in_, feature_names_in_
+        See `BCNMF`.
 
     Notes
     -----
@@ -123,9 +103,20 @@ class SharedTargetNMF(BCNMF):
     (40, 2)
     """
 
-    # Settings of `BCNMF` that this model does not have.
-    alpha = 0.0
-    solver = "staged"
+    _choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("poisson", "squared_error")}
+    _integers: ClassVar[Mapping[str, int]] = {"n_shared": 1, "n_target": 1, "refine": 0}
+    _start_arrays = "two arrays (shared_components, components)"
+    _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "n_target": ("target",), "n_shared": ("background",),
+    }  # fmt: skip
+    _arrays = (*Factorisation._arrays, "shared_components", "shared_usage")
+    _facts = (
+        "n_iter", "converged", "stages", "explained_target", "explained_background", "device",
+    )  # fmt: skip
+    _topics, _fewer = "target topics", "lower n_target"
+
+    shared_components_: np.ndarray
+    shared_usage_: np.ndarray
 
     def __init__(
         self,
@@ -135,74 +126,21 @@ class SharedTargetNMF(BCNMF):
         max_iter: int = 500,
         tol: float = 1e-4,
         n_init: int = 1,
-        init: str | Sequence[Any] = "seeded",
+        init: Init = "seeded",
         refine: int = 0,
         batch_size: int | None = None,
         device: str = "auto",
         dtype: str = "float32",
-        random_state: int = 0,
+        random_state: RandomState = 0,
         verbose: int = 0,
     ) -> None:
+        super().__init__(
+            init, max_iter, tol, n_init, batch_size, device, dtype, random_state, verbose
+        )
         self.n_shared = n_shared
         self.n_target = n_target
         self.loss = loss
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_init = n_init
-        self.init = init
         self.refine = refine
-        self.batch_size = batch_size
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def fit_transform(self, X: Any, y: None = None, *, background: Any = None) -> np.ndarray:
-        """Fit and return the usages of the target topics.
-
-        Parameters
-        ----------
-        X : ndarray, scipy sparse, torch.Tensor or AnnData of shape (n, features)
-            Target, non-negative.
-        y : None
-            Ignored, for scikit-learn.
-        background : as X, of shape (m, features)
-            Background; required.
-
-        Returns
-        -------
-        ndarray of shape (n, n_target)
-
-        Raises
-        ------
-        InputError
-            Parameters out of range, data that are empty, negative or not finite, no background, or
-            target and background with different features.
-        """
-        self._check_parameters()
-        dtype, device = self._precision_and_device()
-        target, other = self._pair(X, background)
-        like = torch.empty(0, dtype=dtype, device=device)
-        with leave_threads_to_passes(target, other):
-            result = staged.fit(
-                target,
-                other,
-                self.n_shared,
-                self.n_target,
-                self._settings(),
-                like,
-                null=self._null(target, like),
-                given=self._given(target.shape[1], like),
-            )
-        self._store(result, target, other, device)
-        return self.usage_
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the usages (samples, n_target) of the target topics by new samples.
-
-        They are solved together with the usages of the shared topics.
-        """
-        return self._transform(X)[:, self.n_shared :]
 
     def target_share(self) -> np.ndarray:
         """Return what share of each target sample's fitted total comes from each target topic.
@@ -219,168 +157,77 @@ class SharedTargetNMF(BCNMF):
         self._check_fitted()
         parts = self.usage_ * self.components_.sum(1)
         total = parts.sum(1) + self.shared_usage_ @ self.shared_components_.sum(1)
-        return parts / np.maximum(total, np.finfo(parts.dtype).tiny)[:, None]
+        return np.asarray(parts / np.maximum(total, np.finfo(parts.dtype).tiny)[:, None])
 
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> SharedTargetNMF:
-        """Load a model written by `save`, or the fit file of a pipeline job.
-
-        Raises
-        ------
-        InputError
-            The file is missing, damaged, or holds another class of model.
-        """
-        model = super().load(path)
-        fit = Fit.read(path)
-        model.shared_components_ = fit.shared_components
-        model.shared_usage_ = fit.shared_usage
-        return model
-
-    def to_fit(self) -> Fit:
-        """Return the fitted model as a `Fit`, ready for names to be added."""
-        fit = super().to_fit()
-        if not isinstance(self.init, str):  # given topics are data, not a setting to store
-            fit.info["estimator"]["parameters"]["init"] = _STARTS[0]
-        fit.shared_components = self.shared_components_
-        fit.shared_usage = self.shared_usage_
-        return fit
-
-    _fitted_scalars = (
-        "n_iter_",
-        "converged_",
-        "stages_",
-        "explained_target_",
-        "explained_background_",
-        "device_",
-    )
+    def _loss(self) -> str:
+        return self.loss
 
     def _objective_name(self) -> str:
         loss = "squared error" if self.loss == "squared_error" else "KL divergence"
         return f"{loss}, both sides"
 
-    def _check_parameters(self) -> None:
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(f"{name}={value!r} is not known; allowed: {', '.join(allowed)}")
-        for name in ("n_shared", "n_target", "max_iter", "n_init"):
-            check_integer(name, getattr(self, name), 1)
-        for name in ("refine", "random_state"):
-            check_integer(name, getattr(self, name), 0)
-        check_number("tol", self.tol, 0.0, np.inf)
-        if self.batch_size is not None:
-            check_integer("batch_size", self.batch_size, 1)
-        if isinstance(self.init, str) and self.init not in _STARTS:
-            raise InputError(
-                f"init={self.init!r} is not known; allowed: 'seeded', 'random', or two arrays "
-                "(shared_components, components)"
-            )
-
-    def _n_topics(self) -> int:
-        return self.n_shared + self.n_target
-
-    def _check_shapes(self, target: Matrix, background: Matrix | None) -> None:
-        if background is None:
-            raise InputError(
-                "background is missing: shared topics are fitted to it; pass background=..., "
-                "or use NMF for a target alone"
-            )
-        features = target.shape[1]
-        check_same_features(target, background)
-        for name, k, side, samples in (
-            ("n_target", self.n_target, "target", target.shape[0]),
-            ("n_shared", self.n_shared, "background", background.shape[0]),
-        ):
-            if k > min(samples, features):
-                raise InputError(
-                    f"{name}={k} is larger than the data: the {side} has {samples} samples and "
-                    f"{features} features; choose at most {min(samples, features)}"
-                )
-
-    def _settings(self) -> staged.Settings:
-        return staged.Settings(
+    def _solve(self, target: Matrix, background: Matrix) -> Solution:
+        dtype, device = self._precision_and_device()
+        empty = torch.empty(0, dtype=dtype, device=device)
+        settings = staged.Settings(
             loss=self.loss,
             max_iter=self.max_iter,
             tol=self.tol,
             n_init=self.n_init,
-            seed=self.random_state,
+            seed=self.seed_,
             seeded=self.init != "random" if isinstance(self.init, str) else True,
             refine=self.refine,
-            watch=self._watch if self.verbose else None,
+            watch=self._monitor if self.verbose else None,
+        )
+        result = staged.fit(
+            target, background, self.n_shared, self.n_target, settings, empty,
+            self._nothing_explained(target, empty), self._given(target.shape[1], dtype, device),
+        )  # fmt: skip
+        self.stages_ = result.stages
+        split = self.n_shared
+        factors = {
+            "shared_components": result.components[:split],
+            "components": result.components[split:],
+            "shared_usage": result.usage[:, :split].contiguous(),
+            "usage": result.usage[:, split:].contiguous(),
+            "background_usage": result.background_usage,
+        }
+        return Solution(
+            result,
+            factors,
+            (result.components, result.usage),
+            (result.components[:split], result.background_usage),
         )
 
-    def _watch(self, stage: str) -> Monitor:
-        return Monitor(Progress(self.max_iter, label=stage))
-
-    def _null(self, target: Matrix, like: torch.Tensor) -> float:
+    def _nothing_explained(self, target: Matrix, empty: torch.Tensor) -> float:
+        """Return the target's part of the objective before it has any topic."""
         if self.loss == "squared_error":
             return target.squared_norm
-        return _null_deviance(target, like)
+        return null_deviance(target, empty)
 
-    def _given(self, features: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _given(
+        self, features: int, dtype: torch.dtype, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
         if isinstance(self.init, str):
             return None
         shapes = {
             "shared_components": (self.n_shared, features),
             "components": (self.n_target, features),
         }
-        shared, target = given_arrays(self.init, shapes, like.dtype, like.device)
+        shared, target = given_arrays(self.init, shapes, dtype, device)
         return shared, target
 
-    def _transform(self, X: Any) -> np.ndarray:
-        data = self._new_samples(X)
-        dtype, device = self._precision_and_device()
-        topics = np.concatenate([self.shared_components_, self.components_])
-        components = torch.as_tensor(topics, dtype=dtype).to(device)
-        usage = flat_usage(data, components)
-        solve_usage(data, components, usage, self.loss)
-        return usage.cpu().numpy()
+    def _all_topics(self) -> np.ndarray:
+        return np.concatenate([self.shared_components_, self.components_])
 
-    def _store(
-        self,
-        result: staged.StagedResult,
-        target: Matrix,
-        background: Matrix,
-        device: torch.device,
-    ) -> None:
-        factors = result.components, result.usage, result.background_usage
-        if not all(bool(torch.isfinite(values).all()) for values in factors):
-            raise InputError(
-                f"the fit diverged: factors hold NaN or infinite values after {result.n_iter} "
-                "iterations; use dtype='float64', or scale the data"
-            )
-        split = self.n_shared
-        self.shared_components_, self.components_ = np.split(factors[0].cpu().numpy(), [split])
-        self.shared_usage_, self.usage_ = (
-            np.ascontiguousarray(part)
-            for part in np.split(factors[1].cpu().numpy(), [split], axis=1)
-        )
-        self.background_usage_ = factors[2].cpu().numpy()
-        self.objective_ = np.asarray(result.objective)
-        self.stages_ = result.stages
-        self.n_iter_ = result.n_iter
-        self.converged_ = result.converged
-        self.n_features_in_ = target.shape[1]
-        self.device_ = str(device)
-        self.explained_target_ = self._explained(target, result.components, result.usage)
-        self.explained_background_ = self._explained(
-            background, result.components[:split], result.background_usage
-        )
-        self._warn()
+    def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
+        """Return usages of the target topics, solved together with those of the shared topics."""
+        usage = flat_usage(data, topics)
+        solve_usage(data, topics, usage, self.loss)
+        return usage[:, self.n_shared :]
 
-    def _warn(self) -> None:
-        if self.tol > 0 and not self.converged_:
-            warnings.warn(
-                f"the objective still moved after max_iter={self.max_iter} iterations of a stage "
-                f"(tol={self.tol:g}); raise max_iter or tol",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        unused = [str(topic + 1) for topic in np.flatnonzero(self.usage_.max(0) == 0)]
-        if unused:
-            warnings.warn(
-                f"the target uses target topics {', '.join(unused)} of {self.n_target} nowhere; "
-                "lower n_target",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+    def _not_converged(self) -> str:
+        return (
+            f"the objective still moved after max_iter={self.max_iter} iterations of a stage "
+            f"(tol={self.tol:g}); raise max_iter or tol"
+        )

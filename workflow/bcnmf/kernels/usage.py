@@ -37,8 +37,8 @@ def nonnegative_least_squares(
         `usage`, each row the solution for one sample (unique if C has full row rank).
     """
     if usage.device.type == "cpu":
-        wide_gram = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
-        nnls_rows(product.numpy(), wide_gram, usage.numpy(), max_sweeps, tol)
+        gram64 = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
+        nnls_rows(product.numpy(), gram64, usage.numpy(), max_sweeps, tol)
         return usage
     # All samples at once, in their precision: more sweeps than each needs, but few launches.
     gram = gram.to(usage)

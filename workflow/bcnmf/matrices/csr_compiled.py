@@ -241,14 +241,14 @@ class CompiledSparseMatrix(Matrix):
 
 
 @contextmanager
-def leave_threads_to_passes(*sides: Matrix | None) -> Iterator[None]:
+def leave_threads_to_passes(*data: Matrix | None) -> Iterator[None]:
     """Keep torch to one thread while all data are sparse and on the CPU.
 
     Between passes there is little to do for it, and its idle threads, which spin for some time in
     case more work comes, would take the processors from the threads of the passes.
     """
     before = torch.get_num_threads()
-    passes = all(side is None or side.compiled for side in sides)
+    passes = all(one is None or one.compiled for one in data)
     try:
         if passes:
             torch.set_num_threads(1)

@@ -37,18 +37,34 @@ def host_array(data: Any, name: str) -> Values:
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()
-        if csr.dtype.kind not in "fiub":
-            raise InputError(f"{name}: holds {csr.dtype} values; expected numbers")
+        _check_numbers(csr.dtype, name)
         return csr
     array = np.asarray(data)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: holds {array.dtype} values; expected numbers")
+    if array.dtype == object:
+        array = _numbers(array, name)
+    _check_numbers(array.dtype, name)
     if array.ndim != 2:
         raise InputError(
             f"{name}: has {array.ndim} dimensions, shape {array.shape}; "
-            "expected samples x features (one sample: reshape to (1, features))"
+            "expected samples x features. Reshape your data: one sample is (1, features)"
         )
     return array
+
+
+def _check_numbers(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.kind not in "fiub":
+        more = ". Complex data not supported" if dtype.kind == "c" else ""
+        raise InputError(f"{name}: holds {dtype} values; expected numbers{more}")
+
+
+def _numbers(objects: np.ndarray, name: str) -> np.ndarray:
+    """Return Python objects as numbers, as scikit-learn does."""
+    try:
+        return objects.astype(np.float64)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{name}: holds object values; expected numbers ({error})") from error
 
 
 def _from_torch(tensor: Any) -> Values:
@@ -70,8 +86,9 @@ def check_non_negative(values: Values, name: str) -> None:
     shape = values.shape
     if 0 in shape:
         raise InputError(
-            f"{name}: is empty, {shape[0]} samples x {shape[1]} features; "
-            "expected at least one of each"
+            f"{name}: is empty, {shape[0]} samples x {shape[1]} features: 0 "
+            f"{'feature' if shape[0] else 'sample'}(s) (shape={shape}) while a minimum of 1 is "
+            "required."
         )
     faults = Faults()
     faults.count(stored)
@@ -115,8 +132,9 @@ class Faults:
         if self.negative:
             raise InputError(
                 f"{name}: {self.negative} negative values, the smallest {self.smallest:.6g}; "
-                "expected non-negative values (counts, log1p of counts, intensities). "
-                "Scaled or centred data cannot be factorised: use the values before scaling"
+                "expected non-negative values (counts, log1p of counts, intensities). Negative "
+                "values in data that were scaled or centred cannot be factorised: use the values "
+                "before scaling"
             )
 
     def _count(self, part: np.ndarray) -> None:

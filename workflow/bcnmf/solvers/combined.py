@@ -21,11 +21,10 @@ from typing import NamedTuple
 import torch
 
 from bcnmf.device import as_float64, gram_float64, to_match
-from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
-from bcnmf.solvers.contrast import kkt_tolerance
+from bcnmf.solvers.contrast import kkt_tolerance, raised, towards_minimiser
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.search import Search
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
@@ -33,7 +32,6 @@ from bcnmf.solvers.usage import exact_usage
 
 # Multiplication cannot leave an exact zero, so entries rest on a floor far below any real one.
 _FLOOR = 1e-12
-_MODEL_SWEEPS = 100
 # The objective has to settle relative to what the topics explain; see `bcnmf.solvers.contrast`.
 _LEAST_SHARE = 1e-4
 
@@ -300,18 +298,22 @@ def _shared_model(problem: Problem, point: _Point, gradient: _Gradient, length: 
     weight = as_float64(bases.weight)
     curvature = weight[:, None] * usage_gram * weight
     curvature = curvature + problem.background_weight * point.moments[1].usage_gram
-    curvature = _raised(curvature, problem.penalty * _largest(bases.target))
-    shared = _towards(bases.shared, gradient.shared, curvature, length)
+    curvature = raised(curvature, problem.penalty * _largest(bases.target))
+    shared = towards_minimiser(bases.shared, gradient.shared, curvature, length)
     likeness = gram_float64(bases.shared)
-    scale = _towards(bases.weight[:, None], gradient.weight, usage_gram * likeness, length)
+    scale = towards_minimiser(bases.weight[:, None], gradient.weight, usage_gram * likeness, length)
     return shared, scale[:, 0], bases.target
 
 
 def _target_model(problem: Problem, point: _Point, gradient: _Gradient, length: float) -> Moved:
     """Move T towards the minimiser of a model at the present usages."""
     bases = point.bases
-    curvature = _raised(point.moments[0].usage_gram, problem.penalty * _largest(bases.shared))
-    return bases.shared, bases.weight, _towards(bases.target, gradient.target, curvature, length)
+    curvature = raised(point.moments[0].usage_gram, problem.penalty * _largest(bases.shared))
+    return (
+        bases.shared,
+        bases.weight,
+        towards_minimiser(bases.target, gradient.target, curvature, length),
+    )
 
 
 _STEPS: dict[str, Callable[[Problem, _Point, _Gradient, float], Moved]] = {
@@ -321,32 +323,9 @@ _STEPS: dict[str, Callable[[Problem, _Point, _Gradient, float], Moved]] = {
 }
 
 
-def _towards(
-    values: torch.Tensor,
-    gradient: tuple[torch.Tensor, torch.Tensor],
-    curvature: torch.Tensor,
-    length: float,
-) -> torch.Tensor:
-    """Move (K, any) towards, or beyond, the non-negative minimiser of a quadratic model."""
-    diagonal = curvature.diagonal()
-    unused = diagonal <= 1e-12 * diagonal.sum()
-    # Topics that coincide would have no unique minimiser.
-    curvature = _raised(curvature, 1e-10 * float(diagonal.sum()))
-    negative, positive = gradient
-    aim = (to_match(curvature, values) @ values + negative - positive).T.contiguous()
-    solved = values.T.clone(memory_format=torch.contiguous_format)
-    nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
-    moved = (values + length * (solved.T - values)).clamp(min=0)
-    return torch.where(unused.to(moved.device)[:, None], values, moved)
-
-
 def _largest(topics: torch.Tensor) -> float:
     """Return the largest eigenvalue of topics' topics, which bounds the penalty's curvature."""
     return float(torch.linalg.eigvalsh(gram_float64(topics))[-1])
-
-
-def _raised(matrix: torch.Tensor, by: float) -> torch.Tensor:
-    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
 def _kkt_residual(problem: Problem, point: _Point) -> float:

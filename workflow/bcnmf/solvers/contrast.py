@@ -36,13 +36,10 @@ class Term:
         (samples, features).
     weight : float
         Of its squared error: 1 for a target, -alpha for a background.
-    scale : torch.Tensor of shape (features,), optional
-        The components are multiplied by it before they meet the data.
     """
 
     data: Matrix
     weight: float
-    scale: torch.Tensor | None = None
 
 
 def terms_of(target: Matrix, background: Matrix | None, alpha: float) -> list[Term]:
@@ -59,15 +56,12 @@ def with_share_of_contrast(terms: Sequence[Term], share: float) -> list[Term]:
 
 @dataclass
 class Point:
-    """Components with their exact usages, and what the pass that solved them left.
-
-    `moments` have H'X in the units of the components, whatever the term's scale.
-    """
+    """Components with their exact usages, and what the pass that solved them left."""
 
     components: torch.Tensor
     usages: list[torch.Tensor]
     moments: list[Moments]
-    grams: list[torch.Tensor]
+    gram: torch.Tensor
     errors: list[float]
     objective: float
 
@@ -89,17 +83,12 @@ def normalise(components: torch.Tensor) -> torch.Tensor:
 
 def evaluate(terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]) -> Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
-    moments, grams, errors = [], [], []
+    moments, errors, gram = [], [], gram_float64(components)
     for term, usage in zip(terms, usages, strict=False):
-        scaled = components if term.scale is None else components * term.scale
-        gram = gram_float64(scaled)
-        part = term.data.exact_pass(scaled, gram, usage)
+        part = term.data.exact_pass(components, gram, usage)
         errors.append(float(squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram)))
-        if term.scale is not None:
-            part.cross = part.cross * term.scale
         moments.append(part)
-        grams.append(gram)
-    return Point(components, usages[: len(terms)], moments, grams, errors, objective(terms, errors))
+    return Point(components, usages[: len(terms)], moments, gram, errors, objective(terms, errors))
 
 
 def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:
@@ -120,8 +109,6 @@ def gradient_parts(terms: Sequence[Term], point: Point) -> tuple[torch.Tensor, t
     positive = torch.zeros_like(point.components)
     for term, part in zip(terms, point.moments, strict=True):
         model = to_match(part.usage_gram, point.components) @ point.components
-        if term.scale is not None:
-            model = model * term.scale.square()
         less, more = (part.cross, model) if term.weight > 0 else (model, part.cross)
         negative = negative + abs(term.weight) * less
         positive = positive + abs(term.weight) * more
@@ -141,18 +128,33 @@ def quasi_newton_step(
     point: Point, negative: torch.Tensor, positive: torch.Tensor, length: float
 ) -> torch.Tensor:
     """Move towards, or beyond, the minimiser of the model at the target's usages."""
-    curvature = point.moments[0].usage_gram.clone()
+    curvature = point.moments[0].usage_gram
+    moved = towards_minimiser(point.components, (negative, positive), curvature, length)
+    return torch.where(moved.amax(dim=1, keepdim=True) <= 0, point.components, moved)
+
+
+def towards_minimiser(
+    values: torch.Tensor,
+    gradient: tuple[torch.Tensor, torch.Tensor],
+    curvature: torch.Tensor,
+    length: float,
+) -> torch.Tensor:
+    """Move (K, any) towards, or beyond, the non-negative minimiser of a quadratic model."""
     diagonal = curvature.diagonal()
     unused = diagonal <= 1e-12 * diagonal.sum()
     # Topics that coincide would have no unique minimiser.
-    diagonal += 1e-10 * diagonal.sum()
-    now = to_match(curvature, negative) @ point.components
-    solved = point.components.T.clone(memory_format=torch.contiguous_format)
-    aim = (now + negative - positive).T.contiguous()
+    curvature = raised(curvature, 1e-10 * diagonal.sum())
+    negative, positive = gradient
+    aim = (to_match(curvature, values) @ values + negative - positive).T.contiguous()
+    solved = values.T.clone(memory_format=torch.contiguous_format)
     nonnegative_least_squares(aim, curvature, solved, max_sweeps=_MODEL_SWEEPS, tol=1e-7)
-    moved = (point.components + length * (solved.T - point.components)).clamp(min=0)
-    kept = unused.to(moved.device) | (moved.amax(dim=1) <= 0)
-    return torch.where(kept[:, None], point.components, moved)
+    moved = (values + length * (solved.T - values)).clamp(min=0)
+    return torch.where(unused.to(moved.device)[:, None], values, moved)
+
+
+def raised(matrix: torch.Tensor, by: torch.Tensor | float) -> torch.Tensor:
+    """Return a matrix with something added to its diagonal."""
+    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
 def kkt_residual(terms: Sequence[Term], point: Point) -> float:

@@ -179,12 +179,11 @@ def _restored(
     state: Mapping[str, Any],
 ) -> Point:
     """Return the point of which `_state` made arrays."""
-    scaled = [components if term.scale is None else components * term.scale for term in terms]
     return Point(
         components,
         usages[: len(terms)],
         unpacked_moments(state, len(terms), components),
-        [gram_float64(one) for one in scaled],
+        gram_float64(components),
         state["errors"].tolist(),
         float(state["point_objective"]),
     )
@@ -210,7 +209,7 @@ def _raise_contrast(terms: Sequence[Term], point: Point) -> Point:
 def _idle_topic(point: Point, reseeds: Sequence[int]) -> int | None:
     """Return a topic that no target sample uses, or that repeats another, if it may be moved."""
     energy = point.moments[0].usage_gram.diagonal()
-    likeness = (point.grams[0] / _outer_norms(point.grams[0])).tril(diagonal=-1)
+    likeness = (point.gram / _outer_norms(point.gram)).tril(diagonal=-1)
     idle = (energy <= 1e-12 * energy.sum()) | (likeness.amax(dim=1) > 1 - _SAME_DIRECTION)
     topics = (int(topic) for topic in torch.nonzero(idle))
     return next((topic for topic in topics if reseeds[topic] < _RESEEDS_PER_TOPIC), None)

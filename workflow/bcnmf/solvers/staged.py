@@ -2,7 +2,7 @@
 
 The model is Y ~ H_Y W_s and X ~ H_s W_s + H_t W_t. Minimising D(X) + D(Y) over everything at once
 from random factors fails where the shared programs are strong: the target topics, which X alone may
-use, take them over. Hence stages, each a descent: W_s on Y alone; W_t on X with W_s held, from
+use, take them over. Hence stages, each a descent: W_s on Y alone; W_t on X with W_s fixed, from
 usages H_s that were solved first; at the end all usages for the topics found.
 """
 
@@ -78,7 +78,7 @@ class Descent:
     Attributes
     ----------
     components : torch.Tensor of shape (K, features)
-        All topics, those that were held among them.
+        All topics, those that do not move among them.
     usages : list of torch.Tensor
         One for each data set.
     objective : list of float

@@ -48,7 +48,7 @@ def random_factors(
 
 
 def _drawn(shape: tuple[int, int], generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-    """Draw from uniform(0, 1) in float64, a few rows at a time so that no wide copy is formed."""
+    """Draw from uniform(0, 1) in float64, a few rows at a time, not all."""
     drawn = torch.empty(shape, dtype=dtype)
     step = max(1, _DRAWN_AT_ONCE // max(1, shape[1]))
     for start in range(0, shape[0], step):

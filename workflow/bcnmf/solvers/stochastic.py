@@ -33,7 +33,6 @@ from bcnmf.solvers.result import (
     Monitor,
     SolverResult,
     Trace,
-    as_tensor,
     packed_moments,
     unpacked_moments,
 )
@@ -84,13 +83,13 @@ def fit_squared_error(
         `objective` holds, for every pass, the sum of what its batches showed, and at the end the
         objective itself; `converged` is whether the former settled.
     """
-    contrasted = background is not None and alpha > 0
-    sides = [Term(target, 1.0)] + ([Term(background, -alpha)] if contrasted else [])
+    sides = [Term(target, 1.0)]
+    if background is not None and alpha > 0:
+        sides.append(Term(background, -alpha))
     monitor, trace = monitor or Monitor(), Trace(tol, 1.0, monitor)
     descent = _Descent(sides, start, batch_size, seed, warm_up)
-    passes, converged = int(monitor.resumed.get("iteration", 0)), False
+    passes, converged = monitor.resume(trace), False
     if passes:
-        trace.resume(monitor.resumed["objective"])
         descent.restore(monitor.resumed)
     while passes < max_iter and not converged:
         before = descent.point.objective
@@ -104,7 +103,7 @@ def fit_squared_error(
     return SolverResult(
         solved.components,
         solved.usages[0],
-        solved.usages[1] if contrasted else exact_usage(background, solved.components),
+        solved.usages[1] if len(sides) > 1 else exact_usage(background, solved.components),
         trace.values(),
         passes,
         converged,
@@ -128,15 +127,15 @@ class _Descent:
         batches = min(samples / _LEAST_BATCH, _MOST_BATCHES)
         self._count = math.ceil(batches if batch_size is None else samples / batch_size)
         self._seed = seed
-        self._seen = 0
-        self._taken = [0] * len(sides)
-        self._shares = _warm_up(sides, self._count) if warm_up else []
+        self._batches_done = 0
+        self._batches_of_side = [0] * len(sides)
+        self._shares: Sequence[float] = _warm_up(sides, self._count) if warm_up else []
         components = normalise(start[0])
-        k, features = components.shape
-        moments = [_no_moments(k, features, components) for _ in sides]
-        grams = [gram_float64(components)] * len(sides)
+        moments = [_no_moments(components) for _ in sides]
         usages = [usage.clone() for usage in start[1 : 1 + len(sides)]]
-        self.point = Point(components, usages, moments, grams, [0.0] * len(sides), math.inf)
+        self.point = Point(
+            components, usages, moments, gram_float64(components), [0.0] * len(sides), math.inf
+        )
 
     def one_pass(self, number: int) -> None:
         """Go through all samples once, in an order of their own for every pass."""
@@ -147,7 +146,7 @@ class _Descent:
             for i, rows in enumerate(rows_of_sides):
                 if len(rows):
                     errors[i] = errors[i] + self._take_in(i, rows)
-            self._seen += 1
+            self._batches_done += 1
             self._move()
         # Only here does the host wait for the device.
         self.point.errors = [float(error) for error in errors]
@@ -155,7 +154,7 @@ class _Descent:
 
     def settled(self, before: float, tol: float) -> bool:
         """Whether a pass changed the objective by at most `tol` of what the topics explain."""
-        if tol == 0 or self._seen <= len(self._shares) or math.isinf(before):
+        if tol == 0 or self._batches_done <= len(self._shares) or math.isinf(before):
             return False
         scale = contrast.scale(self._sides, self.point)
         return abs(before - self.point.objective) <= tol * scale
@@ -168,16 +167,16 @@ class _Descent:
         """Return what `restore` takes, and the factors."""
         usages = [*self.point.usages, self.point.usages[0][:0]]
         factors = dict(zip(FACTORS, (self.point.components, *usages[:2]), strict=True))
-        kept = {"seen": self._seen, "taken": self._taken}
-        kept |= {"estimate": self.point.objective, "errors": self.point.errors}
-        kept |= {"iteration": passes, "objective": trace.recorded()}
-        return factors | kept | packed_moments(self.point.moments)
+        rest = {"seen": self._batches_done, "taken": self._batches_of_side}
+        rest |= {"estimate": self.point.objective, "errors": self.point.errors}
+        rest |= {"iteration": passes, "objective": trace.recorded()}
+        return factors | rest | packed_moments(self.point.moments)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from where another descent was that had the same factors."""
-        self.point.components = as_tensor(state["components"], _place(self.point.components))
-        self.point.grams = [gram_float64(self.point.components)] * len(self._sides)
-        self._seen, self._taken = int(state["seen"]), state["taken"].tolist()
+        self.point.components = torch.as_tensor(state["components"]).to(self.point.components)
+        self.point.gram = gram_float64(self.point.components)
+        self._batches_done, self._batches_of_side = int(state["seen"]), state["taken"].tolist()
         self.point.objective = float(state["estimate"])
         self.point.errors = state["errors"].tolist()
         self.point.moments = unpacked_moments(state, len(self._sides), self.point.components)
@@ -187,28 +186,29 @@ class _Descent:
         side, point = self._sides[i].data, self.point
         batch, index = side.rows(rows), torch.as_tensor(rows, device=point.usages[i].device)
         usage = point.usages[i][index]
-        found = batch.exact_pass(point.components, point.grams[i], usage)
+        found = batch.exact_pass(point.components, point.gram, usage)
         point.usages[i][index] = usage
         # A small side is not in every batch.
-        self._taken[i] += 1
-        weight = float(self._taken[i]) ** -_FORGETTING
-        whole = side.shape[0] / len(rows)
-        _average(point.moments[i], found, weight, whole)
-        return squared_error(batch.squared_norm, found.fit, found.usage_gram, point.grams[i])
+        self._batches_of_side[i] += 1
+        weight = float(self._batches_of_side[i]) ** -_FORGETTING
+        factor = side.shape[0] / len(rows)
+        _average(point.moments[i], found, weight, factor)
+        return squared_error(batch.squared_norm, found.fit, found.usage_gram, point.gram)
 
     def _move(self) -> None:
         """Take steps along the gradient that the averages give."""
         sides, point = self._eased(), self.point
-        length = _STEP * min(1.0, _FULL_STEPS / self._seen)
+        length = _STEP * min(1.0, _FULL_STEPS / self._batches_done)
         # Neither direction is enough alone, see `bcnmf.solvers.safeguarded`.
         for step in (quasi_newton_step, multiplicative_step):
             pull, push = gradient_parts(sides, point)
             point.components = normalise(step(point, pull, push, length))
-        point.grams = [gram_float64(point.components)] * len(sides)
+        point.gram = gram_float64(point.components)
 
     def _eased(self) -> Sequence[Term]:
         """Return the sides with the contrast of this moment."""
-        share = self._shares[self._seen - 1] if self._seen <= len(self._shares) else 1.0
+        done = self._batches_done
+        share = self._shares[done - 1] if done <= len(self._shares) else 1.0
         return [
             Term(side.data, side.weight * (share if side.weight < 0 else 1.0))
             for side in self._sides
@@ -230,26 +230,21 @@ def _batches(data: Matrix, count: int, rng: np.random.Generator) -> list[np.ndar
     ]
 
 
-def _warm_up(sides: Sequence[Term], count: int) -> np.ndarray:
+def _warm_up(sides: Sequence[Term], count: int) -> list[float]:
     """Return which share of the contrast counts after each of the first batches."""
     relative = contrast.relative_contrast(sides)
     if relative <= WARM_UP_CONTRAST:
-        return np.empty(0)
+        return []
     batches = max(1, round(_WARM_UP_PASSES * count))
-    return np.geomspace(WARM_UP_CONTRAST / relative, 1.0, batches)
+    return list(np.geomspace(WARM_UP_CONTRAST / relative, 1.0, batches))
 
 
-def _average(kept: Moments, found: Moments, weight: float, whole: float) -> None:
-    kept.cross = (1 - weight) * kept.cross + weight * whole * found.cross
-    kept.usage_gram = (1 - weight) * kept.usage_gram + weight * whole * found.usage_gram
+def _average(running: Moments, found: Moments, weight: float, factor: float) -> None:
+    """Average what a batch gave, times the factor by which all samples are more, into the rest."""
+    running.cross = (1 - weight) * running.cross + weight * factor * found.cross
+    running.usage_gram = (1 - weight) * running.usage_gram + weight * factor * found.usage_gram
 
 
-def _no_moments(k: int, features: int, like: torch.Tensor) -> Moments:
-    wide_like = as_float64(like[:0])
-    return Moments(
-        like.new_zeros((k, features)), wide_like.new_zeros((k, k)), wide_like.new_zeros(())
-    )
-
-
-def _place(like: torch.Tensor) -> tuple[torch.dtype, torch.device]:
-    return like.dtype, like.device
+def _no_moments(components: torch.Tensor) -> Moments:
+    zeros = torch.zeros_like(components)
+    return Moments(zeros, torch.zeros_like(gram_float64(components)), as_float64(zeros).sum())

@@ -85,9 +85,12 @@ def _collected(
     masks: list[np.ndarray],
     progress: Progress | None,
 ) -> sp.csr_matrix:
-    kept = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+    shape = (np.count_nonzero(masks[1]), np.count_nonzero(masks[0]))
+    # Room for all that may be wanted: the system gives memory as it is written to.
+    most = min(stated, int(shape[0]) * int(shape[1]))
+    kept = [np.empty(most, kind) for kind in (np.int32, np.int32, np.float32)]
     new_feature, new_sample = (np.cumsum(mask, dtype=np.int32) - 1 for mask in masks)
-    seen = 0
+    seen = stored = repeated = 0
     for block in _blocks(stream, place):
         feature, sample, count = _parse(block, place, (len(masks[0]), len(masks[1])))
         seen += len(count)
@@ -95,16 +98,21 @@ def _collected(
             raise InputError(
                 f"{place}: holds more entries than the {stated} that its header states; {AGAIN}"
             )
-        wanted = masks[0][feature] & masks[1][sample] & (count > 0)
-        kept.append((new_sample[sample[wanted]], new_feature[feature[wanted]], count[wanted]))
+        wanted = np.flatnonzero(masks[0][feature] & masks[1][sample] & (count > 0))
+        repeated = max(0, stored + len(wanted) - most)  # more than there are places
+        if repeated:
+            break
+        new = slice(stored, stored := stored + len(wanted))
+        found = new_sample[sample[wanted]], new_feature[feature[wanted]], count[wanted]
+        for whole, part in zip(kept, found, strict=True):
+            whole[new] = part
         if progress is not None:
             progress(seen, stated)
-    if seen != stated:
+    if seen != stated and not repeated:
         raise InputError(f"{place}: holds {seen} entries, its header states {stated}; {AGAIN}")
-    sample, feature, count = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    shape = (np.count_nonzero(masks[1]), np.count_nonzero(masks[0]))
+    sample, feature, count = (whole[:stored] for whole in kept)
     counts = sp.coo_matrix((count, (sample, feature)), shape=shape).tocsr()
-    repeated = len(count) - counts.nnz  # repeated ones were added up
+    repeated += stored - counts.nnz  # those that were added up
     if repeated:
         raise InputError(
             f"{place}: {repeated} entries stand more than once for the same row and column; {AGAIN}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,23 +77,6 @@ def fit_missing(
             fit.info |= made_from | methods[run.method] | {"versions": versions()}
             fit.write(path)
             _describe(fit, path)
-
-
-def read_made_fit(path: str | os.PathLike) -> Fit:
-    """Read a fit that a job has made.
-
-    Raises
-    ------
-    InputError
-        It was damaged or lost since; names what to delete so that it is made again.
-    """
-    try:
-        return Fit.read(path)
-    except InputError as error:
-        lists = Path(path).parents[1] / "fits_*.json"
-        raise InputError(
-            f"{error}. Then delete {lists} as well, and run again: fits that are whole are kept"
-        ) from error
 
 
 def _stored(path: Path) -> Fit | None:

@@ -74,7 +74,7 @@ def code_digest(*starts: str | Path, folder: Path = WORKFLOW) -> str:
         Hexadecimal digest of names and syntax trees.
     """
     digest = hashlib.sha256()
-    plumbing = {file for name in _PLUMBING for file in _files(name, folder)[-1:]}
+    plumbing = [folder.joinpath(*name.split(".")).with_suffix(".py") for name in _PLUMBING]
     for file in sorted(_reachable([_file(start, folder) for start in starts], folder, plumbing)):
         # A script has its file's name alone, a module its place, wherever the folder is.
         name = file.relative_to(folder) if file.is_relative_to(folder) else file.name

@@ -173,6 +173,7 @@ def test_scikit_learn_can_clone_and_configure():
     model = clone(BCNMF(n_components=4, alpha=2.0).set_params(max_iter=7))
     assert (model.n_components, model.alpha, model.max_iter) == (4, 2.0, 7)
     assert "alpha" not in NMF().get_params()
+    assert not hasattr(NMF(), "alpha")
 
 
 def test_stopping_rule_and_its_warning(data):
@@ -181,6 +182,7 @@ def test_stopping_rule_and_its_warning(data):
     assert model.converged_
     assert model.n_iter_ < 5000
     assert model.n_iter_ % 10 == 0
+    assert model.alpha_ == 0
     with pytest.warns(ConvergenceWarning, match="max_iter=3"):
         NMF(3, solver="mu", max_iter=3, tol=1e-9, device="cpu").fit(x)
 
@@ -251,11 +253,22 @@ def test_missing_background_and_bad_starts(data):
         quick(init=(-np.ones((3, 12)), np.ones((30, 3)), np.ones((20, 3)))).fit(x, background=y)
 
 
+def test_a_fit_that_diverges_says_so_and_is_none(data):
+    x, y = data
+    model = quick(alpha=1e38, contrast="absolute")
+    with pytest.raises(InputError, match=r"the fit diverged: .* NaN or infinite .* lower alpha"):
+        model.fit(x, background=y)
+    with pytest.raises(InputError, match="this BCNMF is not fitted"):
+        model.transform(x)
+
+
 def test_use_before_fit_and_wrong_width(data):
     x, y = data
     with pytest.raises(InputError, match="this BCNMF is not fitted"):
         quick().transform(x)
-    with pytest.raises(InputError, match="X: has 5 features; the model was fitted on 12"):
+    with pytest.raises(
+        InputError, match="X has 5 features, but BCNMF is expecting 12 features as input"
+    ):
         quick().fit(x, background=y).transform(x[:, :5])
 
 

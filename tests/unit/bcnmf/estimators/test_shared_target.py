@@ -459,7 +459,7 @@ BAD_PARAMETERS = [
     ({"random_state": -1}, "random_state=-1"),
     ({"dtype": "float16"}, "dtype='float16' is not known"),
     ({"device": "tpu"}, "device='tpu' is not known"),
-    ({"init": "nndsvd"}, "init='nndsvd' is not known; allowed: 'seeded', 'random', or two arrays"),
+    ({"init": "nndsvd"}, "init='nndsvd' is not known; allowed: seeded, random, or two arrays"),
     ({"init": (np.ones((3, 12)),)}, r"init: 1 arrays given; expected two: shared_components \(3"),
     (
         {"init": (np.ones((3, 12)), np.ones((3, 12)))},
@@ -496,7 +496,9 @@ def test_use_before_fit_and_wrong_width(data):
         with pytest.raises(InputError, match="this SharedTargetNMF is not fitted"):
             use()
     model = quick().fit(x, background=y)
-    with pytest.raises(InputError, match="X: has 5 features; the model was fitted on 12"):
+    with pytest.raises(
+        InputError, match="X has 5 features, but SharedTargetNMF is expecting 12 features"
+    ):
         model.transform(x[:, :5])
     with pytest.raises(InputError, match=r"H: has shape \(30, 3\); expected \(samples, 2\)"):
         model.inverse_transform(np.ones((30, 3)))

@@ -127,6 +127,12 @@ def test_variants_of_the_simulation_are_studies_of_their_own(tmp_path):
     }  # fmt: skip
     grid = {(r.k, r.alpha) for r in drivers.runs("drivers_base", 0) if r.method == "bcnmf"}
     assert grid == {(k, alpha) for k in (2, 7, 10) for alpha in ("1", "1.5", "2", "5")}
+    # Alpha is varied on the base simulation alone.
+    files = [run.file for run in drivers.runs("drivers_rare5", 0)]
+    assert "drivers_rare5/0/bcnmf_safeguarded/k10_alpha2_seed0.npz" in files
+    assert not any("bcnmf_safeguarded/k10_alpha5" in file for file in files)
+    files = [run.file for run in drivers.runs("drivers_base", 0)]
+    assert "drivers_base/0/bcnmf_safeguarded/k10_alpha5_seed0.npz" in files
     assert not drivers.as_in_paper("drivers_depth3")
     assert not any(study.startswith("drivers") for study in plan().study_ids())
     sheets = studies_sheet(tmp_path, dataset="simulation_depth7_beta8")
@@ -263,3 +269,19 @@ def test_topics_of_non_negative_methods_are_tested_against_gene_sets():
     assert chosen.enriched_methods("mdd") == ["nmf", "bcnmf"]
     assert chosen.shown_run("mdd", "bcnmf") == Run("mdd", 0, "bcnmf", 20, "1", 0)
     assert chosen.gene_sets("mouse") == []
+
+
+def test_fits_are_shared_out_to_jobs_with_those_that_are_shown_first():
+    some = plan({"studies": ["mouse"], "compute": {"fits_per_job": 4}})
+    jobs = some.jobs_of_fits("mouse", 0)
+    runs = some.runs("mouse", 0)
+    assert {len(job) for job in jobs[:-1]} == {4}
+    joined = [run for job in jobs for run in job]
+    assert len(joined) == len(runs)
+    assert set(joined) == set(runs)
+    methods = list(dict.fromkeys(run.method for run in runs))
+    assert joined[: len(methods)] == [some.shown_run("mouse", method) for method in methods]
+    more = plan({"studies": ["mouse"], "compute": {"fits_per_job": 4}, "seeds": {"mouse": [0, 9]}})
+    assert more.jobs_of_fits("mouse", 0)[0] == jobs[0]
+    alone = plan({"studies": ["mouse"], "compute": {"fits_per_job": 1}})
+    assert [len(job) for job in alone.jobs_of_fits("mouse", 0)] == [1] * len(runs)

@@ -1,0 +1,378 @@
+"""What all estimators share: checks, names, reading data, storing, warnings, files, scikit-learn.
+
+A subclass says what its parameters may be, fits, and solves the usages of new samples.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from bcnmf import checks, memory
+from bcnmf.device import gram_float64, resolve_device, resolve_dtype
+from bcnmf.errors import InputError
+from bcnmf.estimators.solution import Solution, explained, unused
+from bcnmf.kernels.usage import nonnegative_least_squares
+from bcnmf.matrices.base import Matrix
+from bcnmf.matrices.csr_compiled import leave_threads_to_passes
+from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.matrices.inputs import host_array
+from bcnmf.matrices.sources import is_on_disk
+from bcnmf.matrices.streamed import streamed
+from bcnmf.persistence import Fit, plain
+from bcnmf.progress import Progress
+from bcnmf.seeds import RandomState, seed_of
+from bcnmf.sklearn_errors import NotFittedError, warn_user
+from bcnmf.solvers.result import Monitor
+
+Init = str | Sequence[Any]
+
+
+class Factorisation(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+    ABC,
+):
+    """Non-negative factors of a target, with a background."""
+
+    # What parameters may be: words, whole numbers from a smallest one on, numbers in a range.
+    _choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    _integers: ClassVar[Mapping[str, int]] = {}
+    _numbers: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    # Words for `init`, and which arrays it may be instead.
+    _starts: ClassVar[tuple[str, ...]] = ("seeded", "random")
+    _start_arrays: ClassVar[str]
+    # Parameters that are numbers of topics, and which sides are fitted with that many.
+    _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]]
+    # Attributes that a file holds, without the underscore: arrays, and what JSON can say.
+    _arrays: ClassVar[tuple[str, ...]] = ("components", "usage", "background_usage", "objective")
+    _facts: ClassVar[tuple[str, ...]]
+    # What warnings call the topics, and what they advise.
+    _topics: ClassVar[str] = "topics"
+    _fewer: ClassVar[str] = "lower n_components"
+
+    components_: np.ndarray
+    usage_: np.ndarray
+    background_usage_: np.ndarray
+    objective_: np.ndarray
+    kkt_residual_: float
+
+    def __init__(
+        self,
+        init: Init,
+        max_iter: int,
+        tol: float,
+        n_init: int,
+        batch_size: int | None,
+        device: str,
+        dtype: str,
+        random_state: RandomState,
+        verbose: int,
+    ) -> None:
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
+        """Fit as `fit_transform` does; return self."""
+        return self._fit(X, background)
+
+    def fit_transform(self, X: Any, y: Any = None, *, background: Any = None) -> np.ndarray:
+        """Fit and return the usages of the target.
+
+        Parameters
+        ----------
+        X : ndarray, scipy sparse, torch.Tensor, DataFrame or AnnData of shape (n, features)
+            Target, non-negative.
+        y : None
+            Ignored, for scikit-learn.
+        background : as X, of shape (m, features)
+            Background; required.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+
+        Raises
+        ------
+        InputError
+            Parameters out of range, data that are empty, negative or not finite, no background, or
+            target and background with different features or names of features.
+        """
+        return self._fit(X, background).usage_
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the usages (samples, K) of new samples that best explain them by `components_`."""
+        self._check_fitted()
+        data = self._matrix(X, "X")
+        checks.check_same_names(
+            checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
+        )
+        if data.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, those that it was fitted on"
+            )
+        dtype, device = self._precision_and_device()
+        topics = torch.as_tensor(self._all_topics(), dtype=dtype).to(device)
+        return np.asarray(self._usage_of(data, topics).cpu().numpy())
+
+    def inverse_transform(self, H: Any) -> np.ndarray:
+        """Return the reconstruction H C (samples, features), dense."""
+        self._check_fitted()
+        usage = np.asarray(H)
+        if usage.ndim != 2 or usage.shape[1] != len(self.components_):
+            raise InputError(
+                f"H: has shape {usage.shape}; expected (samples, {len(self.components_)})"
+            )
+        return np.asarray(usage @ self.components_)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fitted model as .npz (no pickles); see `load`."""
+        self.to_fit().write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Load a model written by `save`, or the fit file of a pipeline job.
+
+        Raises
+        ------
+        InputError
+            The file is missing, damaged, or holds another class of model.
+        """
+        fit = Fit.read(path)
+        stored = fit.info.get("estimator", {})
+        if stored.get("class") != cls.__name__:
+            raise InputError(
+                f"{path}: holds {stored.get('class', 'no bcnmf model')}; expected {cls.__name__}"
+            )
+        model = cls(**stored["parameters"])
+        for name in cls._arrays:
+            setattr(model, f"{name}_", getattr(fit, name))
+        for name, value in stored["fitted"].items():
+            setattr(model, name, float("nan") if value is None else value)
+        model.seed_ = stored["parameters"]["random_state"]
+        model.n_features_in_ = fit.components.shape[1]
+        if len(fit.feature_names):
+            model.feature_names_in_ = fit.feature_names.astype(object)
+        model._derive()
+        return model
+
+    def to_fit(self) -> Fit:
+        """Return the fitted model as a `Fit`, ready for names to be added."""
+        self._check_fitted()
+        parameters = {name: plain(value) for name, value in self.get_params().items()}
+        parameters["random_state"] = self.seed_
+        if not isinstance(self.init, str):  # given factors are data, not a setting to store
+            parameters["init"] = self._starts[0]
+        fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in self._facts}
+        return Fit(
+            **{name: getattr(self, f"{name}_") for name in self._arrays},
+            objective_name=self._objective_name(),
+            feature_names=getattr(self, "feature_names_in_", np.empty(0, dtype=str)),
+            info={
+                "estimator": {
+                    "class": type(self).__name__, "parameters": parameters, "fitted": fitted,
+                }
+            },
+        )  # fmt: skip
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        # Whatever the data are in, usages are in the precision of the factors.
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.components_)
+
+    @abstractmethod
+    def _solve(self, target: Matrix, background: Any) -> Solution:
+        """Fit checked data, `background` being a Matrix, or None if that is allowed."""
+
+    @abstractmethod
+    def _objective_name(self) -> str:
+        """Return what `objective_` holds, for axis labels."""
+
+    def _loss(self) -> str:
+        """Return which divergence is minimised."""
+        return "squared_error"
+
+    def _without_background(self) -> str | None:
+        """Return why there has to be a background, None if there need not be one."""
+        return (
+            "background is missing: shared topics are fitted to it; pass background=..., "
+            "or use NMF for a target alone"
+        )
+
+    def _all_topics(self) -> np.ndarray:
+        """Return the topics that new samples may use."""
+        return self.components_
+
+    def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
+        """Return usages of new samples: here those of least squares."""
+        usage = topics.new_zeros((data.shape[0], len(topics)))
+        return nonnegative_least_squares(data.times(topics), gram_float64(topics), usage)
+
+    def _derive(self) -> None:
+        """Set attributes that follow from others, after a fit or from a file."""
+
+    def _check_parameters(self) -> None:
+        for name, allowed in self._choices.items():
+            checks.check_choice(name, getattr(self, name), allowed)
+        checks.check_choice("dtype", self.dtype, ("float32", "float64"))
+        for name, low in ({"max_iter": 1, "n_init": 1} | dict(self._integers)).items():
+            checks.check_integer(name, getattr(self, name), low)
+        if self.batch_size is not None:
+            checks.check_integer("batch_size", self.batch_size, 1)
+        for name, (least, most) in ({"tol": (0.0, np.inf)} | dict(self._numbers)).items():
+            checks.check_number(name, getattr(self, name), least, most)
+        if isinstance(self.init, str) and self.init not in self._starts:
+            raise InputError(
+                f"init={self.init!r} is not known; allowed: {', '.join(self._starts)}, or "
+                f"{self._start_arrays}"
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "components_")
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
+
+    def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
+        device = resolve_device(self.device)
+        return resolve_dtype(self.dtype, device), device
+
+    def _fit(self, X: Any, background: Any, **options: Any) -> Self:
+        self._check_parameters()
+        self.seed_ = seed_of(self.random_state)
+        target, other = self._read(X, background)
+        with leave_threads_to_passes(target, other):
+            solution = self._solve(target, other, **options)
+        self._store(solution, target, other)
+        self._warn()
+        return self
+
+    def _read(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
+        """Return checked target and background, and keep what the features are."""
+        names = checks.feature_names(X)
+        checks.check_same_names(checks.feature_names(background), names, "background", "target")
+        given = {"target": X} | ({} if background is None else {"background": background})
+        values = {
+            name: data if self._streams(data) else host_array(data, name)
+            for name, data in given.items()
+        }
+        if in_memory := [side for side in values.values() if not self._streams(side)]:
+            topics = sum(getattr(self, name) for name in self._topic_counts)
+            memory.check(in_memory, topics, *self._precision_and_device(), self._loss())
+        sides = {name: self._matrix(side, name) for name, side in values.items()}
+        self._check_sides(sides)
+        self.n_features_in_ = sides["target"].shape[1]
+        self.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = names
+        return sides["target"], sides.get("background")
+
+    def _check_sides(self, sides: Mapping[str, Matrix]) -> None:
+        if "background" in sides:
+            checks.check_same_features(sides["target"], sides["background"])
+        elif reason := self._without_background():
+            raise InputError(reason)
+        for parameter, fitted in self._topic_counts.items():
+            k = getattr(self, parameter)
+            for name in fitted:
+                samples, features = sides[name].shape
+                if k > min(samples, features):
+                    raise InputError(
+                        f"{parameter}={k} is larger than the data: the {name} has {samples} "
+                        f"samples and {features} features; choose at most {min(samples, features)}"
+                    )
+        for name, side in sides.items():
+            if side.total == 0:
+                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
+
+    def _block_size(self) -> int | None:
+        """Return of how many samples the blocks are in which data are read."""
+        return self.batch_size
+
+    def _streams(self, data: Any) -> bool:
+        return is_on_disk(data) or self._block_size() is not None
+
+    def _matrix(self, data: Any, name: str) -> Matrix:
+        precision = self._precision_and_device()
+        if self._streams(data):
+            return streamed(data, name, *precision, self._block_size())
+        return as_matrix(data, name, *precision)
+
+    def _monitor(self, label: str = "") -> Monitor:
+        return Monitor(Progress(self.max_iter, label=label) if self.verbose else None)
+
+    def _store(self, solution: Solution, target: Matrix, background: Matrix | None) -> None:
+        result = solution.result
+        for name, values in solution.factors.items():
+            if not bool(torch.isfinite(values).all()):
+                raise InputError(
+                    f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
+                    f"iterations; use dtype='float64', or scale the data{self._tamer()}"
+                )
+        for name, values in solution.factors.items():
+            setattr(self, f"{name}_", values.cpu().numpy())
+        self.objective_ = np.asarray(result.objective)
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.converged
+        if hasattr(result, "kkt_residual"):
+            self.kkt_residual_ = result.kkt_residual
+        self.device_ = str(self._precision_and_device()[1])
+        self.explained_target_ = explained(target, *solution.target, self._loss())
+        self.explained_background_ = (
+            float("nan")
+            if background is None
+            else explained(background, *solution.background, self._loss())
+        )
+        self._derive()
+
+    def _tamer(self) -> str:
+        """Return what else keeps a fit from diverging."""
+        return ""
+
+    def _warn(self) -> None:
+        """Say what the user should know about the fit."""
+        messages = [self._not_converged()] if self.tol > 0 and not self.converged_ else []
+        for message in [*messages, *self._idle_topics()]:
+            warn_user(message)
+
+    def _not_converged(self) -> str:
+        residual = self.kkt_residual_
+        if self.n_iter_ < self.max_iter:
+            return (
+                f"no step lowered the objective any more after {self.n_iter_} iterations, with a "
+                f"projected gradient of {residual:.2g}; try dtype='float64' or n_init > 1"
+            )
+        shown = "" if np.isnan(residual) else f", projected gradient {residual:.2g}"
+        return (
+            f"the stopping rule was not met after max_iter={self.max_iter} iterations "
+            f"(tol={self.tol:g}{shown}); raise max_iter or tol"
+        )
+
+    def _idle_topics(self) -> list[str]:
+        """Return what to say about topics that no sample uses."""
+        idle, k = unused(self.usage_), self.usage_.shape[1]
+        text = f"the target uses {self._topics} {idle} of {k} nowhere; {self._fewer}"
+        return [text] if idle else []

@@ -1,0 +1,25 @@
+"""Fits that a job has made, for the rules after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bcnmf.errors import InputError
+from bcnmf.persistence import Fit
+
+
+def read_made_fit(file: str, made: str) -> Fit:
+    """Read a fit that a job has made, by its `Run.file` and a list of fits beside it.
+
+    Raises
+    ------
+    InputError
+        It was damaged or lost since; names what to delete so that it is made again.
+    """
+    lists = Path(made).parent / "fits_*.json"
+    try:
+        return Fit.read(lists.parents[2] / file)
+    except InputError as error:
+        raise InputError(
+            f"{error}. Then delete {lists} as well, and run again: fits that are whole are kept"
+        ) from error
