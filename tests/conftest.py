@@ -21,7 +21,7 @@ TINY = {
     "studies": ["simulation_beta0", "simulation_beta8"],
     "methods": ["pca", "nmf", "cpca_auto", "bcnmf"],
     "seeds": {"default": [0], "simulation": [0]},
-    "replicates": {"default": 1, "simulation_beta8": 2},
+    "replicates": {"default": 1, "simulation": 1, "simulation_beta8": 2},
     "simulation": {
         "n_genes": 120, "n_target": 60, "n_background": 60, "n_shared": 2,
         "n_target_programs": 2, "shared_block": 20, "target_block": 20,

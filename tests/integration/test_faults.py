@@ -48,7 +48,7 @@ def wait_until(condition, process):
     """Wait for what happens while a process runs; the guard against hanging is pytest's."""
     while not condition():
         assert process.poll() is None, "the run ended before"
-        time.sleep(0.05)
+        time.sleep(0.3)
 
 
 def wait_for_jobs(folder):
@@ -160,8 +160,8 @@ def test_two_runs_at_once_are_told_what_to_do(tmp_path):
 
 @pytest.fixture
 def copied(tiny_run, tmp_path):
-    """Return the finished run, in another folder."""
-    for name in ("results", ".snakemake"):
+    """Return the finished run in another folder, with what it found beside its results."""
+    for name in ("results", ".snakemake", "config"):
         subprocess.run(["cp", "-a", str(tiny_run.folder / name), str(tmp_path)], check=True)
     return Workflow(tiny_run.root, tmp_path)
 
