@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -59,7 +60,7 @@ def docstring(text):
 
 def formatting(text):
     """Return the text with a line broken and blank lines added: as another formatter might."""
-    return text.replace("from bcnmf", "\n\nfrom bcnmf").replace(" import ", " import \\\n    ", 1)
+    return re.sub(r"^(from \S+ import )(\w+)$", r"\n\n\1\\\n    \2", text, flags=re.MULTILINE)
 
 
 CODE = (
@@ -125,8 +126,17 @@ def test_a_further_seed_and_k_change_no_fit_that_stands(tiny_run):
     assert {"fit", "evaluate"} <= rules
     assert not rules & MAKES_DATA
     done = tiny_run("-n", settings=more).output
-    assert "params" in done.split("rule fit:")[1]
+    assert "Params have changed" in done.split("rule fit:")[1]
     assert not planned(tiny_run)
+
+
+def test_the_order_of_a_configuration_changes_no_number(tiny_run):
+    turned = {
+        key: dict(reversed(value.items())) if isinstance(value, dict) else value
+        for key, value in TINY.items()
+    }
+    assert list(turned["simulation"]) != list(TINY["simulation"])
+    assert planned(tiny_run, turned) <= NO_NUMBER
 
 
 def test_results_in_another_place_rerun_nothing_but_what_holds_the_path(tiny_run, tmp_path):

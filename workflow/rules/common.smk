@@ -132,6 +132,11 @@ def plan_of(wildcards) -> Plan:
     return PLANS[wildcards.config]
 
 
+def in_order(value):
+    """Return a mapping by the order of its keys: that of a configuration file changes nothing."""
+    return dict(sorted(value.items())) if isinstance(value, dict) else value
+
+
 def setting(*keys: str):
     """Return a function of the wildcards that looks up a key of the configuration."""
 
@@ -139,7 +144,7 @@ def setting(*keys: str):
         value = plan_of(wildcards).settings
         for key in keys:
             value = value[key]
-        return value
+        return in_order(value)
 
     return look_up
 
@@ -274,7 +279,7 @@ def registered(wildcards) -> dict:
 def simulated_as(wildcards) -> dict:
     """Return what a data set is simulated with: the configuration's sizes, changed by its variant."""
     sizes = plan_of(wildcards).settings["simulation"]
-    return simulation_arguments(sizes, wildcards.variant.removeprefix("_"))
+    return in_order(simulation_arguments(sizes, wildcards.variant.removeprefix("_")))
 
 
 def dataset_file(wildcards) -> str:

@@ -35,7 +35,7 @@ rule enrich:
         collections=lambda wildcards: plan_of(wildcards).gene_sets(wildcards.study),
         how=lambda wildcards: {
             key: value
-            for key, value in plan_of(wildcards).settings["enrichment"].items()
+            for key, value in sorted(plan_of(wildcards).settings["enrichment"].items())
             if key not in {"collections", "methods"}
         },
     script:
