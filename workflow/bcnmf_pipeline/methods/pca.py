@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,10 +14,41 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from bcnmf.errors import InputError
 from bcnmf.matrices.inputs import host_array
 
-Values = np.ndarray | sp.csr_matrix
+Values: TypeAlias = Any  # ndarray or csr_matrix of float64; scipy has no types
+_Self = TypeVar("_Self", bound="Projection")
 
 
-class PCA(TransformerMixin, BaseEstimator):
+class Projection(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """What PCA and contrastive PCA share: scores are projections of centred samples."""
+
+    def fit(self: _Self, X: Any, y: None = None, *, background: Any = None) -> _Self:
+        """Fit to target `X` (n, features) and `background` (m, features); return self."""
+        self.fit_transform(X, background=background)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the scores (samples, K) of samples, centred on the target's mean."""
+        if not hasattr(self, "components_"):
+            raise InputError(f"this {type(self).__name__} is not fitted; call fit first")
+        data = signed_data(X, "X", minimum=1)
+        if data.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
+            )
+        return centred_product(data, self.mean_, self.components_)
+
+    def _store(self, target: Values, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
+        self.components_ = fixed_signs(components)
+        self.mean_ = mean
+        self.n_features_in_ = target.shape[1]
+        self.usage_ = centred_product(target, mean, self.components_)
+        self.objective_ = np.empty(0)
+        self.n_iter_ = 0
+        self.converged_ = True
+        return self.usage_
+
+
+class PCA(Projection):
     """Principal component analysis of the target; the background is only projected.
 
     The data are centred and not scaled. Sparse data stay sparse: the mean is subtracted inside the
@@ -48,11 +79,6 @@ class PCA(TransformerMixin, BaseEstimator):
     def __init__(self, n_components: int = 10, random_state: int = 0) -> None:
         self.n_components = n_components
         self.random_state = random_state
-
-    def fit(self, X: Any, y: None = None, *, background: Any = None) -> PCA:
-        """Fit to the target `X` (n, features); return self."""
-        self.fit_transform(X, background=background)
-        return self
 
     def fit_transform(self, X: Any, y: None = None, *, background: Any = None) -> np.ndarray:
         """Fit to the target and return its scores.
@@ -88,31 +114,14 @@ class PCA(TransformerMixin, BaseEstimator):
             random_state=self.random_state,
         )
         model.fit(target)
-        self.components_ = fixed_signs(model.components_)
-        self.mean_ = np.asarray(model.mean_).ravel()
         self.explained_variance_ratio_ = model.explained_variance_ratio_
-        self.n_features_in_ = target.shape[1]
-        self.usage_ = centred_product(target, self.mean_, self.components_)
+        usage = self._store(target, np.asarray(model.mean_).ravel(), model.components_)
         self.background_usage_ = (
             np.empty((0, self.n_components))
             if other is None
             else centred_product(other, self.mean_, self.components_)
         )
-        self.objective_ = np.empty(0)
-        self.n_iter_ = 0
-        self.converged_ = True
-        return self.usage_
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the scores (samples, K) of samples, centred on the target's mean."""
-        if not hasattr(self, "components_"):
-            raise InputError("this PCA is not fitted; call fit first")
-        data = signed_data(X, "X", minimum=1)
-        if data.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X: has {data.shape[1]} features; the model was fitted on {self.n_features_in_}"
-            )
-        return centred_product(data, self.mean_, self.components_)
+        return usage
 
 
 def signed_data(data: Any, name: str, minimum: int = 2) -> Values:
@@ -132,7 +141,7 @@ def signed_data(data: Any, name: str, minimum: int = 2) -> Values:
     InputError
         Too few samples, no features, or values that are missing or infinite.
     """
-    values = host_array(data, name).astype(np.float64)
+    values: Values = host_array(data, name).astype(np.float64)
     if values.shape[0] < minimum or values.shape[1] == 0:
         raise InputError(
             f"{name}: has {values.shape[0]} samples x {values.shape[1]} features; "
@@ -159,8 +168,8 @@ def check_same_features(target: Values, background: Values | None) -> None:
 def check_components(n_components: object, target: Values) -> None:
     """Raise `InputError` unless 1 <= n_components <= min(n - 1, features)."""
     limit = min(target.shape[0] - 1, target.shape[1])
-    allowed = isinstance(n_components, Integral) and not isinstance(n_components, bool)
-    if not allowed or not 1 <= n_components <= limit:
+    whole = isinstance(n_components, Integral) and not isinstance(n_components, bool)
+    if not whole or not 1 <= int(n_components) <= limit:  # type: ignore[call-overload]
         raise InputError(
             f"n_components={n_components!r} is not allowed; expected an integer from 1 to {limit} "
             f"for a target of {target.shape[0]} samples x {target.shape[1]} features"
@@ -171,12 +180,12 @@ def fixed_signs(components: np.ndarray) -> np.ndarray:
     """Return rows flipped such that their entry of largest magnitude is positive."""
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(len(components)), largest])
-    return components * signs[:, None]
+    return np.asarray(components * signs[:, None])
 
 
 def centred_product(data: Values, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
     """Return (X - mean) C', (samples, K), without subtracting the mean from X."""
-    return np.asarray(data @ components.T) - mean @ components.T
+    return np.asarray(np.asarray(data @ components.T) - mean @ components.T)
 
 
 def _check_variance(target: Values) -> None:

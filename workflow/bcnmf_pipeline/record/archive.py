@@ -76,7 +76,9 @@ def write_archive(
     metadata = json.dumps(crate(files, run, citation), indent=2, sort_keys=True, ensure_ascii=False)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, file in sorted(files.items()):
-            with file.open("rb") as content, archive.open(_entry(name), "w") as stored:
+            entry = _entry(name)
+            entry.file_size = file.stat().st_size  # Says whether its header needs 64 bits.
+            with file.open("rb") as content, archive.open(entry, "w") as stored:
                 shutil.copyfileobj(content, stored)
         archive.writestr(_entry("ro-crate-metadata.json"), metadata + "\n")
     return len(files) + 1
