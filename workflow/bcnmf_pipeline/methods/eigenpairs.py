@@ -154,14 +154,15 @@ def eigenpairs_along(
     residuals, times the inverse of a matrix near shift - C, are new directions of the basis. The
     factors of that inverse serve several alphas.
     """
-    c_x, c_y, order, kept = *problem[:2], len(problem.target), k + 6
-    if order < max(MIN_SWEEP_ORDER, 40 * kept):
+    c_x, c_y, order, kept = *problem[:2], len(problem.target), k + 8
+    if order < max(MIN_SWEEP_ORDER, 30 * kept):
         yield from (top_eigenpairs(problem, k, float(alpha)) for alpha in alphas)
         return
     basis = np.linalg.qr(c_x @ np.random.default_rng(seed).normal(size=(order, kept)))[0]
     images = c_x @ basis, c_y @ basis
     factor, uses = None, 0
     for alpha in alphas:
+        uses = max(uses, 7)  # The factors of the alpha before may do for one step, or for all.
         rounding = order * np.finfo(float).eps * (c_x.diagonal() + alpha * c_y.diagonal()).max()
         while True:
             size = basis.shape[1]
@@ -175,15 +176,15 @@ def eigenpairs_along(
             limit = 1e-6 * max(abs(values[0]), values[0] - values[-1]) + rounding
             if (errors[:k] <= limit).all():
                 break
-            if factor is None or uses == 3:
+            if factor is None or uses == 8:
                 first = int((errors > limit).argmax())
                 margin = max(errors[first], 0.1 * (values[first] - values[-1]), rounding)
                 factor, uses = _inverse(problem, alpha, values, vectors[:, :first], margin), 0
-            if size > 30 * kept:
+            if size > 25 * kept:
                 turn = scipy.linalg.eigh(small, subset_by_index=[size - 3 * kept, size - 1])[1]
                 basis, images = basis @ turn, (images[0] @ turn, images[1] @ turn)
             # Those beyond the k-th are there to be near when eigenvalues change places.
-            open_ = errors > np.where(np.arange(kept) < k, limit, 1e3 * limit)
+            open_ = errors > np.where(np.arange(kept) < k, limit, 1e2 * limit)
             new = scipy.linalg.cho_solve(factor, residuals[:, open_], check_finite=False)
             for _ in range(2):  # Once leaves rounding behind.
                 new = np.linalg.qr(new - basis @ (basis.T @ new))[0]
@@ -202,12 +203,15 @@ def _inverse(
     """
     first = found.shape[1]
     while True:
-        matrix = alpha * problem.background - problem.target
+        matrix = alpha * problem.background
+        matrix -= problem.target
         if first:
             matrix += (found * (values[:first] - values[first])) @ found.T
         matrix[np.diag_indices(len(matrix))] += values[first] + margin
-        try:
-            factor, lower = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
+        try:  # Transposed, it is in the order of LAPACK and need not be copied.
+            factor, lower = scipy.linalg.cho_factor(
+                matrix.T, lower=True, overwrite_a=True, check_finite=False
+            )
         except np.linalg.LinAlgError:  # An eigenvalue is above the shift.
             margin *= 4
         else:
