@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def umap_class() -> type[Any]:
+def umap_class() -> Any:
     """Return `umap.UMAP`, with what numba compiles for it kept where numba keeps such things.
 
     That is beside umap-learn's files, or in the user's cache where these cannot be written, or

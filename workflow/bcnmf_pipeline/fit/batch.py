@@ -43,12 +43,14 @@ def fit_missing(
     folder : Path
         Folder of fits.
     """
-    made_from = {"input_sha256": {side: file_digest(pair[side]) for side in SIDES}}
-    made_from |= {"compute": dict(compute)}
+    made_from: dict[str, Any] = {
+        "input_sha256": {side: file_digest(pair[side]) for side in SIDES},
+        "compute": dict(compute),
+    }
     missing = []
     for run in map(Run.of_file, files):
         stored = _stored(folder / run.file)
-        if stored is None or stored.info != stored.info | made_from | methods[run.method]:
+        if stored is None or stored.info != stored.info | made_from | dict(methods[run.method]):
             missing.append(run)
         elif not (folder / run.file).with_suffix(".json").exists():  # killed between the two
             _describe(stored, folder / run.file)
@@ -74,7 +76,7 @@ def fit_missing(
                 alphas.get(key),
                 path.with_suffix(".checkpoint.npz"),
             )
-            fit.info |= made_from | methods[run.method] | {"versions": versions()}
+            fit.info |= made_from | dict(methods[run.method]) | {"versions": versions()}
             fit.write(path)
             _describe(fit, path)
 
@@ -98,6 +100,6 @@ def _automatic_alphas(
     from bcnmf_pipeline.methods.cpca import automatic_alphas
 
     where = f"study {run.study}, method {run.method}"
-    sides = (values_of(side, row["values"], where) for side in (target, background))
-    chosen = sorted(alpha for alpha in automatic_alphas(*sides, run.k) if alpha > 0)
+    x, y = (values_of(side, row["values"], where) for side in (target, background))
+    chosen = sorted(alpha for alpha in automatic_alphas(x, y, run.k) if alpha > 0)
     return {f"auto{number}": alpha for number, alpha in enumerate(chosen, start=1)}
