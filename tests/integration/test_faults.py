@@ -72,7 +72,11 @@ def jobs(folder):
 
 
 def finished(folder):
-    """Return the results that Snakemake does not call incomplete, with the time of writing."""
+    """Return the results that Snakemake does not call incomplete, with the time of writing.
+
+    Contrastive PCA's alphas are looked for again where not all of their fits are there: the file
+    has to say the same.
+    """
     marks = folder / ".snakemake" / "incomplete"
     incomplete = {
         base64.b64decode("".join(path.relative_to(marks).parts)).decode()
@@ -82,7 +86,9 @@ def finished(folder):
     # Logs and benchmarks are written by runs that fail as well.
     kinds = ("datasets", "pairs", "fits", "evaluation", "tables")
     return {
-        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        str(path.relative_to(folder)): (
+            path.read_text() if path.match("*_alphas.json") else path.stat().st_mtime_ns
+        )
         for path in folder.glob("results/tiny/**/*")
         if path.is_file()
         and path.relative_to(folder).parts[2] in kinds
