@@ -23,7 +23,7 @@ SIDES = ("target", "background")
 def fit_missing(
     pair: Mapping[str, str],
     files: Iterable[str],
-    methods: Mapping[str, Mapping[str, Any]],
+    methods: Mapping[str, dict[str, Any]],
     compute: Mapping[str, str],
     folder: Path,
 ) -> None:
@@ -43,8 +43,10 @@ def fit_missing(
     folder : Path
         Folder of fits.
     """
-    made_from = {"input_sha256": {side: file_digest(pair[side]) for side in SIDES}}
-    made_from |= {"compute": dict(compute)}
+    made_from: dict[str, Any] = {
+        "input_sha256": {side: file_digest(pair[side]) for side in SIDES},
+        "compute": dict(compute),
+    }
     missing = []
     for run in map(Run.of_file, files):
         stored = _stored(folder / run.file)
@@ -98,6 +100,6 @@ def _automatic_alphas(
     from bcnmf_pipeline.methods.cpca import automatic_alphas
 
     where = f"study {run.study}, method {run.method}"
-    sides = (values_of(side, row["values"], where) for side in (target, background))
-    chosen = sorted(alpha for alpha in automatic_alphas(*sides, run.k) if alpha > 0)
+    x, y = (values_of(side, row["values"], where) for side in (target, background))
+    chosen = sorted(alpha for alpha in automatic_alphas(x, y, run.k) if alpha > 0)
     return {f"auto{number}": alpha for number, alpha in enumerate(chosen, start=1)}

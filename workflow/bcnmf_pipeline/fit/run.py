@@ -81,7 +81,7 @@ def fit_run(
 
 def _fit_transform(
     estimator: Any, x: Any, y: Any, row: Mapping[str, str], checkpoint: Path | None
-) -> np.ndarray:
+) -> Any:
     if checkpoint is None or row["algorithm"] not in {"bcnmf", "nmf"}:
         return estimator.fit_transform(x, background=y)
     try:

@@ -95,7 +95,9 @@ class Plan:
         self.all_methods = self._load("methods", schemas)
         self.all_methods["order"] = range(len(self.all_methods))
         # Rules look rows up thousands of times.
-        self._study_rows = {row["study"]: row for row in self.all_studies.to_dict("records")}
+        self._study_rows: dict[str, dict[str, str]] = {
+            row["study"]: row for row in self.all_studies.to_dict("records")
+        }
         self._method_rows: dict[str, list[dict[str, str]]] = {}
         for row in self.all_methods.to_dict("records"):
             self._method_rows.setdefault(row["method"], []).append(row)

@@ -35,7 +35,7 @@ _REPORTED_VERSIONS = (
 )  # fmt: skip
 
 
-def file_digest(path: str | os.PathLike) -> str:
+def file_digest(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, read in chunks."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
