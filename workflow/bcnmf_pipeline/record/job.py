@@ -38,7 +38,7 @@ def _shown_by(everywhere: _Tee, log: TextIO) -> Callable[..., None]:
     """Return what prints warnings: those of unchecked files on the terminal too."""
 
     def show(message: Warning, category: type, file: str, line: int, *rest: object) -> None:
-        stream = everywhere if issubclass(category, UncheckedWarning) else log
+        stream: _Tee | TextIO = everywhere if issubclass(category, UncheckedWarning) else log
         stream.write(warnings.formatwarning(message, category, Path(file).name, line, ""))
 
     return show
