@@ -7,15 +7,15 @@ from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY
 from loopback import Answer, Loopback
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 COLUMNS = (
     "study", "group", "title", "dataset", "target", "background", "label", "unit", "values",
-    "n_top_features", "panels", "description",
+    "n_top_features", "panels", "figure", "description",
 )  # fmt: skip
 ROW = (
     "leukemia", "leukemia", "Leukemia", "leukemia_aml027", "sample=pre,post", "sample=healthy",
-    "stage", "", "counts", "150", "scores,loadings", "",
+    "stage", "", "counts", "150", "scores,loadings", "leukemia", "",
 )  # fmt: skip
 # As many topics as programs were planted, beside the sheet's own rows.
 TWO = (
