@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -68,6 +69,17 @@ def logged(snakemake: Any) -> Iterator[None]:
                 f"{traceback.format_exc()}\n"
             )
             sys.exit(1)
+
+
+def import_first_from(folder: Path) -> None:
+    """Let the processes of jobs import from a folder before what is installed.
+
+    Snakemake hands them the search path of its own process behind what is installed, which may hold
+    another version of the library. In conda environments, where nothing of it is installed, it
+    takes the variable away.
+    """
+    others = [place for place in [os.environ.get("PYTHONPATH")] if place]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *others])
 
 
 def limit_threads(threads: int) -> None:
