@@ -1,6 +1,5 @@
 """Configuration, sheets and the functions by which rules look things up in them."""
 
-import os
 import sys
 import tarfile
 import tempfile
@@ -50,20 +49,18 @@ AS_MODULE = not workflow.modifier.is_main_snakefile()
 ROOT = repository()
 WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
-# Scripts get the search path of this process behind what is installed, which may hold another version of the library:
-# hence the variable. In conda environments, where nothing of it is installed, Snakemake takes the variable away.
 sys.path.insert(0, str(WORKFLOW))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run, as_list
+from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
 from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
+
+import_first_from(WORKFLOW)
 
 
 def find(path: str) -> Path:

@@ -24,5 +24,6 @@ def umap_class() -> Any:
                 try:
                     function.enable_caching()
                 except RuntimeError:  # no folder can be written
-                    return umap.UMAP
-    return umap.UMAP
+                    break
+    chosen: type[Any] = umap.UMAP
+    return chosen

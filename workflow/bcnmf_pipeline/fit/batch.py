@@ -23,7 +23,7 @@ SIDES = ("target", "background")
 def fit_missing(
     pair: Mapping[str, str],
     files: Iterable[str],
-    methods: Mapping[str, Mapping[str, Any]],
+    methods: Mapping[str, dict[str, Any]],
     compute: Mapping[str, str],
     folder: Path,
 ) -> None:

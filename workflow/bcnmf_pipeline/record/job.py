@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -38,7 +39,7 @@ def _shown_by(everywhere: _Tee, log: TextIO) -> Callable[..., None]:
     """Return what prints warnings: those of unchecked files on the terminal too."""
 
     def show(message: Warning, category: type, file: str, line: int, *rest: object) -> None:
-        stream = everywhere if issubclass(category, UncheckedWarning) else log
+        stream: _Tee | TextIO = everywhere if issubclass(category, UncheckedWarning) else log
         stream.write(warnings.formatwarning(message, category, Path(file).name, line, ""))
 
     return show
@@ -68,6 +69,17 @@ def logged(snakemake: Any) -> Iterator[None]:
                 f"{traceback.format_exc()}\n"
             )
             sys.exit(1)
+
+
+def import_first_from(folder: Path) -> None:
+    """Let the processes of jobs import from a folder before what is installed.
+
+    Snakemake hands them the search path of its own process behind what is installed, which may hold
+    another version of the library. In conda environments, where nothing of it is installed, it
+    takes the variable away.
+    """
+    others = [place for place in [os.environ.get("PYTHONPATH")] if place]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *others])
 
 
 def limit_threads(threads: int) -> None:
