@@ -265,7 +265,8 @@ def test_silence_is_not_waited_for(server, destination, silence, pauses):
     message = refused(entry(url), destination, retries=1, timeout=0.2)
     assert f"{url}: no answer within 0.2 s (2 attempts)" in message
     server.give("/t", silence, Answer(BODY))
-    fetch(entry(url), destination, retries=1, timeout=0.2)
+    # Many attempts: on a busy machine a good answer may take longer, too.
+    fetch(entry(url), destination, retries=50, timeout=0.2)
     assert destination.read_bytes() == BODY
 
 
