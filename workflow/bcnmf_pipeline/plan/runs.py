@@ -281,13 +281,7 @@ class Plan:
     def enriched_methods(self, study: str) -> list[str]:
         """Return the methods of a study whose topics are tested: non-negative ones."""
         wanted = self.settings["enrichment"]["methods"]
-        # Also asked of studies that were not chosen, which may have no method at all.
-        rows = [self.method_row(study, method) for method in self._methods_of(study)]
-        return [
-            row["method"]
-            for row in rows
-            if row and row["algorithm"] not in DETERMINISTIC and row["method"] in wanted
-        ]
+        return [method for method in self._iterative_methods(study) if method in wanted]
 
     def shown_run(self, study: str, method: str) -> Run:
         """Return the fit of a method that stands first: K, alpha and seed, of the first data."""
@@ -331,8 +325,14 @@ class Plan:
         )
 
     def panels(self, study: str) -> list[str]:
-        """Return which figures the sheet asks for."""
-        return as_list(self._study_rows[study]["panels"])
+        """Return which figures the sheet asks for: no objective where no method has one."""
+        wanted = as_list(self._study_rows[study]["panels"])
+        return [name for name in wanted if name != "objective" or self._iterative_methods(study)]
+
+    def _iterative_methods(self, study: str) -> list[str]:
+        # Also asked of studies that were not chosen, which may have no method at all.
+        rows = [self.method_row(study, method) for method in self._methods_of(study)]
+        return [row["method"] for row in rows if row and row["algorithm"] not in DETERMINISTIC]
 
     def marked(self, study: str) -> list[str]:
         """Return the features whose names are bold in the study's own figure."""

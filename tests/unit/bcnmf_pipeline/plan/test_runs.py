@@ -33,6 +33,13 @@ def test_methods_without_randomness_run_once_and_auto_makes_three():
     assert {run.alpha for run in runs if run.method == "nmf"} == {"none"}
 
 
+def test_no_objective_is_drawn_where_no_method_iterates():
+    assert "objective" in plan({"studies": ["mouse"]}).panels("mouse")
+    alone = plan({"studies": ["mouse"], "methods": ["pca", "cpca_auto"]})
+    assert alone.panels("mouse") == ["scores", "embedding", "usages", "loadings"]
+    assert alone.enriched_methods("mouse") == []
+
+
 def test_groups_and_words_choose_studies():
     by_group = plan({"studies": ["simulation"]})
     assert by_group.study_ids() == [f"simulation_beta{beta}" for beta in (0, 1, 2, 4, 8, 16)]
