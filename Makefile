@@ -123,9 +123,9 @@ format: setup
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 clean:
-	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	find results/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 	rm -rf logs
 
 distclean: clean
 	rm -rf .venv .snakemake
-	find resources -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	find resources/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """What developers' tools say in several places says the same everywhere."""
 
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -54,3 +55,15 @@ def test_make_help_names_every_target():
     described = set(re.findall(r"^# make (\S+) ", MAKEFILE, re.MULTILINE))
     # The bare `make`, described first, is `make quick`.
     assert described | {"quick"} == targets
+
+
+def test_make_clean_follows_a_link_to_scratch_space(tmp_path):
+    checkout, scratch = tmp_path / "checkout", tmp_path / "scratch"
+    for folder in (checkout, scratch / "old"):
+        folder.mkdir(parents=True)
+    (checkout / "Makefile").write_text(MAKEFILE)
+    (checkout / "requirements.lock").touch()
+    (scratch / "README.md").touch()
+    (checkout / "results").symlink_to(scratch)
+    subprocess.run(["make", "-s", "clean"], cwd=checkout, check=True)
+    assert [path.name for path in scratch.iterdir()] == ["README.md"]

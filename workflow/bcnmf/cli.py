@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bcnmf import __version__
 from bcnmf.errors import InputError
-from bcnmf.files import atomic_path
+from bcnmf.files import atomic_path, check_writable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +29,14 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
         print(f"stopped: {stopped}" if stopped.args else "stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def output_path(text: str) -> Path:
+    """Return the path of a file that can be written, for `argparse`."""
+    try:
+        return check_writable(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         help="file for the state of a long fit; if it is there, the fit goes on from it",
     )
     fit.add_argument("--layer", help="layer to fit instead of X, for instance counts")
-    fit.add_argument("--out", required=True, type=Path, help=".h5ad: the target with its topics")
-    fit.add_argument("--model", type=Path, help="also save the model here (.npz), for `project`")
+    fit.add_argument(
+        "--out", required=True, type=output_path, help=".h5ad: the target with its topics"
+    )
+    fit.add_argument(
+        "--model", type=output_path, help="also save the model here (.npz), for `project`"
+    )
     fit.add_argument("-v", "--verbose", action="count", default=0)
     fit.set_defaults(command=_fit)
 
@@ -86,14 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("--seed", type=int, default=0)
     select.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     select.add_argument("--layer", help="layer to fit instead of X")
-    select.add_argument("--out", required=True, type=Path, help=".tsv: one row a setting")
+    select.add_argument("--out", required=True, type=output_path, help=".tsv: one row a setting")
     select.set_defaults(command=_select)
 
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
     project.add_argument("--data", required=True, type=Path, help=".h5ad with the same features")
     project.add_argument("--layer", help="layer to project instead of X")
-    project.add_argument("--out", required=True, type=Path, help=".h5ad: the data with usages")
+    project.add_argument(
+        "--out", required=True, type=output_path, help=".h5ad: the data with usages"
+    )
     project.set_defaults(command=_project)
     return parser
 

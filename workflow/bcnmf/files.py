@@ -39,6 +39,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Return `path` if a file can be written there, which is best known before a long computation.
+
+    Raises
+    ------
+    InputError
+        It is a folder, or no file can be made in its folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the path of a file")
+    folder = next(one for one in path.absolute().parents if one.exists())
+    try:
+        # Asking for permission is not enough: root has it everywhere, /proc included.
+        with tempfile.TemporaryFile(dir=folder):
+            return path
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written, since no file can be made in {folder} "
+            f"({error.strerror}); give another path"
+        ) from error
+
+
 def read_h5ad(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
     """Read an .h5ad file, with errors that name it; `backed` leaves its X on disk.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bcnmf import __version__
-from bcnmf.cli import run
+from bcnmf.cli import output_path, run
 from bcnmf.errors import InputError
 
 
@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--genes", type=int, default=3000)
     simulate.add_argument("--cells", type=int, default=1000, help="cells in each of the two sides")
     simulate.add_argument("--seed", type=int, default=0)
-    simulate.add_argument("--out", required=True, type=Path, help=".h5ad, column `side` in obs")
+    simulate.add_argument(
+        "--out", required=True, type=output_path, help=".h5ad, column `side` in obs"
+    )
     simulate.set_defaults(command=_simulate)
 
     show = commands.add_parser("show", help="print the scores of a finished run")
@@ -39,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "archive", help="a finished run as one .zip with RO-Crate metadata, for Zenodo and the like"
     )
     archive.add_argument("folder", type=Path, help="for instance results/paper")
-    archive.add_argument("--out", type=Path, help="default: in the folder of the run")
+    archive.add_argument("--out", type=output_path, help="default: in the folder of the run")
     archive.add_argument("--with-fits", action="store_true", help="also the fits")
     archive.set_defaults(command=_archive)
 

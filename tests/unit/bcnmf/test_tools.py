@@ -1,6 +1,7 @@
 """The AnnData bridge and the command line on files."""
 
 import os
+import re
 import signal
 
 import anndata as ad
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 
 from bcnmf import BCNMF, InputError
 from bcnmf.cli import main
+from bcnmf.files import check_writable
 from bcnmf.persistence import Fit
 from bcnmf.tools import fit, project
 
@@ -158,3 +160,30 @@ def test_a_stopped_command_says_where_its_state_is(files, capsys, monkeypatch):
     assert not (files / "fit.h5ad").exists()
     assert main(fit_command(files, "--checkpoint", str(files / "state.npz"))) == 0
     assert not (files / "state.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "out", "message"),
+    [
+        ("--out", "folder", "is a folder; give the path of a file"),
+        ("--out", "file/o.h5ad", r"cannot be written, since no file can be made in \S+file"),
+        ("--out", "/proc/o.h5ad", "no file can be made in /proc"),
+        ("--model", "folder", "is a folder"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_data_are_read(
+    tmp_path, monkeypatch, capsys, option, out, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    places = {"--out": "fine.h5ad"} | {option: out}
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--target", "none.h5ad", "-k", "2", *[x for p in places.items() for x in p]])
+    assert re.search(f"argument {option}: .*{message}", capsys.readouterr().err)
+
+
+def test_a_file_can_be_written_into_a_folder_that_is_made_for_it(tmp_path):
+    path = tmp_path / "new" / "folder" / "fit.h5ad"
+    assert check_writable(path) == path
+    assert list(tmp_path.iterdir()) == []
