@@ -91,11 +91,11 @@ def check_own_data_of(plan: Plan) -> None:
         # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
         there = Path(row["dataset"]).exists() or not AS_MODULE
         if row["dataset"].endswith(".h5ad") and there:
-            from bcnmf_pipeline.pair.own_data import check_own_data
+            from bcnmf_pipeline.pair.own_data import look
 
             where = f"{plan.sheet_paths['studies']}, study {study}"
-            n, _, features = check_own_data(row["dataset"], row, where)
-            plan.check_sizes(study, n, features)
+            found = look(row["dataset"], row, where)
+            plan.check_sizes(study, found.n_target, found.n_features)
 
 
 def load_plans() -> dict[str, Plan]:
