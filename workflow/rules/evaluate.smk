@@ -64,7 +64,7 @@ rule maps:
     params:
         code=code("maps.py"),
         method=described_method,
-        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
+        columns=lambda wildcards: plan_of(wildcards).colours(wildcards.study),
         where=lambda wildcards: (
             f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}"
         ),
