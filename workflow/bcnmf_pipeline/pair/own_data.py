@@ -29,7 +29,7 @@ from bcnmf_pipeline.pair.samples import (
 )
 from bcnmf_pipeline.pair.source import Heads, heads
 from bcnmf_pipeline.pair.values import checked, kind_of_values, odd_values
-from bcnmf_pipeline.plan.selection_syntax import column_of, parse_selection
+from bcnmf_pipeline.plan.selection_syntax import column_of, parse_names, parse_selection
 
 SIDES = ("target", "background")
 
@@ -50,6 +50,8 @@ class Look:
         Samples of the file; of large formats the columns alone that the row names.
     features : Index
         Unique names.
+    image_shape : list of int or None
+        Rows and columns, where the features are pixels.
     target, background : ndarray of bool, shape (samples,)
     classes, units_target, units_background : dict
         Samples by class of the target's label and by unit; empty without such a column.
@@ -69,6 +71,7 @@ class Look:
     values: str
     obs: pd.DataFrame
     features: pd.Index
+    image_shape: list[int] | None
     target: np.ndarray
     background: np.ndarray
     classes: dict[str, int]
@@ -145,7 +148,7 @@ class _Looker:
         masks = [self.check(select_side, obs, row, side, where) for side in SIDES]
         image_shape = image_shape_of(found.image_shape, len(features))
         named = [(key, row[key]) for key in ("label", "unit") if row.get(key)]
-        named += [("colours", name) for name in _words(row, "colours")]
+        named += [("colours", name) for name in parse_names(row.get("colours", ""))]
         named += [("each", name) for name in _each(row)]
         for key, name in named:
             self.check(column_of, obs, name, f"{where}, column {key}")
@@ -165,7 +168,7 @@ class _Looker:
             values = self.check(self._values, masks, image_shape is not None)
         if self.faults:
             raise InputError("\n".join(dict.fromkeys(self.faults)))
-        return self._look(masks, *values)
+        return self._look(masks, image_shape, *values)
 
     def _values(self, masks: list[np.ndarray], is_image: bool) -> tuple[str, list[str]]:
         """Return what the values are, and what is odd about them."""
@@ -177,7 +180,9 @@ class _Looker:
         kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
         return kind, odd_values(sides, kind, is_image)
 
-    def _look(self, masks: list[np.ndarray], values: str, odd: list[str]) -> Look:
+    def _look(
+        self, masks: list[np.ndarray], image_shape: list[int] | None, values: str, odd: list[str]
+    ) -> Look:
         found, row = self.found, self.row
         sides = [found.obs[mask] for mask in masks]
         classes = class_sizes(sides[0], row.get("label", ""))
@@ -190,6 +195,7 @@ class _Looker:
             values=values,
             obs=found.obs,
             features=found.var.index,
+            image_shape=image_shape,
             target=masks[0],
             background=masks[1],
             classes=classes,
@@ -203,25 +209,25 @@ class _Looker:
 
 def _heads(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Heads:
     names = [row[key] for key in ("label", "unit") if row.get(key)]
-    names += _words(row, "colours") + _each(row)
-    for side in SIDES:
-        # What cannot be read is told where the sides are selected.
-        with suppress(InputError):
-            names += [one.column for one in parse_selection(row[side], where)]
+    names += parse_names(row.get("colours", "")) + _each(row) + _selected_by(row)
     return heads(path, list(dict.fromkeys(names)), row.get("layer", ""), where)
 
 
-def _words(row: Mapping[str, str], key: str) -> list[str]:
-    return [name.strip() for name in row.get(key, "").split(",") if name.strip()]
+def _selected_by(row: Mapping[str, str]) -> list[str]:
+    """Return the columns that the sides are selected by."""
+    names: list[str] = []
+    for side in SIDES:
+        # What cannot be read is told where the sides are selected.
+        with suppress(InputError):
+            names += [one.column for one in parse_selection(row[side], side)]
+    return names
 
 
 def _each(row: Mapping[str, str]) -> list[str]:
+    """Return the column `each`, unless the row is one that it made: column=value is selected by."""
     text = row.get("each", "")
-    if "=" not in text:
-        return [text] if text else []
-    with suppress(InputError):
-        return [one.column for one in parse_selection(text, "each")]
-    return []
+    made = any(text.startswith(f"{name}=") for name in _selected_by(row))
+    return [text] if text and not made else []
 
 
 def _remedy(found: Heads) -> str:
