@@ -29,7 +29,7 @@ from bcnmf_pipeline.pair.samples import (
 )
 from bcnmf_pipeline.pair.source import Heads, heads
 from bcnmf_pipeline.pair.values import checked, kind_of_values, odd_values
-from bcnmf_pipeline.plan.selection_syntax import column_of, parse_selection
+from bcnmf_pipeline.plan.selection_syntax import column_of, parse_names, parse_selection
 
 SIDES = ("target", "background")
 
@@ -57,6 +57,8 @@ class Look:
         The column of the label; "" where there is none, or the target has one class alone.
     layers : tuple of str
         What the column `layer` may name.
+    image_shape : list of int or None
+        Rows and columns where the features are pixels.
     remarks : list of str
         What is left out, made unique or worth a second thought.
     """
@@ -76,6 +78,7 @@ class Look:
     units_background: dict[str, int]
     label: str
     layers: tuple[str, ...]
+    image_shape: list[int] | None
     remarks: list[str]
 
 
@@ -145,7 +148,7 @@ class _Looker:
         masks = [self.check(select_side, obs, row, side, where) for side in SIDES]
         image_shape = image_shape_of(found.image_shape, len(features))
         named = [(key, row[key]) for key in ("label", "unit") if row.get(key)]
-        named += [("colours", name) for name in _words(row, "colours")]
+        named += [("colours", name) for name in parse_names(row.get("colours", ""))]
         named += [("each", name) for name in _each(row)]
         for key, name in named:
             self.check(column_of, obs, name, f"{where}, column {key}")
@@ -197,22 +200,19 @@ class _Looker:
             units_background=class_sizes(sides[1], row.get("unit", "")),
             label=row.get("label", "") if len(classes) > 1 else "",
             layers=found.layers,
+            image_shape=image_shape_of(found.image_shape, len(found.var)),
             remarks=[*found.remarks, *odd, *remarks_of(sides[0], sides[1], row)],
         )
 
 
 def _heads(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Heads:
     names = [row[key] for key in ("label", "unit") if row.get(key)]
-    names += _words(row, "colours") + _each(row)
+    names += parse_names(row.get("colours", "")) + _each(row)
     for side in SIDES:
         # What cannot be read is told where the sides are selected.
         with suppress(InputError):
             names += [one.column for one in parse_selection(row[side], where)]
     return heads(path, list(dict.fromkeys(names)), row.get("layer", ""), where)
-
-
-def _words(row: Mapping[str, str], key: str) -> list[str]:
-    return [name.strip() for name in row.get(key, "").split(",") if name.strip()]
 
 
 def _each(row: Mapping[str, str]) -> list[str]:
