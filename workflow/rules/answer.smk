@@ -42,6 +42,6 @@ rule answer:
             for method in sorted({Run.of_file(file).method for file in answered_files(wildcards)})
         },
         compute=arithmetic,
-        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
+        columns=lambda wildcards: plan_of(wildcards).colours(wildcards.study),
     script:
         "../scripts/answer.py"
