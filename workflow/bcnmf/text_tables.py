@@ -12,7 +12,7 @@ import numpy as np
 
 from bcnmf.checks import import_extra
 from bcnmf.errors import InputError, MissingExtra
-from bcnmf.formats import TABLE_SUFFIXES, kind_of, stem_of, unpacked
+from bcnmf.formats import MATRIX, TABLE_SUFFIXES, kind_of, stem_of, unpacked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,8 +73,9 @@ def samples_file(path: Path) -> Path | None:
     ends = [f"obs{end}{packed}" for end in TABLE_SUFFIXES for packed in ("", ".gz")]
     ends.append("obs.parquet")
     places = [path.with_name(f"{stem_of(path)}.{end}") for end in ends]
-    if path.is_dir():
-        places = [path / end for end in ends] + places
+    if path.is_dir() or MATRIX.fullmatch(path.name):
+        folder = path if path.is_dir() else path.parent
+        places = [folder / end for end in ends] + places
     return next((one for one in places if one.is_file()), None)
 
 

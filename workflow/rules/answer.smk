@@ -43,5 +43,6 @@ rule answer:
         },
         compute=arithmetic,
         columns=lambda wildcards: plan_of(wildcards).colours(wildcards.study),
+        folds=setting("answer", "folds"),
     script:
         "../scripts/answer.py"

@@ -17,5 +17,6 @@ with logged(snakemake):
             params.methods,
             {**params.compute, "device": device},
             params.columns,
+            params.folds,
         )
     found.write(snakemake.output.samples, snakemake.output.shares)

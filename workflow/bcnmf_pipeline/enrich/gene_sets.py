@@ -188,7 +188,7 @@ def check_gene_sets_match(
     sizes : SetSizes
         Which sizes are tested.
     where : str
-        The study and its sheet, for messages.
+        The study and its sheet, for messages; may be empty.
 
     Returns
     -------
@@ -201,15 +201,16 @@ def check_gene_sets_match(
         Genes without symbols, a file that cannot be read, or a collection without a usable set.
     """
     universe = frozenset(symbols) - {""}
+    place = f"{where}, " if where else ""
     if not universe:
         raise InputError(
-            f"{where}: no gene has a symbol, by which gene sets know genes; give the file a column "
-            "`symbol` in var, or leave gene_sets empty"
+            f"{place}gene sets {', '.join(collections)}: no gene has a symbol, by which gene sets "
+            "know genes; give the file a column `symbol` in var, or leave gene_sets empty"
         )
     rows = []
     for name, path in collections.items():
         sets = read_gmt(path)
-        tested = within(sets, universe, sizes, f"{where}, gene sets {name!r}")
+        tested = within(sets, universe, sizes, f"{place}gene sets {name!r}")
         found = universe.intersection(chain.from_iterable(sets.values()))
         rows.append((name, len(sets), len(tested), len(found)))
     return pd.DataFrame(rows, columns=["collection", "sets", "tested", "genes"])

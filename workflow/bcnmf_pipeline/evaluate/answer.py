@@ -26,7 +26,6 @@ from bcnmf_pipeline.methods.estimators import make_estimator
 from bcnmf_pipeline.plan.runs import Run
 from bcnmf_pipeline.record.tables import write_table
 
-FOLDS = 3
 CLASSIFIER = "classifier"
 # A column of more groups (an age, a barcode) says nothing group by group.
 MOST_GROUPS = 60
@@ -71,6 +70,7 @@ def answer(
     methods: Mapping[str, Mapping[str, Any]],
     compute: Mapping[str, str],
     columns: Sequence[str] = (),
+    folds: int = 3,
 ) -> Answer:
     """Cross-fit runs of a study, and a classifier that sees what there is to see.
 
@@ -79,13 +79,15 @@ def answer(
     target, background : AnnData
         The pair; `target.uns["study"]` names label and unit.
     runs : sequence of Run
-        Fits to repeat, each on three folds.
+        Fits to repeat without each fold.
     methods : mapping
         For each method its `row` of the methods sheet.
     compute : mapping
         `device` and `dtype`.
     columns : sequence of str
         Further columns of `obs` by whose groups shares are given.
+    folds : int
+        Parts that are left out in turn.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def answer(
     groups = _groups(target, truth, columns)
     samples = [pd.DataFrame(columns=list(SAMPLE_COLUMNS))]
     shares = [pd.DataFrame(columns=list(SHARE_COLUMNS))]
-    for run, found in _crossfits(target, background, runs, methods, compute, truth):
+    for run, found in _crossfits(target, background, runs, methods, compute, truth, folds):
         key = {
             "study": truth.study,
             "method": run.method,
@@ -120,9 +122,10 @@ def _crossfits(
     methods: Mapping[str, Mapping[str, Any]],
     compute: Mapping[str, str],
     truth: Truth,
+    folds: int,
 ) -> Iterator[tuple[Run, CrossFit]]:
     how: dict[str, Any] = {
-        "folds": FOLDS,
+        "folds": folds,
         "random_state": derive_seed("folds", truth.study),
         "units": truth.units,
         "background_units": units_of(background, str(target.uns["study"].get("unit", ""))),
@@ -131,7 +134,7 @@ def _crossfits(
     for run in runs:
         row = methods[run.method]["row"]
         where = f"study {truth.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
-        if reason := _too_few(*sizes, run.k, int(row["n_shared"] or 0)):
+        if reason := _too_few(*sizes, folds, run.k, int(row["n_shared"] or 0)):
             print(f"{where}: not cross-fitted, {reason}")
             continue
         x, y = (values_of(side, row["values"], where) for side in (target, background))
@@ -142,19 +145,19 @@ def _crossfits(
             raise InputError(f"{where}, cross-fitted: {error}") from error
         print(f"{where}, seed={run.seed}, cross-fitted: {found.share:.1%} above")
         yield run, found
-    if runs and not _too_few(*sizes):
+    if runs and not _too_few(*sizes, folds):
         found = coverage(target.X, background=background.X, **how)
         print(f"study {truth.study}, {CLASSIFIER}: {found.share:.1%} above")
         yield Run(truth.study, 0, CLASSIFIER, 0, "none", 0), found
 
 
-def _too_few(n: int, m: int, k: int = 0, n_shared: int = 0) -> str:
+def _too_few(n: int, m: int, folds: int, k: int = 0, n_shared: int = 0) -> str:
     """Return why there are too few samples, of the target or the background, to leave folds out."""
     for side, size, topics in (("target", n, k), ("background", m, n_shared)):
-        seen = size - -(-size // FOLDS)
-        if size < 2 * FOLDS or seen < topics:
+        seen = size - -(-size // folds)
+        if size < 2 * folds or seen < topics:
             return (
-                f"since the {side} has {size} samples: {FOLDS} folds need {2 * FOLDS}, and "
+                f"since the {side} has {size} samples: {folds} folds need {2 * folds}, and "
                 f"{topics} topics as many in the {seen} that a fit sees"
             )
     return ""

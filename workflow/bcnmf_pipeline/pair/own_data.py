@@ -50,6 +50,8 @@ class Look:
         Samples of the file; of large formats the columns alone that the row names.
     features : Index
         Unique names.
+    image_shape : list of int or None
+        Rows and columns, where the features are pixels.
     target, background : ndarray of bool, shape (samples,)
     classes, units_target, units_background : dict
         Samples by class of the target's label and by unit; empty without such a column.
@@ -57,8 +59,6 @@ class Look:
         The column of the label; "" where there is none, or the target has one class alone.
     layers : tuple of str
         What the column `layer` may name.
-    image_shape : list of int or None
-        Rows and columns where the features are pixels.
     remarks : list of str
         What is left out, made unique or worth a second thought.
     """
@@ -71,6 +71,7 @@ class Look:
     values: str
     obs: pd.DataFrame
     features: pd.Index
+    image_shape: list[int] | None
     target: np.ndarray
     background: np.ndarray
     classes: dict[str, int]
@@ -78,7 +79,6 @@ class Look:
     units_background: dict[str, int]
     label: str
     layers: tuple[str, ...]
-    image_shape: list[int] | None
     remarks: list[str]
 
 
@@ -168,7 +168,7 @@ class _Looker:
             values = self.check(self._values, masks, image_shape is not None)
         if self.faults:
             raise InputError("\n".join(dict.fromkeys(self.faults)))
-        return self._look(masks, *values)
+        return self._look(masks, image_shape, *values)
 
     def _values(self, masks: list[np.ndarray], is_image: bool) -> tuple[str, list[str]]:
         """Return what the values are, and what is odd about them."""
@@ -180,7 +180,9 @@ class _Looker:
         kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
         return kind, odd_values(sides, kind, is_image)
 
-    def _look(self, masks: list[np.ndarray], values: str, odd: list[str]) -> Look:
+    def _look(
+        self, masks: list[np.ndarray], image_shape: list[int] | None, values: str, odd: list[str]
+    ) -> Look:
         found, row = self.found, self.row
         sides = [found.obs[mask] for mask in masks]
         classes = class_sizes(sides[0], row.get("label", ""))
@@ -193,6 +195,7 @@ class _Looker:
             values=values,
             obs=found.obs,
             features=found.var.index,
+            image_shape=image_shape,
             target=masks[0],
             background=masks[1],
             classes=classes,
@@ -200,28 +203,31 @@ class _Looker:
             units_background=class_sizes(sides[1], row.get("unit", "")),
             label=row.get("label", "") if len(classes) > 1 else "",
             layers=found.layers,
-            image_shape=image_shape_of(found.image_shape, len(found.var)),
             remarks=[*found.remarks, *odd, *remarks_of(sides[0], sides[1], row)],
         )
 
 
 def _heads(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Heads:
     names = [row[key] for key in ("label", "unit") if row.get(key)]
-    names += parse_names(row.get("colours", "")) + _each(row)
-    for side in SIDES:
-        # What cannot be read is told where the sides are selected.
-        with suppress(InputError):
-            names += [one.column for one in parse_selection(row[side], where)]
+    names += parse_names(row.get("colours", "")) + _each(row) + _selected_by(row)
     return heads(path, list(dict.fromkeys(names)), row.get("layer", ""), where)
 
 
+def _selected_by(row: Mapping[str, str]) -> list[str]:
+    """Return the columns that the sides are selected by."""
+    names: list[str] = []
+    for side in SIDES:
+        # What cannot be read is told where the sides are selected.
+        with suppress(InputError):
+            names += [one.column for one in parse_selection(row[side], side)]
+    return names
+
+
 def _each(row: Mapping[str, str]) -> list[str]:
+    """Return the column `each`, unless the row is one that it made: column=value is selected by."""
     text = row.get("each", "")
-    if "=" not in text:
-        return [text] if text else []
-    with suppress(InputError):
-        return [one.column for one in parse_selection(text, "each")]
-    return []
+    made = any(text.startswith(f"{name}=") for name in _selected_by(row))
+    return [text] if text and not made else []
 
 
 def _remedy(found: Heads) -> str:
