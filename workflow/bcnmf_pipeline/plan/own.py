@@ -109,7 +109,7 @@ class Finder:
         where = self._where(row)
         if self._look is None:
             return [without_words(row)]
-        seen = self._look(row, where)
+        seen = self._look(without_words(row), where)
         if seen is None or not self._fill:
             made = of_unseen(row, where)
             if seen is not None:
@@ -126,7 +126,7 @@ class Finder:
                 f"{where}, column each: it makes a study {names[0]!r}, which stands in the sheet "
                 "already; give one of them another name"
             )
-        looks = [(part, self._look(part, self._where(part))) for part in parts]
+        looks = [(part, self._look(without_words(part), self._where(part))) for part in parts]
         return [self._filled(part, found) for part, found in looks if found is not None]
 
     def _where(self, row: Row) -> str:
