@@ -46,7 +46,7 @@ def test_sheet_and_configuration_hold_what_is_needed(folder, capsys):
         "study\tdataset\ttarget\tbackground\nmine\tcells.h5ad\ttreatment=drug\ttreatment=vehicle\n"
     )
     assert yaml.safe_load((folder / "mine.yaml").read_text()) == {
-        "name": "mine", "title": "treatment=drug against treatment=vehicle", "studies": ["mine"],
+        "name": "mine", "title": "drug against vehicle", "studies": ["mine"],
         "sheets": {"studies": "mine.tsv"},
     }  # fmt: skip
     assert "80 samples" in said
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_data_is_told_as_what_it_is(folder, capsys):
 
 def test_a_constant_label_is_a_remark(folder, capsys):
     assert main(["new", "mine", "--data", "cells.h5ad", *SIDES, "--label", "quality"]) == 0
-    assert "'quality'" in capsys.readouterr().out
+    assert "all target samples have 'good' in the label quality" in capsys.readouterr().out
 
 
 def test_names_with_spaces_and_quotes_go_through(folder, capsys):

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.enrich.gene_sets import why_of_no_use
 from bcnmf_pipeline.pair.own_data import Look, look
+from bcnmf_pipeline.plan.own import Seen
 from bcnmf_pipeline.plan.runs import Plan
 from bcnmf_pipeline.plan.sheets import (
     as_list,
@@ -46,18 +48,27 @@ def plan_of(settings: Mapping[str, Any], where: str, seen: list[Look] | None = N
     """
 
     def look_into(row: Mapping[str, str], place: str) -> Look:
-        found = look(row["dataset"], row, place)
+        found = look(Path(row["dataset"]).expanduser(), row, place)
         if seen is not None:
             seen.append(found)
         return found
 
+    def unmatched(place: str, sizes: tuple[int, int], found: Seen) -> str:
+        places = (_find(place), Path("resources/downloads", place))
+        return why_of_no_use(places, sizes, found.features)
+
     return Plan(
         _with_defaults(settings),
-        lambda path: find_file(path, ROOT),
+        _find,
         SCHEMAS,
         where=where,
         look=look_into,
+        unmatched=unmatched,
     )
+
+
+def _find(path: str) -> Path:
+    return find_file(path, ROOT)
 
 
 def check_file(path: Path) -> str:
@@ -93,7 +104,7 @@ def remarks_text(plan: Plan) -> str:
 
 
 def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return merge(load_yaml(find_file("config/config.yaml", ROOT)), settings)
+    return merge(load_yaml(_find("config/config.yaml")), settings)
 
 
 def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
@@ -104,7 +115,7 @@ def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
         # What is wrong with other keys hides nothing of the sheet.
         settings = _BARE | {"studies": [], "sheets": settings.get("sheets")}
     try:
-        sheet = find_file(_with_defaults(settings)["sheets"]["studies"], ROOT)
+        sheet = _find(_with_defaults(settings)["sheets"]["studies"])
         table, numbers = read_sheet(sheet)
     except (InputError, TypeError):
         return []  # there is no sheet that could be read: the whole says so
