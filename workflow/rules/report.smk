@@ -58,6 +58,7 @@ rule report:
     input:
         scores="results/{config}/tables/scores.tsv",
         summary="results/{config}/tables/summary.tsv",
+        shares="results/{config}/tables/shares.tsv",
         provenance="results/{config}/provenance.json",
         records=pair_records,
         methods="results/{config}/tables/methods.md",
@@ -67,6 +68,7 @@ rule report:
         texts=lambda wildcards: report_texts(wildcards),
     output:
         "results/{config}/report.html",
+        "results/{config}/tables/answer.txt",
     log:
         "results/{config}/logs/report.log",
     benchmark:
@@ -89,6 +91,9 @@ rule report:
             if not plan_of(wildcards).as_in_paper(study)
             and study in set(plan_of(wildcards).reported["study"])
         ],
+        left_out=lambda wildcards: {
+            study: plan_of(wildcards).left_out(study) for study in plan_of(wildcards).study_ids()
+        },
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
             for study in plan_of(wildcards).study_ids()
