@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.seeds import derive_seed
+from bcnmf_pipeline.evaluate.annotations import distinct
 from bcnmf_pipeline.figures.representative import representative_runs
 from bcnmf_pipeline.figures.tables import (
     Classes,
@@ -178,6 +179,7 @@ def top_values(
     places = pd.Index(features).get_indexer(list(wanted))
     columns = values[:, places]
     dense = columns.toarray() if hasattr(columns, "toarray") else np.asarray(columns)
-    table = pd.DataFrame(dense.astype(np.float32), columns=list(map(str, wanted)))
+    names = [distinct(str(name), "gene") for name in wanted]
+    table = pd.DataFrame(dense.astype(np.float32), columns=names)
     table.insert(0, "sample", list(map(str, samples)))
     return table

@@ -19,7 +19,7 @@ from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.fit.run import values_of
-from bcnmf_pipeline.pair.own_data import check_own_data
+from bcnmf_pipeline.pair.own_data import look
 from bcnmf_pipeline.pair.pairing import make_pair, pair_record
 from bcnmf_pipeline.pair.values import log_per_10k
 from bcnmf_pipeline.record.tables import write_json
@@ -61,6 +61,12 @@ def own(matrix=None, **columns):
 
 def dense(matrix):
     return matrix.toarray() if sp.issparse(matrix) else matrix
+
+
+def sizes(path, row):
+    found = look(path, row, WHERE)
+    assert (found.target.sum(), found.background.sum()) == (found.n_target, found.n_background)
+    return found.n_target, found.n_background, found.n_features
 
 
 def warnings_of(target):
@@ -226,11 +232,11 @@ def test_features_that_do_not_vary_are_taken_last():
     row = ROW | {"values": "raw", "n_top_features": "4"}
     target, _ = make_pair(own(counts), row, WHERE)
     assert target.var_names.tolist() == ["gene0", "gene1", "gene2", "gene3"]
-    assert warnings_of(target)[0].startswith("4 of the 4 highly variable features have no rank")
+    assert warnings_of(target)[-1].startswith("4 of the 4 highly variable features have no rank")
     counts[:, 5:7] = counts_of(features=2) + 1
     target, _ = make_pair(own(counts), row, WHERE)
     assert target.var_names.tolist() == ["gene0", "gene1", "gene5", "gene6"]
-    assert warnings_of(target)[0].startswith("2 of the 4 highly variable features have no rank")
+    assert warnings_of(target)[-1].startswith("2 of the 4 highly variable features have no rank")
 
 
 def test_empty_features_and_samples_are_left_out_and_counted():
@@ -317,7 +323,9 @@ def test_warnings_survive_the_file(tmp_path):
     target, _ = make_pair(own(), ROW | {"background": "donor=d0"}, WHERE)
     record = pair_record(target)
     assert record["warnings"] == [
-        "10 of 20 background samples are in the target too: the label may leak into the fit"
+        "10 of 20 background samples are in the target too: the label may leak into the fit",
+        "the background holds one unit (donor) alone: what tells this unit from others cannot be "
+        "told from what tells the sides apart",
     ]
     target.write_h5ad(tmp_path / "target.h5ad")
     assert pair_record(ad.read_h5ad(tmp_path / "target.h5ad")) == record
@@ -348,6 +356,8 @@ def test_small_groups_are_warned_of():
     assert warnings_of(target) == [
         "1 of 2 classes of kind have fewer than 10 target samples (b: 8): scores rest on few",
         "1 of 2 classes of kind have fewer than 3 target units (donor) (b: 1): scores rest on few",
+        "the background holds one unit (donor) alone: what tells this unit from others cannot be "
+        "told from what tells the sides apart",
         "the background has only 8 samples",
     ]
 
@@ -431,9 +441,6 @@ COMMON = [
     ({}, without_labels, r"column label: 4 of 60 .* no value in 'kind'.*add ;kind=a,b to column"),
     ({"unit": ""}, without_any_label, "label: 60 of 60 .* no value in 'kind'; name another column"),
     ({}, without_units, r"column unit: 1 of 60 .* 'donor'.*;donor=d0,d1,d2,d3,d4,\.\.\. to"),
-    ({}, one_kind, "column label: all 60 target samples have 'a' in 'kind'; .* two classes"),
-    ({}, mixed_unit, r"column unit: 1 values of 'donor' .* classes of 'kind' \(in 'd0': a, b\)"),
-    ({}, repeated_features, "1 names of features .* for instance 'gene0'.*var_names_make_unique"),
     ({}, repeated_samples, "1 names of selected samples .* 'cell0'.*obs_names_make_unique"),
     ({"n_top_features": "31"}, no_change, "n_top_features: 31 are more than the 30 features"),
 ]  # fmt: skip
@@ -444,11 +451,33 @@ def test_both_refuse_the_same_rows(tmp_path, changes, spoil, message):
     data = spoil(own())
     data.write_h5ad(tmp_path / "mine.h5ad")
     with pytest.raises(InputError, match=message) as refused:
-        check_own_data(tmp_path / "mine.h5ad", ROW | changes, WHERE)
+        look(tmp_path / "mine.h5ad", ROW | changes, WHERE)
     assert str(refused.value).startswith(WHERE)
     with pytest.raises(InputError, match=message) as refused:
         make_pair(data, ROW | changes, WHERE)
     assert str(refused.value).startswith(WHERE)
+
+
+ALLOWED = [
+    (one_kind, "all target samples have 'a' in the label kind: it tells nothing apart, and there "
+               "are no scores against it"),
+    (mixed_unit, "the target and the background hold one unit (donor) alone: what tells this unit "
+                 "from others cannot be told from what tells the sides apart"),
+    (repeated_features, "1 names of features stand more than once ('gene0'): -1, -2 and so on were "
+                        "appended"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "remark"), ALLOWED)
+def test_both_go_on_with_a_remark(tmp_path, change, remark):
+    data = change(own())
+    data.write_h5ad(tmp_path / "mine.h5ad")
+    found = look(tmp_path / "mine.h5ad", ROW, WHERE)
+    assert remark in found.remarks
+    target, background = make_pair(data, ROW, WHERE)
+    assert remark in warnings_of(target)
+    assert target.var_names.is_unique
+    assert target.var_names.tolist() == background.var_names.tolist() == found.features.tolist()
 
 
 def test_too_few_samples_for_a_map(tmp_path):
@@ -456,7 +485,7 @@ def test_too_few_samples_for_a_map(tmp_path):
     data.write_h5ad(tmp_path / "mine.h5ad")
     row = ROW | {"target": "arm=drug;picked=yes"}
     with pytest.raises(InputError, match=r"column target: 3 samples .* at least 4"):
-        check_own_data(tmp_path / "mine.h5ad", row, WHERE)
+        look(tmp_path / "mine.h5ad", row, WHERE)
     counts = counts_of()
     counts[6:, :] = 0
     counts[1] = 1
@@ -469,7 +498,7 @@ def test_repeated_names_of_other_samples_do_not_matter(tmp_path):
     data.obs_names = ["cell0"] * 3 + list(data.obs_names[3:])
     data.write_h5ad(tmp_path / "mine.h5ad")
     row = ROW | {"target": "arm=drug;donor!=d0,d1", "background": "arm=vehicle;donor!=d0,d1"}
-    assert check_own_data(tmp_path / "mine.h5ad", row, WHERE)[2] == FEATURES
+    assert sizes(tmp_path / "mine.h5ad", row)[2] == FEATURES
 
 
 def set_value(value):
@@ -530,11 +559,14 @@ def test_few_fractions_among_many_values_are_found(monkeypatch):
 def test_the_message_says_where_else_values_stand():
     data = own(np.log1p(counts_of()))
     data.layers["counts"] = counts_of()
-    with pytest.raises(InputError, match=r"the file also holds data.layers\['counts'\]$"):
+    with pytest.raises(
+        InputError,
+        match=r"X is what is fitted; the file also holds 'counts': name one in column layer$",
+    ):
         make_pair(data, ROW, WHERE)
     data.raw = data.copy()
     data.X = data.X - 1
-    with pytest.raises(InputError, match=r"negative .*also holds .*, data.raw.to_adata\(\).X$"):
+    with pytest.raises(InputError, match=r"negative .*also holds 'counts', 'raw': name one"):
         make_pair(data, ROW | {"values": "log"}, WHERE)
 
 
@@ -556,18 +588,18 @@ def file(tmp_path):
 
 def test_the_look_counts_what_the_pairing_selects(file):
     row = ROW | {"target": "arm=drug;donor!=d0", "n_top_features": "20", "panels": "scores"}
-    assert check_own_data(file, row, WHERE) == (50, 60, FEATURES)
+    assert sizes(file, row) == (50, 60, FEATURES)
     target, background = make_pair(ad.read_h5ad(file), row, WHERE)
     assert (target.n_obs, background.n_obs) == (50, 60)
 
 
-def test_the_look_reads_neither_matrix_nor_other_columns(file):
+def test_the_look_reads_neither_all_of_the_matrix_nor_other_columns(file, monkeypatch):
+    monkeypatch.setattr("bcnmf_pipeline.pair.source._LOOKED_AT", 20)
     with h5py.File(file, "r+") as opened:
-        for name in ("X/data", "obs/other"):
-            opened.pop(name, None)
+        opened["X/data"][opened["X/indptr"][2] : opened["X/indptr"][4]] = np.nan  # not looked at
         opened["obs/other"] = np.arange(3)  # of another length
         opened["obs"].attrs["column-order"] = ["arm", "kind", "donor", "other"]
-    assert check_own_data(file, ROW, WHERE) == (60, 60, FEATURES)
+    assert sizes(file, ROW) == (60, 60, FEATURES)
     with pytest.raises((KeyError, ValueError)):
         ad.read_h5ad(file)
 
@@ -585,7 +617,7 @@ def test_files_of_the_first_anndata_are_read(tmp_path):
         opened["uns/kind_categories"] = np.array([b"a", b"b"])
     row = ROW | {"unit": "", "target": "arm=drug;kind=a,b"}
     with pytest.warns(match="very old version of AnnData"):
-        assert check_own_data(path, row, WHERE) == (6, 6, 2)
+        assert sizes(path, row) == (6, 6, 2)
 
 
 def cut_short(path):
@@ -615,7 +647,7 @@ FILES = [
 def test_files_that_cannot_be_used(file, spoil, message):
     spoil(file)
     with pytest.raises(InputError, match=message) as refused:
-        check_own_data(file, ROW, WHERE)
+        look(file, ROW, WHERE)
     assert str(refused.value).startswith(f"{WHERE}, column dataset: {file}: ")
 
 
@@ -624,11 +656,11 @@ def test_components_as_images_need_images(tmp_path):
     data.write_h5ad(tmp_path / "cells.h5ad")
     row = ROW | {"panels": "scores,basis"}
     with pytest.raises(InputError, match=r"column figure: digits .* no uns\['image_shape'\]"):
-        check_own_data(tmp_path / "cells.h5ad", ROW | {"figure": "digits"}, WHERE)
+        look(tmp_path / "cells.h5ad", ROW | {"figure": "digits"}, WHERE)
     with pytest.raises(InputError, match=r"column panels: basis .* no uns\['image_shape'\]"):
-        check_own_data(tmp_path / "cells.h5ad", row, WHERE)
+        look(tmp_path / "cells.h5ad", row, WHERE)
     data.uns["image_shape"] = np.array([5, 6])
     data.write_h5ad(tmp_path / "images.h5ad")
-    assert check_own_data(tmp_path / "images.h5ad", row, WHERE) == (60, 60, FEATURES)
+    assert sizes(tmp_path / "images.h5ad", row) == (60, 60, FEATURES)
     with pytest.raises(InputError, match="column n_top_features: 9, but the data are images"):
-        check_own_data(tmp_path / "images.h5ad", row | {"n_top_features": "9"}, WHERE)
+        look(tmp_path / "images.h5ad", row | {"n_top_features": "9"}, WHERE)
