@@ -13,12 +13,16 @@ __all__ = [
     "NMF",
     "CombinedBasisNMF",
     "ConvergenceWarning",
+    "CrossFit",
     "InputError",
     "SharedTargetNMF",
     "__version__",
+    "coverage",
+    "crossfit",
 ]
 
 if TYPE_CHECKING:
+    from bcnmf.crossfitting import CrossFit, coverage, crossfit
     from bcnmf.errors import InputError
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
@@ -30,8 +34,11 @@ _HOME = {
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
+    "CrossFit": "bcnmf.crossfitting",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "coverage": "bcnmf.crossfitting",
+    "crossfit": "bcnmf.crossfitting",
 }
 
 
