@@ -4,6 +4,7 @@
 rule methods_text:
     input:
         provenance="results/{config}/provenance.json",
+        records=pair_records,
     output:
         "results/{config}/tables/methods.md",
     log:
@@ -27,6 +28,13 @@ rule methods_text:
         },
         replicates=lambda wildcards: {
             study: len(plan_of(wildcards).replicates(study))
+            for study in plan_of(wildcards).study_ids()
+        },
+        answered=lambda wildcards: {
+            study: [
+                plan_of(wildcards).method_row(study, run.method)["label"]
+                for run in plan_of(wildcards).answered_runs(study)
+            ]
             for study in plan_of(wildcards).study_ids()
         },
     script:
