@@ -7,6 +7,7 @@ import yaml
 
 from bcnmf_pipeline.cli import main
 from bcnmf_pipeline.plan.sheets import read_sheet
+from bcnmf_pipeline.report.tables import SUMMARY_COLUMNS
 from own_cells import own_cells
 
 SIDES = ("--target", "treatment=drug", "--background", "treatment=vehicle")
@@ -174,3 +175,20 @@ def test_help_has_examples_and_a_wrong_option_ends_with_2(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--nothing-like-it"])
     assert ended.value.code == 2
+
+
+def test_show_prints_the_answer_before_the_scores(folder, capsys):
+    tables = folder / "results" / "tables"
+    tables.mkdir(parents=True)
+    (tables / "answer.txt").write_text("Half of them hold something new.\n")
+    row = dict.fromkeys(SUMMARY_COLUMNS, 1) | {"score": "ari_usage", "mean": 0.8, "sd": 0.1}
+    lines = ["\t".join(map(str, cells)) for cells in (row.keys(), row.values())]
+    (tables / "summary.tsv").write_text("\n".join(lines) + "\n")
+    assert main(["show", "results"]) == 0
+    said = capsys.readouterr().out
+    assert said.index("something new") < said.index("0.80") < said.index("report.html")
+
+
+def test_show_of_an_unfinished_run_says_what_to_do(folder, capsys):
+    said = refused(capsys, "show", "results/mine")
+    assert "answer.txt: no such file" in said
