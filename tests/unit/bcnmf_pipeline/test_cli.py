@@ -1,5 +1,6 @@
 """The command line of the pipeline: exit status and words, without a traceback."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,29 @@ def test_a_folder_that_cannot_be_written_is_named(folder, capsys, monkeypatch):
     data = str(folder / "cells.h5ad")
     monkeypatch.chdir("/proc" if Path("/proc").exists() else "/")
     assert "mine.tsv: cannot be written" in refused(capsys, "new", "mine", "--data", data, *SIDES)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("options", [["--data", "locked/cells.h5ad"], ["--check", "locked/a.tsv"]])
+def test_a_folder_without_permission_is_named(folder, capsys, options):
+    locked = folder / "locked"
+    locked.mkdir()
+    locked.chmod(0o000)
+    try:
+        said = refused(capsys, "new", "mine", *options)
+    finally:
+        locked.chmod(0o755)
+    assert options[1] in said
+    assert "Permission denied" in said
+
+
+@pytest.mark.parametrize("file", ["folder", "folder.yaml", "latin.tsv", "latin.yaml"])
+def test_what_is_no_text_is_named(folder, capsys, file):
+    if file.startswith("folder"):
+        (folder / file).mkdir()
+    else:
+        (folder / file).write_bytes("study\tt\xe4tig: \n".encode("latin-1"))
+    assert f"{file}: " in refused(capsys, "new", "--check", file)
 
 
 def test_ctrl_c_leaves_nothing(folder, capsys, monkeypatch):
