@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -155,6 +156,15 @@ def test_a_folder_that_cannot_be_written_is_named(folder, capsys, monkeypatch):
     data = str(folder / "cells.h5ad")
     monkeypatch.chdir("/proc" if Path("/proc").exists() else "/")
     assert "mine.tsv: cannot be written" in refused(capsys, "new", "mine", "--data", data, *SIDES)
+
+
+def test_data_are_never_written_over(folder, capsys):
+    table = pd.DataFrame({"gene": [1, 2]}, index=["a", "b"])
+    table.to_csv(folder / "mine.tsv", sep="\t")
+    before = (folder / "mine.tsv").read_bytes()
+    said = refused(capsys, "new", "mine", "--data", "./mine.tsv", *SIDES, "--force")
+    assert "would write over your data" in said
+    assert (folder / "mine.tsv").read_bytes() == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

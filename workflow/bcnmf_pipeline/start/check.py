@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,22 @@ def check_file(path: Path) -> str:
         names = [one for one in read_sheet(path)[0].get("study", ()) if NAME.fullmatch(one)]
         settings |= {"studies": list(dict.fromkeys(names))} if names else {}
     try:
-        return remarks_text(plan_of(settings, str(path)))
+        plan = plan_of(settings, str(path))
+        return f"{remarks_text(plan)}\n{path}: no problem in {len(plan.studies)} studies".lstrip()
     except InputError as error:
         lines = [*str(error).splitlines(), *_problems_of_rows(settings, str(path))]
         raise InputError("\n".join(dict.fromkeys(lines))) from None
 
 
 def remarks_text(plan: Plan) -> str:
-    """Return what was found out about each study of one's own, and what is not fitted."""
-    return "\n".join("\n  ".join([f"{study}:", *lines]) for study, lines in plan.remarks.items())
+    """Return what was found out about each study of one's own; what holds for several, once."""
+    times = Counter(line for lines in plan.remarks.values() for line in lines)
+    blocks = []
+    for study, lines in plan.remarks.items():
+        own = [line for line in lines if times[line] == 1]
+        blocks += ["\n  ".join([f"{study}:", *own])] if own else []
+    blocks += [f"{n} of these studies: {line}" for line, n in times.items() if n > 1]
+    return "\n".join(blocks)
 
 
 def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,10 @@ def _written(row: dict[str, str], folder: Path, force: bool) -> str:
     name = row["study"]
     sheet, configuration = Path(f"{name}.tsv"), Path(f"{name}.yaml")
     for path in (sheet, configuration):
+        if path.absolute() == Path(row["dataset"]).expanduser().absolute():
+            raise InputError(
+                f"NAME: {name!r} would write over your data, {path}; choose another name"
+            )
         if path.exists() and not force:
             raise InputError(f"{path}: is there already; choose another name, or add --force")
         check_writable(path)
