@@ -1,14 +1,14 @@
 """What the target score finds: the tables of docs/answer.md.
 
-    python benchmarks/answer.py --kang kang.h5ad --shared FOLDER                 all, one thread
-    python benchmarks/answer.py --kang kang.h5ad --tables topics --draws 1       one of them
+    python benchmarks/answer.py FOLDER                                       all of them, one thread
+    python benchmarks/answer.py FOLDER --tables topics --draws 1             one of them
 
 Tables: `one_fit` (scores of one fit), `topics` (numbers of topics and contrasts, cross-fitted),
 `methods`, `background` (numbers of background topics), `chance` (splits where nothing is new, of
 several data sets), `series` (simulations and digits: is anything lost by the reading?).
 
-kang.h5ad: counts of blood cells before and after interferon beta (Kang et al. 2018), the subset
-that Bioconductor's muscat ships; obs `group_id` (ctrl, stim) and `donor` (101, 107). FOLDER holds
+FOLDER holds kang/kang.h5ad, counts of blood cells before and after interferon beta (Kang et al.
+2018, the subset that Bioconductor's muscat ships; obs `group_id`: ctrl, stim, `donor`: 101, 107),
 mnist/t10k-*.gz, grass/grass28.npz and mice_protein/Data_Cortex_Nuclear.csv. Prints Markdown.
 """
 
@@ -40,15 +40,14 @@ from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
 
 HALF, NOTHING = "half", "nothing"
 SCENES = (HALF, "25 of 500", "10 of 500", NOTHING)
-COMMON = {"device": "cpu", "max_iter": 100}
-CLASSIFIER = None
+COMMON = {"max_iter": 100}
 CONTESTANTS = {
     "topics": {
         f"K={k}, alpha {a:g}": BCNMF(k, alpha=a, **COMMON)
         for k, a in ((2, 3), (10, 3), (2, 1.5), (10, 1.5), (20, 3))
     },
     "methods": {
-        "classifier": CLASSIFIER,
+        "classifier": None,
         "10 shared + 2 target topics, log": SharedTargetNMF(loss="squared_error", **COMMON),
         "10 shared + 2 target topics, counts": SharedTargetNMF(**COMMON),
         "NMF of the target, K=10": NMF(10, **COMMON),
@@ -61,14 +60,8 @@ CONTESTANTS = {
 MNIST = ("mnist/t10k-images-idx3-ubyte.gz", "mnist/t10k-labels-idx1-ubyte.gz")
 
 
-class Pair(NamedTuple):
-    """Target, background, which target samples hold something new, and units of both sides."""
-
-    target: np.ndarray
-    background: np.ndarray
-    new: np.ndarray | None = None
-    units: np.ndarray | None = None
-    background_units: np.ndarray | None = None
+# The two sides, as a cross-fit takes them, and which target samples hold something new.
+Pair = tuple[dict, np.ndarray | None]
 
 
 class Kind(NamedTuple):
@@ -84,8 +77,10 @@ class Kind(NamedTuple):
         names = np.unique(units)
         rng = np.random.default_rng(derive_seed("answer", "halves", draw))
         first = np.isin(units, rng.permutation(names)[: len(names) // 2])
-        known = (units[first], units[~first]) if self.told else (None, None)
-        return Pair(self.values[first], self.values[~first], None, *known)
+        sides = {"X": self.values[first], "background": self.values[~first]}
+        if self.told:
+            sides |= {"units": units[first], "background_units": units[~first]}
+        return sides, None
 
 
 class Cells:
@@ -113,7 +108,7 @@ class Cells:
             order = rng.permutation(np.flatnonzero(plain))
             others, background = np.split(order, [500 - len(new)])
         target = np.concatenate([new, others])
-        return Pair(values[target], values[background], self.stimulated[target])
+        return {"X": values[target], "background": values[background]}, self.stimulated[target]
 
 
 def log_values(counts: np.ndarray) -> np.ndarray:
@@ -123,18 +118,14 @@ def log_values(counts: np.ndarray) -> np.ndarray:
 
 def judged(estimator: BCNMF | NMF | SharedTargetNMF | None, pair: Pair, draw: int) -> dict:
     """Return what a cross-fit calls, and whether its interval holds what chance would call."""
-    given = {"background": pair.background, "random_state": draw, "units": pair.units,
-             "background_units": pair.background_units}  # fmt: skip
-    if estimator is CLASSIFIER:
-        fit = coverage(pair.target, **given)
-    else:
-        fit = crossfit(estimator, pair.target, **given)
-    if pair.new is None:
+    (sides, new), judge = pair, coverage if estimator is None else partial(crossfit, estimator)
+    fit = judge(**sides, random_state=draw)
+    if new is None:
         return {"share": fit.share, "holds": fit.interval[0] <= fit.chance <= fit.interval[1]}
     return {
-        "share": fit.above[pair.new].mean(),
-        "others": fit.above[~pair.new].mean(),
-        "auroc": roc_auc_score(pair.new, fit.score),
+        "share": fit.above[new].mean(),
+        "others": fit.above[~new].mean(),
+        "auroc": roc_auc_score(new, fit.score),
     }
 
 
@@ -154,16 +145,15 @@ def scenes(table: str, cells: Cells, arguments: argparse.Namespace) -> Iterator[
 
 def one_fit(cells: Cells, arguments: argparse.Namespace) -> Iterator[dict]:
     """Score half-stimulated cells by one fit with the defaults, beside what usages alone give."""
-    settings, cpu = [(2, 1.5), (2, 3), (10, 1.5), (10, 3)], {"device": "cpu"}
-    models = {f"bcNMF, K={k}, alpha {a:g}": BCNMF(k, alpha=a, **cpu) for k, a in settings}
+    models = {f"K={k}, alpha {a:g}": BCNMF(k, alpha=a) for k in (2, 10) for a in (1.5, 3)}
     for a in (1, 3):
-        model = BCNMF(10, alpha=a, solver="mu", max_iter=200, tol=0, **cpu)
-        models[f"published updates, K=10, alpha {a}"] = model
-    models["10 shared + 2 target topics, log"] = SharedTargetNMF(loss="squared_error", **cpu)
-    models["10 shared + 2 target topics, counts"] = SharedTargetNMF(**cpu)
+        updates = BCNMF(10, alpha=a, solver="mu", max_iter=200, tol=0)
+        models[f"published updates, K=10, alpha {a}"] = updates
+    models["10 shared + 2 target topics, log"] = SharedTargetNMF(loss="squared_error")
+    models["10 shared + 2 target topics, counts"] = SharedTargetNMF()
     for name, model in models.items():
-        target, other, new = cells.pair(HALF, 0, name.endswith("counts"))
-        usage, score = model.fit_transform(target, background=other), model.target_score(target)
+        sides, new = cells.pair(HALF, 0, name.endswith("counts"))
+        usage, score = model.fit_transform(**sides), model.target_score(sides["X"])
         yield {
             "": name,
             "target score: AUROC": f"{roc_auc_score(new, score):.3f}",
@@ -181,9 +171,9 @@ def agreement(space: np.ndarray, label: np.ndarray) -> float:
 def chance(cells: Cells, arguments: argparse.Namespace) -> Iterator[dict]:
     """Split samples of one kind at random, and count those that are called."""
     contestants = {"K=2": BCNMF(2, alpha=3, **COMMON), "K=10": BCNMF(10, alpha=3, **COMMON)}
-    for name, kind in kinds(cells, arguments.shared).items():
+    for name, kind in kinds(cells, arguments.folder).items():
         line = {"": name}
-        for title, estimator in (contestants | {"classifier": CLASSIFIER}).items():
+        for title, estimator in (contestants | {"classifier": None}).items():
             draws = range(arguments.splits)
             table = pd.DataFrame([judged(estimator, kind.halves(draw), draw) for draw in draws])
             line[title] = f"{table['share'].mean():.3f} ({table['share'].std():.3f})"
@@ -191,7 +181,7 @@ def chance(cells: Cells, arguments: argparse.Namespace) -> Iterator[dict]:
         yield line
 
 
-def kinds(cells: Cells, shared: Path | None) -> dict[str, Kind]:
+def kinds(cells: Cells, folder: Path) -> dict[str, Kind]:
     """Return samples among which there is nothing to find."""
     textures = digits_on_texture()
     found = {
@@ -199,53 +189,38 @@ def kinds(cells: Cells, shared: Path | None) -> dict[str, Kind]:
         "blood cells of scanpy": Kind(pbmc68k_reduced().X.toarray()),
         "patches of a photograph": Kind(textures.X[(textures.obs["side"] != "target").to_numpy()]),
     }
-    if shared is not None:
-        every = read_mouse(shared / "mice_protein/Data_Cortex_Nuclear.csv")
-        control = every[(every.obs["class"] == "c-CS-s").to_numpy()]
-        values, mice = np.asarray(control.X), control.obs["mouse"].to_numpy()
-        found["control mice, samples at random"] = Kind(values)
-        found["whole mice, not told"] = Kind(values, mice)
-        found["whole mice, told by units"] = Kind(values, mice, told=True)
+    every = read_mouse(folder / "mice_protein/Data_Cortex_Nuclear.csv")
+    control = every[(every.obs["class"] == "c-CS-s").to_numpy()]
+    values, mice = np.asarray(control.X), control.obs["mouse"].to_numpy()
+    found["control mice, samples at random"] = Kind(values)
+    found["whole mice, not told"] = Kind(values, mice)
+    found["whole mice, told by units"] = Kind(values, mice, told=True)
     return found
 
 
 def series(cells: Cells, arguments: argparse.Namespace) -> Iterator[dict]:
-    """Cluster usages as they are and beside background topics: classes within the target."""
-    for name, data, label in labelled(arguments.shared):
-        target = (data.obs["side"] == "target").to_numpy()
-        classes = data.obs[label][target].to_numpy()
-        counts = data.X.toarray() if label == "target_program" else None
-        values = np.asarray(data.X, dtype=np.float32) if counts is None else log_values(counts)
-        models = {"bcNMF, K=2, alpha 2": (BCNMF(2, alpha=2, device="cpu"), values)}
-        if counts is not None:
-            models["10 shared + 2 target topics"] = (SharedTargetNMF(device="cpu"), counts)
+    """Cluster usages as they are and beside background topics: two classes within the target."""
+    data = {f"simulation, beta {beta:g}": simulate_counts(beta) for beta in (1.0, 8.0, 16.0)}
+    data["digits on texture"] = digits_on_texture()
+    digits = read_digits([tuple(arguments.folder / file for file in MNIST)])
+    crops = np.load(arguments.folder / "grass/grass28.npz")["images"].reshape(-1, 28, 28)
+    data["digits on natural images"] = digits_on_images(digits, crops)
+    for name, both in data.items():
+        target, counted = (both.obs["side"] == "target").to_numpy(), "target_program" in both.obs
+        classes = both.obs["target_program" if counted else "digit"][target].to_numpy()
+        values = both.X.toarray() if counted else np.asarray(both.X, dtype=np.float32)
+        models = {"K=2, alpha 2": (BCNMF(2, alpha=2), log_values(values) if counted else values)}
+        if counted:
+            models["10 shared + 2 target topics"] = (SharedTargetNMF(), values)
         for title, (model, given) in models.items():
             plain = model.fit_transform(given[target], background=given[~target])
             beside = model.target_usage(given[target])
-            yield {
-                "": name, "model": title, "usages": f"{agreement(plain, classes):.3f}",
-                "usages beside": f"{agreement(beside, classes):.3f}",
-                "their square root": f"{agreement(np.sqrt(beside), classes):.3f}",
-            }  # fmt: skip
+            yield {"": name, "model": title, "usages": f"{agreement(plain, classes):.3f}",
+                   "usages beside": f"{agreement(beside, classes):.3f}"}  # fmt: skip
 
 
-def labelled(shared: Path | None) -> Iterator[tuple[str, ad.AnnData, str]]:
-    """Yield data sets whose target is of two classes."""
-    for beta in (1.0, 8.0, 16.0):
-        yield f"simulation, beta {beta:g}", simulate_counts(beta), "target_program"
-    yield "digits on texture", digits_on_texture(), "digit"
-    if shared is not None:
-        digits = read_digits([tuple(shared / file for file in MNIST)])
-        crops = np.load(shared / "grass/grass28.npz")["images"].reshape(-1, 28, 28)
-        yield "digits on natural images", digits_on_images(digits, crops), "digit"
-
-
-TABLES = {
-    "one_fit": one_fit,
-    **{name: partial(scenes, name) for name in CONTESTANTS},
-    "chance": chance,
-    "series": series,
-}
+TABLES = {"one_fit": one_fit} | {name: partial(scenes, name) for name in CONTESTANTS}
+TABLES |= {"chance": chance, "series": series}
 
 
 def main() -> None:
@@ -253,14 +228,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=[*TABLES])
-    parser.add_argument("--kang", type=Path, required=True, help="the interferon data")
-    parser.add_argument("--shared", type=Path, help="folder of digits and mice")
     parser.add_argument("--draws", type=int, default=3, help="draws of random cells")
     parser.add_argument("--splits", type=int, default=20, help="random halves of `chance`")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cells = Cells(arguments.kang)
+    cells = Cells(arguments.folder / "kang/kang.h5ad")
     for name in arguments.tables:
         sys.stdout.write(f"\n### {name}\n\n")
         for number, line in enumerate(TABLES[name](cells, arguments)):
