@@ -69,6 +69,8 @@ class Answer:
         What a classifier of target against background finds; its `groups` likewise.
     classifier_groups : mapping of column to list of Share
         The same by group.
+    n_background_units : int
+        Units of the background; 0: not known.
     """
 
     label: str
@@ -79,6 +81,7 @@ class Answer:
     units: list[Share] = field(default_factory=list)
     classifier: Share | None = None
     classifier_groups: Mapping[str, list[Share]] = field(default_factory=dict)
+    n_background_units: int = 0
 
 
 def answer_of(
@@ -86,6 +89,7 @@ def answer_of(
     study: Mapping[str, str],
     method: str,
     labels: Mapping[str, str] | None = None,
+    n_background_units: int = 0,
 ) -> Answer | None:
     """Return the answer of a study, or None where no method of it was cross-fitted.
 
@@ -100,6 +104,8 @@ def answer_of(
         The method that the report describes; another one stands in where it was not cross-fitted.
     labels : mapping, optional
         Names of methods.
+    n_background_units : int
+        Units of the background; 0: not known.
     """
     rows = shares[shares["study"].astype(str) == study["study"]]
     ours = rows[rows["method"] != CLASSIFIER]
@@ -126,6 +132,7 @@ def answer_of(
         groups=found,
         classifier=beside.pop("", [None])[0],
         classifier_groups=beside,
+        n_background_units=n_background_units,
     )
 
 
@@ -196,20 +203,34 @@ def _groups(column: str, shares: list[Share]) -> str:
 
 
 def _units(answer: Answer) -> list[str]:
-    same = "a difference between them would look the same as the one between target and background"
-    if not answer.unit:
+    same = "would look the same as the difference between target and background"
+    unit = answer.unit
+    if not unit:
         return [
-            "No unit of replication is named. If target and background come from other donors or "
-            f"batches, {same}."
+            "No unit of replication is named. If target and background come from different donors "
+            f"or batches, the difference between these {same}."
         ]
-    n = len(answer.units) or answer.whole.n_units
-    if n < 2:
-        return [
-            f"The target is one {answer.unit}: if that of the background is another one, {same}. "
-            "Only more of them can tell."
-        ]
-    above = sum(one.above_chance for one in answer.units)
-    return [f"{above} of {n} units ({answer.unit}) agree: their own interval lies above 5%."]
+    target = len(answer.units) or answer.whole.n_units
+    alone = [
+        name
+        for name, n in (("target", target), ("background", answer.n_background_units))
+        if n == 1
+    ]
+    said = []
+    if target > 1:
+        above = sum(one.above_chance for one in answer.units)
+        said = [f"{above} of {target} units ({unit}) agree: their own interval lies above 5%."]
+    if len(alone) == 2:
+        said.append(
+            f"Target and background are one {unit} each. If they are different ones, the "
+            f"difference between the two {same}. Only more of them can tell."
+        )
+    elif alone:
+        said.append(
+            f"The {alone[0]} is one {unit}. What sets this one apart {same}. Only more of them can "
+            "tell."
+        )
+    return said
 
 
 def _coverage(answer: Answer) -> list[str]:

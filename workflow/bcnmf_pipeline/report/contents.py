@@ -106,6 +106,7 @@ def study_details(
     method: str,
     available: Collection[str],
     shares: pd.DataFrame,
+    record: Mapping[str, Any],
 ) -> StudyDetails:
     """Return topics, map and tables of a study.
 
@@ -123,6 +124,8 @@ def study_details(
         Paths of the tables that the run has; those of gene sets are not made for every study.
     shares : DataFrame
         `tables/shares.tsv`.
+    record : mapping
+        The record of its pair.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -132,7 +135,7 @@ def study_details(
     known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
     found = {table: path for table, path in known.items() if str(path) in available}
     read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
-    answer = answer_of(shares, study, method, labels)
+    answer = answer_of(shares, study, method, labels, int(record.get("n_background_units", 0)))
     columns = {name: annotations.set_index("sample")[name] for name in annotations.columns[1:]}
     if study["label"]:
         label = samples.drop_duplicates("sample").set_index("sample")["label"]
