@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 _FAULTS = (OSError, KeyError, ValueError, TypeError, AttributeError, UnicodeError, EOFError)
 _SHOWN = 5
-# Formats that are stored as AnnData's own groups: parts of them can be read alone.
-STORED = ("h5ad", "h5mu", "zarr")
+# Formats in which AnnData stores itself: parts of them can be read alone.
+STORED = ("h5ad", "zarr")
+# Formats that say nothing of samples: a table may stand beside them.
+UNANNOTATED = ("10x_h5", "10x_mtx", "table", "parquet")
 
 
 def read(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
@@ -94,7 +96,7 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     files = [path]
     if kind == "10x_mtx":
         files += [one for one in companions_of(path) if one != path]
-    if kind not in (*STORED, "loom"):
+    if kind in UNANNOTATED:
         beside = samples_file(path)
         files += [beside] if beside else []
     return files
@@ -120,7 +122,7 @@ def stored(path: Path, kind: str) -> Iterator[Any]:
         yield import_extra("zarr").open_group(path, mode="r")
         return
     with import_extra("h5py").File(path, "r") as file:
-        yield file if kind == "h5ad" else _only_modality(file, path)
+        yield file
 
 
 def _only_modality(file: Any, path: Path) -> Any:
@@ -144,7 +146,7 @@ def _read(path: Path, kind: str, backed: bool, remarks: list[str]) -> AnnData:
         data = readers[kind](path) if kind in readers else read_table(path, kind, remarks)
         if kind.startswith("10x"):
             _genes_alone(data, remarks)
-        return data if kind in (*STORED, "loom") else _annotated(data, path, remarks)
+        return _annotated(data, path, remarks) if kind in UNANNOTATED else data
     except (InputError, ImportError):
         raise
     except _FAULTS as error:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bcnmf.errors import InputError
 from bcnmf.formats import stem_of
-from bcnmf.readers import STORED
+from bcnmf.readers import UNANNOTATED
 from bcnmf_pipeline.pair.samples import (
     check_apart,
     check_label,
@@ -231,7 +231,7 @@ def _each(row: Mapping[str, str]) -> list[str]:
 
 
 def _remedy(found: Heads) -> str:
-    if found.kind in (*STORED, "loom"):
+    if found.kind not in UNANNOTATED:
         return f"add columns to obs (data.obs) and write it again as .{found.kind}"
     name = f"{stem_of(found.path)}.obs.csv"
     return (
