@@ -1,5 +1,21 @@
 """What was run, and the report."""
 
+import time
+
+STARTED = time.time()
+
+# Of its own runs, quick and paper, `make` prints more.
+if ACTIVE.name not in ("quick", "paper"):
+
+    onsuccess:
+        # Here, since jobs that read these rules too need not wait for it.
+        from bcnmf_pipeline.report.front import ANSWER, answer_text
+
+        folder = Path(f"results/{ACTIVE.name}")
+        answer = folder / "tables" / ANSWER
+        if answer.exists() and answer.stat().st_mtime > STARTED:
+            print(f"\n{answer_text(folder)}\nReport: {folder / 'report.html'}")
+
 
 rule methods_text:
     input:

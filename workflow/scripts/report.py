@@ -48,8 +48,9 @@ with logged(snakemake):
                 params.methods[name],
                 set(given.details),
                 shares,
+                record,
             )
-            for study in params.studies
+            for study, record in pairs
             for name in [study["study"]]
         },
         methods_text=Path(given.methods).read_text(encoding="utf-8"),

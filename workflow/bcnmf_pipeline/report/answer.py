@@ -69,6 +69,8 @@ class Answer:
         What a classifier of target against background finds; its `groups` likewise.
     classifier_groups : mapping of column to list of Share
         The same by group.
+    n_background_units : int
+        Units of the background; 0: not known.
     """
 
     label: str
@@ -79,6 +81,7 @@ class Answer:
     units: list[Share] = field(default_factory=list)
     classifier: Share | None = None
     classifier_groups: Mapping[str, list[Share]] = field(default_factory=dict)
+    n_background_units: int = 0
 
 
 def answer_of(
@@ -86,6 +89,7 @@ def answer_of(
     study: Mapping[str, str],
     method: str,
     labels: Mapping[str, str] | None = None,
+    n_background_units: int = 0,
 ) -> Answer | None:
     """Return the answer of a study, or None where no method of it was cross-fitted.
 
@@ -100,6 +104,8 @@ def answer_of(
         The method that the report describes; another one stands in where it was not cross-fitted.
     labels : mapping, optional
         Names of methods.
+    n_background_units : int
+        Units of the background; 0: not known.
     """
     rows = shares[shares["study"].astype(str) == study["study"]]
     ours = rows[rows["method"] != CLASSIFIER]
@@ -126,6 +132,7 @@ def answer_of(
         groups=found,
         classifier=beside.pop("", [None])[0],
         classifier_groups=beside,
+        n_background_units=n_background_units,
     )
 
 
@@ -181,7 +188,7 @@ def headline(answer: Answer) -> str:
 def sentences(answer: Answer) -> list[str]:
     """Return what stands below the headline: groups, units, what one unit cannot tell, coverage."""
     parts = [_groups(column, shares) for column, shares in answer.groups.items() if shares]
-    return [*parts, *_units(answer), *_coverage(answer)]
+    return [*parts, *_agreement(answer), *untold(answer), *_coverage(answer)]
 
 
 def _groups(column: str, shares: list[Share]) -> str:
@@ -195,21 +202,37 @@ def _groups(column: str, shares: list[Share]) -> str:
     )
 
 
-def _units(answer: Answer) -> list[str]:
-    same = "a difference between them would look the same as the one between target and background"
-    if not answer.unit:
-        return [
-            "No unit of replication is named. If target and background come from other donors or "
-            f"batches, {same}."
-        ]
-    n = len(answer.units) or answer.whole.n_units
-    if n < 2:
-        return [
-            f"The target is one {answer.unit}: if that of the background is another one, {same}. "
-            "Only more of them can tell."
-        ]
+def _agreement(answer: Answer) -> list[str]:
+    if len(answer.units) < 2:
+        return []
     above = sum(one.above_chance for one in answer.units)
-    return [f"{above} of {n} units ({answer.unit}) agree: their own interval lies above 5%."]
+    return [
+        f"{above} of {len(answer.units)} units ({answer.unit}) agree: their own interval lies "
+        "above 5%."
+    ]
+
+
+def untold(answer: Answer) -> list[str]:
+    """Return what too few units cannot tell, as a sentence, or nothing."""
+    same = "would look the same as the difference between target and background"
+    unit = answer.unit
+    if not unit:
+        return [
+            "No unit of replication is named. If target and background come from different donors "
+            f"or batches, the difference between these {same}."
+        ]
+    target = len(answer.units) or answer.whole.n_units
+    sizes = {"target": target, "background": answer.n_background_units}
+    alone = [name for name, n in sizes.items() if n == 1]
+    if len(alone) == 2:
+        return [
+            f"Target and background are one {unit} each. If they are different ones, the "
+            f"difference between the two {same}. Only more of them can tell."
+        ]
+    return [
+        f"The {name} is one {unit}. What sets this one apart {same}. Only more of them can tell."
+        for name in alone
+    ]
 
 
 def _coverage(answer: Answer) -> list[str]:

@@ -57,17 +57,25 @@ def test_names_that_look_like_numbers_or_nothing_survive_the_file(tmp_path):
     assert answer.whole.n == 100
 
 
+ONE, TWO = {("donor", "1"): (40, 40, 0.9, 1.0)}, {("donor", "2"): (1, 40, 0.0, 0.1)}
+
+
 @pytest.mark.parametrize(
-    ("unit", "groups", "start"),
+    ("unit", "groups", "n_background", "said"),
     [
-        ("", {}, "No unit of replication is named. If target and background come from other"),
-        ("donor", {("donor", "101"): (40, 40, 0.9, 1.0)}, "The target is one donor: if that of"),
+        ("", {}, 0, ["No unit of replication is named. If target and background come from diff"]),
+        ("donor", ONE, 1, ["Target and background are one donor each. If they are different ones"]),
+        ("donor", ONE, 3, ["The target is one donor. What sets this one apart would look"]),
+        ("donor", ONE | TWO, 1, ["1 of 2 units (donor) agree", "The background is one donor."]),
+        ("donor", ONE | TWO, 2, ["1 of 2 units (donor) agree: their own interval lies above 5%."]),
     ],
-)
-def test_what_one_unit_cannot_tell_is_said(unit, groups, start):
-    (text,) = sentences(answered(shares_of("mine", groups), STUDY | {"unit": unit}))
-    assert text.startswith(start)
-    assert "would look the same as the one between target and background" in text
+)  # fmt: skip
+def test_what_one_unit_a_side_cannot_tell_is_said(unit, groups, n_background, said):
+    table = pd.DataFrame(shares_of("mine", groups))
+    answer = answer_of(table, STUDY | {"unit": unit}, "bcnmf", {}, n_background)
+    found = sentences(answer)
+    assert len(found) == len(said)
+    assert all(text.startswith(start) for text, start in zip(found, said, strict=True))
 
 
 def test_of_many_groups_the_ends_are_named():

@@ -80,6 +80,17 @@ def test_methods_that_were_not_run_are_named_with_their_reasons():
     ]
 
 
+def test_a_warning_of_several_studies_is_said_once():
+    studies = [STUDY | {"study": name, "title": name} for name in "abcde"]
+    few, own = {"warnings": ["few"]}, {"warnings": ["few", "own"]}
+    none = {"warnings": []}
+    assert all_warnings(studies, [few, own, few, few, few], [], {}) == [
+        "All 5 studies: few", "b: own",
+    ]  # fmt: skip
+    assert all_warnings(studies, [few, none, few, few, few], [], {}) == ["4 of 5 studies: few"]
+    assert all_warnings(studies, [none, few, few, none, none], [], {}) == ["b; c: few"]
+
+
 @pytest.fixture
 def run(tmp_path):
     """Return the folder of a run with the tables of one study, and the table of samples."""
@@ -103,7 +114,7 @@ SHARES = pd.DataFrame(shares_of("mouse", {}))
 
 
 def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
-    details = study_details(STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES)
+    details = study_details(STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES, record={})
     assert details.fit.method == "bcnmf"
     assert len(details.topics) == 2
     assert list(details.tables) == ["Scores", "Shares"]
@@ -111,14 +122,14 @@ def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
     assert '"start":1' in details.explorer
     assert details.answer.whole.n_above == 50
     assert details.with_sets is False
-    none = study_details(STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES.head(0))
+    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), {})
     assert none.answer is None
 
 
 def test_topics_are_used_where_the_label_and_annotations_say(run):
-    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES).topics[0]
+    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {}).topics[0]
     assert [use.column for use in first.used] == ["Genotype", "age"]
     assert first.used[0].group in ("Control", "Ts65Dn")
     assert first.used[0].group[0] == first.used[1].group
-    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES)
+    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
     assert [use.column for use in no_label.topics[0].used] == ["age"]
