@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     simulate.set_defaults(command=_simulate)
 
-    show = commands.add_parser("show", help="print the scores of a finished run")
+    show = commands.add_parser("show", help="print the answer and the scores of a finished run")
     show.add_argument("folder", type=Path, help="for instance results/quick")
     show.set_defaults(command=_show)
 
@@ -170,10 +170,12 @@ def _checksums(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.record.tables import read_table
+    from bcnmf_pipeline.report.front import answer_text
     from bcnmf_pipeline.report.tables import scores_text_table
 
-    summary = options.folder / "tables" / "summary.tsv"
-    if not summary.exists():
-        raise InputError(f"{summary}: no such file; run `snakemake {options.folder.name}` first")
-    print(scores_text_table(read_table(summary)))
+    answer = answer_text(options.folder)
+    summary = read_table(options.folder / "tables" / "summary.tsv")
+    print(answer)
+    if len(summary):
+        print(scores_text_table(summary))
     print(f"Report: {options.folder / 'report.html'}")

@@ -1,12 +1,15 @@
 """The command line of the pipeline: exit status and words, without a traceback."""
 
+import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from bcnmf_pipeline.cli import main
 from bcnmf_pipeline.plan.sheets import read_sheet
+from bcnmf_pipeline.report.tables import SUMMARY_COLUMNS
 from own_cells import own_cells
 
 SIDES = ("--target", "treatment=drug", "--background", "treatment=vehicle")
@@ -46,7 +49,7 @@ def test_sheet_and_configuration_hold_what_is_needed(folder, capsys):
         "study\tdataset\ttarget\tbackground\nmine\tcells.h5ad\ttreatment=drug\ttreatment=vehicle\n"
     )
     assert yaml.safe_load((folder / "mine.yaml").read_text()) == {
-        "name": "mine", "title": "treatment=drug against treatment=vehicle", "studies": ["mine"],
+        "name": "mine", "title": "drug against vehicle", "studies": ["mine"],
         "sheets": {"studies": "mine.tsv"},
     }  # fmt: skip
     assert "80 samples" in said
@@ -136,7 +139,7 @@ def test_a_file_that_is_no_data_is_told_as_what_it_is(folder, capsys):
 
 def test_a_constant_label_is_a_remark(folder, capsys):
     assert main(["new", "mine", "--data", "cells.h5ad", *SIDES, "--label", "quality"]) == 0
-    assert "'quality'" in capsys.readouterr().out
+    assert "all target samples have 'good' in the label quality" in capsys.readouterr().out
 
 
 def test_names_with_spaces_and_quotes_go_through(folder, capsys):
@@ -153,6 +156,38 @@ def test_a_folder_that_cannot_be_written_is_named(folder, capsys, monkeypatch):
     data = str(folder / "cells.h5ad")
     monkeypatch.chdir("/proc" if Path("/proc").exists() else "/")
     assert "mine.tsv: cannot be written" in refused(capsys, "new", "mine", "--data", data, *SIDES)
+
+
+def test_data_are_never_written_over(folder, capsys):
+    table = pd.DataFrame({"gene": [1, 2]}, index=["a", "b"])
+    table.to_csv(folder / "mine.tsv", sep="\t")
+    before = (folder / "mine.tsv").read_bytes()
+    said = refused(capsys, "new", "mine", "--data", "./mine.tsv", *SIDES, "--force")
+    assert "would write over your data" in said
+    assert (folder / "mine.tsv").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("options", [["--data", "locked/cells.h5ad"], ["--check", "locked/a.tsv"]])
+def test_a_folder_without_permission_is_named(folder, capsys, options):
+    locked = folder / "locked"
+    locked.mkdir()
+    locked.chmod(0o000)
+    try:
+        said = refused(capsys, "new", "mine", *options)
+    finally:
+        locked.chmod(0o755)
+    assert options[1] in said
+    assert "Permission denied" in said
+
+
+@pytest.mark.parametrize("file", ["folder", "folder.yaml", "latin.tsv", "latin.yaml"])
+def test_what_is_no_text_is_named(folder, capsys, file):
+    if file.startswith("folder"):
+        (folder / file).mkdir()
+    else:
+        (folder / file).write_bytes("study\tt\xe4tig: \n".encode("latin-1"))
+    assert f"{file}: " in refused(capsys, "new", "--check", file)
 
 
 def test_ctrl_c_leaves_nothing(folder, capsys, monkeypatch):
@@ -174,3 +209,20 @@ def test_help_has_examples_and_a_wrong_option_ends_with_2(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--nothing-like-it"])
     assert ended.value.code == 2
+
+
+def test_show_prints_the_answer_before_the_scores(folder, capsys):
+    tables = folder / "results" / "tables"
+    tables.mkdir(parents=True)
+    (tables / "answer.txt").write_text("Half of them hold something new.\n")
+    row = dict.fromkeys(SUMMARY_COLUMNS, 1) | {"score": "ari_usage", "mean": 0.8, "sd": 0.1}
+    lines = ["\t".join(map(str, cells)) for cells in (row.keys(), row.values())]
+    (tables / "summary.tsv").write_text("\n".join(lines) + "\n")
+    assert main(["show", "results"]) == 0
+    said = capsys.readouterr().out
+    assert said.index("something new") < said.index("0.80") < said.index("report.html")
+
+
+def test_show_of_an_unfinished_run_says_what_to_do(folder, capsys):
+    said = refused(capsys, "show", "results/mine")
+    assert "answer.txt: no such file" in said

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.enrich.gene_sets import why_of_no_use
 from bcnmf_pipeline.pair.own_data import Look, look
+from bcnmf_pipeline.plan.own import Seen
 from bcnmf_pipeline.plan.runs import Plan
 from bcnmf_pipeline.plan.sheets import (
     as_list,
@@ -46,18 +49,27 @@ def plan_of(settings: Mapping[str, Any], where: str, seen: list[Look] | None = N
     """
 
     def look_into(row: Mapping[str, str], place: str) -> Look:
-        found = look(row["dataset"], row, place)
+        found = look(Path(row["dataset"]).expanduser(), row, place)
         if seen is not None:
             seen.append(found)
         return found
 
+    def unmatched(place: str, sizes: tuple[int, int], found: Seen) -> str:
+        places = (_find(place), Path("resources/downloads", place))
+        return why_of_no_use(places, sizes, found.features)
+
     return Plan(
         _with_defaults(settings),
-        lambda path: find_file(path, ROOT),
+        _find,
         SCHEMAS,
         where=where,
         look=look_into,
+        unmatched=unmatched,
     )
+
+
+def _find(path: str) -> Path:
+    return find_file(path, ROOT)
 
 
 def check_file(path: Path) -> str:
@@ -81,19 +93,26 @@ def check_file(path: Path) -> str:
         names = [one for one in read_sheet(path)[0].get("study", ()) if NAME.fullmatch(one)]
         settings |= {"studies": list(dict.fromkeys(names))} if names else {}
     try:
-        return remarks_text(plan_of(settings, str(path)))
+        plan = plan_of(settings, str(path))
+        return f"{remarks_text(plan)}\n{path}: no problem in {len(plan.studies)} studies".lstrip()
     except InputError as error:
         lines = [*str(error).splitlines(), *_problems_of_rows(settings, str(path))]
         raise InputError("\n".join(dict.fromkeys(lines))) from None
 
 
 def remarks_text(plan: Plan) -> str:
-    """Return what was found out about each study of one's own, and what is not fitted."""
-    return "\n".join("\n  ".join([f"{study}:", *lines]) for study, lines in plan.remarks.items())
+    """Return what was found out about each study of one's own; what holds for several, once."""
+    times = Counter(line for lines in plan.remarks.values() for line in lines)
+    blocks = []
+    for study, lines in plan.remarks.items():
+        own = [line for line in lines if times[line] == 1]
+        blocks += ["\n  ".join([f"{study}:", *own])] if own else []
+    blocks += [f"{n} of these studies: {line}" for line, n in times.items() if n > 1]
+    return "\n".join(blocks)
 
 
 def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return merge(load_yaml(find_file("config/config.yaml", ROOT)), settings)
+    return merge(load_yaml(_find("config/config.yaml")), settings)
 
 
 def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
@@ -104,7 +123,7 @@ def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
         # What is wrong with other keys hides nothing of the sheet.
         settings = _BARE | {"studies": [], "sheets": settings.get("sheets")}
     try:
-        sheet = find_file(_with_defaults(settings)["sheets"]["studies"], ROOT)
+        sheet = _find(_with_defaults(settings)["sheets"]["studies"])
         table, numbers = read_sheet(sheet)
     except (InputError, TypeError):
         return []  # there is no sheet that could be read: the whole says so

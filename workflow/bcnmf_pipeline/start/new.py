@@ -122,12 +122,16 @@ def _written(row: dict[str, str], folder: Path, force: bool) -> str:
     name = row["study"]
     sheet, configuration = Path(f"{name}.tsv"), Path(f"{name}.yaml")
     for path in (sheet, configuration):
+        if path.absolute() == Path(row["dataset"]).expanduser().absolute():
+            raise InputError(
+                f"NAME: {name!r} would write over your data, {path}; choose another name"
+            )
         if path.exists() and not force:
             raise InputError(f"{path}: is there already; choose another name, or add --force")
         check_writable(path)
     settings = {
         "name": name,
-        "title": row.get("title") or f"{row['target']} against {row['background']}",
+        "title": row.get("title") or _title(row),
         "studies": [name],
         "sheets": {"studies": str(sheet)},
     }
@@ -154,6 +158,17 @@ def _written(row: dict[str, str], folder: Path, force: bool) -> str:
             f"and read results/{name}/report.html.",
         ]
     )
+
+
+def _title(row: Mapping[str, str]) -> str:
+    """Return "drug against vehicle" where the sides differ in one column alone."""
+    sides = [set(parse_selection(row[side], f"column {side}")) for side in _SIDES]
+    own = [list(sides[0] - sides[1]), list(sides[1] - sides[0])]
+    if all(len(side) == 1 and not side[0].negated for side in own):
+        (target,), (background,) = own
+        if target.column == background.column:
+            return f"{', '.join(target.values)} against {', '.join(background.values)}"
+    return f"{row['target']} against {row['background']}"
 
 
 def _write_sheet(path: Path, row: Mapping[str, str]) -> None:

@@ -35,8 +35,17 @@ def test_what_can_be_run_passes(folder, capsys, file):
     write(folder, GOOD)
     status, said = check(capsys, file)
     assert status == 0
-    assert "good" in said
+    assert "good:" in said
     assert "counts" in said
+    assert said.endswith(f"{file}: no problem in 1 studies\n")
+
+
+def test_what_holds_for_several_studies_is_told_once(folder, capsys):
+    write(folder, *([name, *GOOD[1:4], "quality"] for name in "ab"))
+    status, said = check(capsys, "mine.tsv")
+    assert status == 0
+    assert said.count("all target samples have 'good'") == 1
+    assert "2 of these studies: all target samples have 'good'" in said
 
 
 def test_every_problem_of_every_row_is_told_at_once(folder, capsys):
