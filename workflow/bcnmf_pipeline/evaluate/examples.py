@@ -18,8 +18,8 @@ def example_images(
     target, background : AnnData
         A pair of images.
     label : str
-        Column of `target.obs` with the classes; empty: all are of one. The first image of each class
-        is taken, then the second of each, and so on, until there are enough.
+        Column of `target.obs` with the classes; empty: one class. The first image of each class is
+        taken, then the second of each, and so on, until there are enough.
     n_target, n_background : int
         How many at most; of the background the first ones.
 
