@@ -106,6 +106,11 @@ def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Lo
         samples; values that are negative, missing or not what is declared, as far as a large sample
         of them shows; more highly variable features than features; images where there are none.
     """
+    if set("{}") & set(os.fspath(path)):
+        raise InputError(
+            f"{where}, column dataset: {path} holds curly brackets, in which Snakemake sees "
+            "wildcards; call the file or folder otherwise"
+        )
     found = _heads(path, row, where)
     if found.obs.shape[1] == 0:
         raise InputError(
