@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bcnmf.crossfitting import CrossFit, coverage, crossfit
+    from bcnmf.calibration import CrossFit
+    from bcnmf.crossfitting import coverage, crossfit
     from bcnmf.errors import InputError
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
@@ -34,7 +35,7 @@ _HOME = {
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
-    "CrossFit": "bcnmf.crossfitting",
+    "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "coverage": "bcnmf.crossfitting",

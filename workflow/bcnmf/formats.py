@@ -107,9 +107,13 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         It is missing, damaged or something else: says what it is, and how to convert it.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        return _kind_of_folder(path)
-    if not path.exists():
+    try:
+        if path.is_dir():
+            return _kind_of_folder(path)
+        there = path.exists()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not there:
         raise InputError(
             f"{path}: no such file{_beside(path) or f'; expected {READABLE}'}, its path from the "
             f"working directory ({Path.cwd()})"
@@ -139,12 +143,16 @@ def _refused(path: Path, what: str, remedy: str) -> InputError:
     return InputError(f"{named}: {what}; {words}")
 
 
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror}); check its rights")
+
+
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+        raise _unreadable(path, error) from error
 
 
 @contextmanager

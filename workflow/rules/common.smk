@@ -108,17 +108,9 @@ def seen_once(cells: tuple, where: str):
 
 def unmatched(place: str, sizes: tuple, seen) -> str:
     """Return why the gene sets of a file are of no use for features; empty if they are of use."""
-    from bcnmf_pipeline.enrich.gene_sets import SetSizes, check_gene_sets_match, symbols_of
+    from bcnmf_pipeline.enrich.gene_sets import why_of_no_use
 
-    files = [file for file in (find(place), Path(DOWNLOADS, place)) if file.exists()]
-    if not files:
-        return ""  # they are downloaded when they are needed
-    symbols = symbols_of(seen.features)["symbol"]
-    try:
-        check_gene_sets_match(symbols, {place: files[0]}, SetSizes(*sizes), "")
-    except InputError as error:
-        return str(error)
-    return ""
+    return why_of_no_use((find(place), Path(DOWNLOADS, place)), sizes, seen.features)
 
 
 def load_plans() -> dict[str, Plan]:

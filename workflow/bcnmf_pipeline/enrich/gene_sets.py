@@ -214,3 +214,26 @@ def check_gene_sets_match(
         found = universe.intersection(chain.from_iterable(sets.values()))
         rows.append((name, len(sets), len(tested), len(found)))
     return pd.DataFrame(rows, columns=["collection", "sets", "tested", "genes"])
+
+
+def why_of_no_use(places: Iterable[Path], sizes: tuple[int, int], features: Sequence[str]) -> str:
+    """Return why the gene sets of a file cannot be set beside features; empty if they can.
+
+    Parameters
+    ----------
+    places : iterable of Path
+        Where the file may be. If it is in none, nothing is known: it is downloaded when needed.
+    sizes : tuple of int
+        Smallest and largest set that is tested.
+    features : iterable of str
+        Names of the features of the data.
+    """
+    files = [file for file in places if file.exists()]
+    if not files:
+        return ""
+    try:
+        symbols = symbols_of(features)["symbol"]
+        check_gene_sets_match(symbols, {files[0].stem: files[0]}, SetSizes(*sizes), "")
+    except InputError as error:
+        return str(error)
+    return ""

@@ -19,7 +19,7 @@ SUMMARY_COLUMNS = (
 )  # fmt: skip
 SHARE_COLUMNS = (
     "study", "method", "k", "alpha", "seed", "column", "group", "n", "n_above", "share", "low",
-    "high", "n_units", "auroc",
+    "high", "n_units", "auroc", "chance",
 )  # fmt: skip
 
 _REPORTED_KEY = ["study", "method", "score"]

@@ -52,6 +52,8 @@ class Answer:
         label's column with group "" it is that of the score for the class that it tells best.
         `low` and `high` are a 95% interval, by drawing whole units again where a side has several
         (see `CrossFit.share_of`); `n_units` is how many of them the group holds.
+        `chance` is the share to expect where there is nothing: 0.05, or more where a fold has few
+        background samples.
     """
 
     samples: pd.DataFrame
@@ -221,4 +223,5 @@ def _share(
         "high": high,
         "n_units": None if truth.units is None else len(np.unique(truth.units[inside])),
         "auroc": np.nan,
+        "chance": found.chance,
     }

@@ -225,8 +225,11 @@ def _topics(fit: Fit, others: Sequence[Fit], truth: Truth) -> pd.DataFrame:
 def _tested(values: Any, truth: Truth) -> dict[str, np.ndarray]:
     """Return the test of every column against the classes, missing where there are none."""
     columns = values.shape[1]
-    missing = Association(*[np.full(columns, np.nan)] * 2, np.full(columns, "", dtype=object))
-    test = missing if truth.classes is None else welch_test(values, truth.classes)
+    if truth.classes is None:
+        missing = np.full(columns, np.nan)
+        test = Association(missing, missing, np.full(columns, "", dtype=object))
+    else:
+        test = welch_test(values, truth.classes)
     return {
         "statistic": test.statistic,
         "p_value": test.p_value,
@@ -246,7 +249,8 @@ def _stability(fit: Fit, others: Sequence[Fit]) -> np.ndarray:
     """Return the mean cosine of each topic and its best match in other fits; NaN without any."""
     if not others:
         return np.full(len(fit.components), np.nan)
-    return np.mean([best_cosine(fit.components, one.components) for one in others], axis=0)
+    found = [best_cosine(fit.components, one.components) for one in others]
+    return np.asarray(np.mean(found, axis=0))
 
 
 def _loadings(fit: Fit, features: pd.Index, truth: Truth) -> pd.DataFrame:

@@ -55,4 +55,5 @@ def _target_topics(fit: Fit) -> np.ndarray:
     weight = fit.info.get("estimator", {}).get("fitted", {}).get("shared_weight_")
     if weight is None:
         return fit.components
-    return np.maximum(fit.components - np.asarray(weight)[:, None] * fit.shared_components, 0)
+    shared = np.asarray(weight)[:, None] * fit.shared_components
+    return np.asarray(np.maximum(fit.components - shared, 0))

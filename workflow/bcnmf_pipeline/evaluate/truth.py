@@ -94,7 +94,7 @@ def shared_leakage(components: np.ndarray, usage: np.ndarray, shared: np.ndarray
 
 
 def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.abs(_unit(first) @ _unit(second).T)
+    return np.asarray(np.abs(_unit(first) @ _unit(second).T))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -225,7 +225,10 @@ def complete(
         fault = unmatched(GENE_SETS, seen)
         filled["gene_sets"] = "" if fault else GENE_SETS
         if fault:
-            remarks.append(f"no gene sets: {fault}")
+            names = ", ".join(map(repr, map(str, seen.features[:3])))
+            remarks.append(
+                f"tested against no gene sets: {GENE_SETS} has none for {names} and so on"
+            )
     for name in as_list(filled["gene_sets"]) if row["gene_sets"] else []:
         if fault := unmatched(name, seen):
             raise InputError(f"{where}, column gene_sets: {fault}")

@@ -136,14 +136,21 @@ class Plan:
         )
         self.remarks = finder.remarks
         kept: list[str] = []
+        faults: list[str] = []
         for row in self._leave_out_studies(wanted.values()):
             self._check_gene_sets(row)
             made = [row]
             if is_own(row["dataset"]):
                 del self._rows[row["study"]]
-                made = finder.rows(row, taken=self._rows)
+                try:
+                    made = finder.rows(row, taken=self._rows)
+                except InputError as error:
+                    faults.append(str(error))
+                    continue
             self._rows |= {one["study"]: one for one in made}
             kept += [one["study"] for one in made]
+        if faults:
+            raise InputError("\n".join(faults))
         self.all_studies = pd.DataFrame(self._rows.values(), index=list(self._rows))
         self.studies = self.all_studies.loc[kept]
         others = set(read_sheet(repository / "methods.tsv")[0]["method"])
@@ -151,10 +158,19 @@ class Plan:
         for study in kept:
             self.method_rows(study)
             self.replicates(study)
-            left_out = self.left_out(study)
-            if left_out and is_own(self._rows[study]["dataset"]):
-                text = "; ".join(f"{method}: {why}" for method, why in left_out.items())
-                self.remarks.setdefault(study, []).append(f"not fitted: {text}")
+            if is_own(self._rows[study]["dataset"]):
+                self._remark_on_methods(study)
+
+    def _remark_on_methods(self, study: str) -> None:
+        """Name the methods that a study on own data is not fitted with, once for all of `each`."""
+        by_reason: dict[str, list[str]] = {}
+        for method, why in self.left_out(study).items():
+            by_reason.setdefault(why, []).append(method)
+        row = self._rows[study]
+        remarks = self.remarks.setdefault(row["group"] if row["each"] else study, [])
+        for why, methods in by_reason.items():
+            remark = f"not fitted: {', '.join(methods)} ({why})"
+            remarks += [remark] if remark not in remarks else []
 
     def _unmatched(self, name: str, seen: own.Seen) -> str:
         how = self.settings["enrichment"]

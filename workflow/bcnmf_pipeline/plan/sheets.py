@@ -31,6 +31,8 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds {type(content).__name__}; expected `key: value` lines")
     return content
@@ -39,7 +41,7 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 def find_file(path: str | os.PathLike[str], root: Path) -> Path:
     """Return a path in the working directory, or else in `root`, the repository."""
     path = Path(path).expanduser()
-    return path if path.exists() else root / path
+    return path if os.path.exists(path) else root / path  # also where a folder is locked
 
 
 def as_list(value: str | list[str]) -> list[str]:
@@ -153,6 +155,8 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     # Line by line: a quote that is not closed spoils its own line, and no other.
     split = enumerate((_cells(line) for line in text.splitlines()), start=1)
     # Only whole lines are comments: a cell may hold a #.

@@ -69,6 +69,11 @@ def load_studies(path: Path, schemas: Path) -> dict[str, Row]:
 
 def _check_dataset(row: Row, where: str) -> None:
     if is_own(row["dataset"]):
+        if set("{}") & set(row["dataset"]):
+            raise InputError(
+                f"{where}, column dataset: {row['dataset']!r} holds braces, in which Snakemake "
+                "looks for names of wildcards; rename the file or its folder"
+            )
         if row["each"] and row["group"] != row["study"]:
             raise InputError(
                 f"{where}, column group: found {row['group']!r}, but the studies that the column "

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from bcnmf.scoring import background_topics, target_score_of
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
+from bcnmf.scoring import background_topics, target_score_of
 from bcnmf_pipeline.evaluate import target_score
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.evaluate.metrics import kmeans_labels

@@ -103,11 +103,13 @@ def test_gene_sets_that_match_no_gene_are_left_out_or_refused(tmp_path):
 
     plan = own_plan(tmp_path, unmatched=none_matches)
     assert plan.gene_sets("mine") == []
-    fault = "none of config/gene_sets/core.gmt with (5, 500) is among ISG15"
-    assert plan.remarks["mine"][1] == f"no gene sets: {fault}"
-    with pytest.raises(InputError, match=r"mine\.tsv, study mine, column gene_sets: none of "):
+    assert plan.remarks["mine"][1] == (
+        "tested against no gene sets: core has none for 'ISG15' and so on"
+    )
+    fault = r"none of config/gene_sets/core\.gmt with \(5, 500\) is among ISG15"
+    with pytest.raises(InputError, match=rf"mine\.tsv, study mine, column gene_sets: {fault}"):
         own_plan(tmp_path, unmatched=none_matches, gene_sets="core")
-    with pytest.raises(InputError, match="'cor' is none of the collections .*mean 'core'"):
+    with pytest.raises(InputError, match=r"'cor' is none of the collections .*mean 'core'"):
         own_plan(tmp_path, gene_sets="cor")
 
 
@@ -129,6 +131,11 @@ def test_a_study_for_each_value_of_a_column(tmp_path):
         "left out of cell_type, for fewer than 20 target or 20 background samples: "
         "rare (10 target, 20 background)",
     ]
+    poisson = own_plan(
+        tmp_path, Seen(obs=cells()), {"methods": ["nmf", "bcnmf_poisson"]}, each="cell_type"
+    )
+    assert poisson.remarks["mine"][-1].startswith("not fitted: bcnmf_poisson (no row in ")
+    assert [len(poisson.remarks[study]) for study in poisson.study_ids()] == [1, 1, 1]
     # The values of the file are found out once.
     assert [row["values"] for row in plan.asked] == ["", "counts", "counts", "counts"]
 
@@ -150,7 +157,10 @@ def test_values_with_a_sign_of_the_syntax_are_escaped_and_seeds_are_those_of_the
 
 EACH_FAULTS = [
     ({"each": "celltype"}, r"column each: the data have no column 'celltype' .*mean 'cell_type'"),
-    ({"each": "arm", "target": "arm=drug;cell_type=rare"}, r"0 of 1 values of 'arm' have 20 target"),
+    (
+        {"each": "arm", "target": "arm=drug;cell_type=rare"},
+        r"0 of 1 values of 'arm' have 20 target",
+    ),
     ({"each": "cell_type", "group": "drugs"}, "column group: found 'drugs'"),
     ({"each": "cell_type", "dataset": "mixseq", "values": "counts"}, "is for files of your own"),
 ]
@@ -172,15 +182,15 @@ def test_own_data_find_their_rows_by_what_their_values_are(tmp_path):
     # Data of the pipeline do not get them.
     assert counts.study_ids() == ["mine"]
     pipeline = Plan(BASE, lambda path: ROOT / path, ROOT / "workflow" / "schemas")
-    assert pipeline.left_out("mouse")["shared_target"].startswith("no row for it in ")
+    assert pipeline.left_out("mouse")["shared_target"].startswith("no row in ")
 
 
 def test_methods_that_are_not_fitted_are_named(tmp_path):
     changes = {"methods": ["bcnmf", "bcnmf_poisson", "combined"]}
     plan = own_plan(tmp_path, Seen(values="log"), changes)
-    why = f"no row for it in {ROOT}/config/methods.tsv"
+    why = f"no row in {ROOT}/config/methods.tsv"
     assert plan.left_out("mine") == {"bcnmf_poisson": why, "combined": why}
-    assert plan.remarks["mine"][-1] == f"not fitted: bcnmf_poisson: {why}; combined: {why}"
+    assert plan.remarks["mine"][-1] == f"not fitted: bcnmf_poisson, combined ({why})"
     sheet = tmp_path / "methods.tsv"
     sheet.write_text(
         "method\tlabel\talgorithm\tstudies\tvalues\tk\n"
@@ -200,6 +210,23 @@ def test_own_data_are_one_replicate(tmp_path):
 def test_more_topics_than_the_data_can_give_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"study mine: method 'pca' has 10 topics .*at most 9"):
         own_plan(tmp_path, Seen(n_target=9))
+
+
+def test_faults_of_all_studies_come_at_once(tmp_path):
+    def look(row):
+        raise InputError(f"{row['study']}: NaN")
+
+    path = tmp_path / "mine.tsv"
+    rows = [ROW, ROW | {"study": "other"}]
+    path.write_text(
+        "".join("\t".join(cells) + "\n" for cells in [ROW, *(r.values() for r in rows)])
+    )
+    settings = {"studies": ["mine", "other"], "sheets": {"studies": str(path)}}
+    with pytest.raises(InputError, match="mine: NaN\nother: NaN"):
+        Plan(
+            merge(BASE, settings), lambda path: ROOT / path, ROOT / "workflow" / "schemas",
+            look=lambda row, where: look(row),
+        )  # fmt: skip
 
 
 def test_files_that_a_rule_makes_are_only_checked(tmp_path):

@@ -187,6 +187,8 @@ def test_faulty_study_rows_are_refused(tmp_path):
         plan(chosen, studies_sheet(tmp_path, values="tpm"))
     with pytest.raises(InputError, match=r"column values: empty, .*give counts, log or raw"):
         plan(chosen, studies_sheet(tmp_path, dataset="mixseq", values="auto"))
+    with pytest.raises(InputError, match=r"'\{a\}\.h5ad' holds braces"):
+        plan(chosen, studies_sheet(tmp_path, dataset="{a}.h5ad"))
     with pytest.raises(InputError, match=r"column layer: 'raw' is for files of your own"):
         plan(chosen, studies_sheet(tmp_path, dataset="mixseq", layer="raw"))
 
