@@ -197,7 +197,10 @@ def test_a_loom_is_read_by_its_library(tmp_path):
 
 
 def test_readers_load_no_library_before_a_file_needs_it():
-    code = "import sys, bcnmf.readers; print([m for m in ('anndata', 'h5py', 'pandas') if m in sys.modules])"
+    code = (
+        "import sys, bcnmf.readers\n"
+        "print([name for name in ('anndata', 'h5py', 'pandas') if name in sys.modules])"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment

@@ -81,21 +81,14 @@ def check_unit(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
 def check_apart(
     target: np.ndarray, background: np.ndarray, row: Mapping[str, str], where: str
 ) -> None:
-    """Refuse sides that share samples."""
-    common, n, m = int((target & background).sum()), int(target.sum()), int(background.sum())
-    if not common:
-        return
-    first = parse_selection(row["target"], where)[0]
-    other = replace(first, negated=not first.negated)
-    if common == n == m:
-        found = f"the target and the background are the same {n} samples"
-        advice = f"select others, such as {other}"
-    else:
-        found = f"{common} of the {m} background samples are among the {n} of the target"
-        advice = f"select others, or add ;{other}"
-    raise InputError(
-        f"{where}, column background: {found}; what both sides hold cannot be new to one: {advice}"
-    )
+    """Refuse sides that are the same samples."""
+    if (target == background).all():
+        first = parse_selection(row["target"], where)[0]
+        raise InputError(
+            f"{where}, column background: the target and the background are the same "
+            f"{int(target.sum())} samples, so nothing can be new to one; select others, such as "
+            f"{replace(first, negated=not first.negated)}"
+        )
 
 
 def _complete(obs: pd.DataFrame, name: str, place: str) -> pd.Series:

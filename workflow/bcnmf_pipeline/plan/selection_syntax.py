@@ -146,7 +146,7 @@ def _fulfilled(obs: pd.DataFrame, condition: Condition, where: str) -> np.ndarra
     column = column_of(obs, condition.column, where)
     codes, levels = pd.factorize(column)
     if condition.values == (ANY,) and not condition.negated:
-        return codes >= 0
+        return np.asarray(codes >= 0)
     levels = pd.Index(list(levels))  # of the values' own type, where they are categories
     wanted = [_level(levels, value, condition.column, where) for value in condition.values]
     found = np.isin(codes, wanted)
