@@ -29,3 +29,15 @@ def figure_of(folder, study_name, name, **more):
         "study": study_name, "name": name, "png": png, "pdf": png.with_suffix(".pdf"),
         "caption_file": CAPTIONS / f"{name}.rst", "alt": f"{name} of {study_name}", "fields": {},
     } | more  # fmt: skip
+
+
+def shares_of(study, groups, *, method="bcnmf", whole=None, **more):
+    """Return rows of `tables/shares.tsv`; groups: (column, group) -> (above, n, low, high)."""
+    rows = {("", ""): whole or (50, 100, 0.40, 0.60), **groups}
+    key = {"study": study, "method": method, "k": 15, "alpha": 1.0, "seed": 0}
+    return [
+        key | {"column": column, "group": group, "n": n, "n_above": above, "share": above / n,
+               "low": low, "high": high, "n_units": 3, "auroc": float("nan") if column else 0.9}
+        | more
+        for (column, group), (above, n, low, high) in rows.items()
+    ]  # fmt: skip

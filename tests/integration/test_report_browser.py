@@ -1,5 +1,6 @@
 """The report in a browser: headless Chromium runs a script in the page and prints what it saw."""
 
+import html
 import json
 import os
 import re
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.topic_words import topics_of
 from plot_tables import mouse_scores, study_tables, summarise
-from report_figures import figure_of
+from report_figures import CAPTIONS, figure_of, shares_of, tiny_png
 
 pytestmark = pytest.mark.slow
 
@@ -51,15 +53,27 @@ def report(browser, tmp_path_factory):
     """A report of two studies: the mice, and one with ten thousand samples."""
     folder = tmp_path_factory.mktemp("browser")
     tables, scores = study_tables(seeds=2), mouse_scores(3)
+    samples = tables["samples"]
+    samples["target_score"] = samples["usage_1"].where(samples["method"].isin(["nmf", "bcnmf"]))
     names = tables["samples"]["sample"].unique()
     genes = top_values(["DYRK1A_N"], np.arange(float(len(names)))[:, None], ["DYRK1A_N"], names)
-    fit, topics = topics_of(tables["topics"], tables["loadings"], method="bcnmf")
+    label = samples.drop_duplicates("sample").set_index("sample")["label"]
+    fit, topics = topics_of(
+        tables["topics"], tables["loadings"], method="bcnmf", samples=samples,
+        columns={"Genotype": label},
+    )  # fmt: skip
+    mouse = {"study": "mouse", "title": "Mice", "label": "Genotype", "unit": "mouse"}
+    groups = {("Genotype", name): (60, 135, 0.36, 0.53) for name in ("Control", HOSTILE)}
+    shares = shares_of("mouse", groups) + shares_of("mouse", {}, method="classifier")
+    picture = figure_of(folder / "figures", "mouse", "answer", caption_file=CAPTIONS / "scores.rst")
+    picture["png"].write_bytes(tiny_png(2150, 1500))
     mice = StudyDetails(
         fit, topics, LABELS, "by loading",
-        explorer_json(
+        explorer=explorer_json(
             tables["samples"], None, genes, study="mouse", labels=LABELS, label_name="Genotype",
             unit="mouse",
         ),
+        answer=answer_of(pd.DataFrame(shares), mouse, "bcnmf"), with_sets=True,
     )  # fmt: skip
     large = StudyDetails(explorer=explorer_json(samples_of(10_000), study="large"))
     tsv = folder / "scores.tsv"
@@ -68,10 +82,10 @@ def report(browser, tmp_path_factory):
     write_report(
         path, config_name="test", title=f"A run {HOSTILE}", scores=scores,
         summary=summarise(scores, LABELS),
-        figures=[figure_of(folder / "figures", "mouse", "scores")],
+        figures=[figure_of(folder / "figures", "mouse", "scores"), picture],
         provenance={"versions": {"python": "3.11"}},
         studies=[
-            {"study": "mouse", "title": "Mice", "label": "Genotype", "unit": "mouse"},
+            mouse,
             {"study": "large", "title": "Ten thousand", "label": "label"},
         ],
         warnings=[], tables={"Scores": tsv}, details={"mouse": mice, "large": large},
@@ -87,12 +101,15 @@ def seen(report, script, width=1280, dark=False):
         "<script>window.onerror = (message) => { window.failed = String(message); };\n"
         "function tell(what) { const out = document.createElement('pre'); out.id = 'told';\n"
         "out.textContent = JSON.stringify({...what, failed: window.failed || ''});\n"
-        "document.body.append(out); }</script>"
+        "parent.document.body.append(out); }</script>"
     )
     page = page.replace("<body>", "<body>" + probe, 1)
     # After the page's own script, when layout and resize observers have run.
     late = f"<script>setTimeout(() => {{ {script} }}, 300);</script>"
     page = page.replace("</body>", late + "</body>", 1)
+    if width < 500:  # Chromium has no narrower window.
+        size = f"width: {width}px; height: 800px; border: 0"
+        page = f'<body style="margin: 0"><iframe style="{size}" srcdoc="{html.escape(page)}">'
     path = report.parent / "probe.html"
     path.write_text(page, encoding="utf-8")
     command = [
@@ -124,8 +141,40 @@ def test_it_loads_without_errors_or_requests(report):
     )
     assert console == []
     assert answer == {
-        "images": True, "n": 1, "requests": [], "title": f"A run {HOSTILE}", "strangers": 0,
+        "images": True, "n": 2, "requests": [], "title": f"A run {HOSTILE}", "strangers": 0,
     }  # fmt: skip
+
+
+FIRST = (
+    "const box = (name) => { const b = document.querySelector(name).getBoundingClientRect();"
+    " return [b.top, b.bottom, b.left, b.right].map(Math.round); };"
+    "tell({headline: box('.headline'), picture: box('.answer img'), words: box('.answer .words'),"
+    " programs: box('.programs'), warnings: box('#warnings'), height: innerHeight,"
+    " over: document.documentElement.scrollWidth - innerWidth, text:"
+    " document.querySelector('.headline').textContent});"
+)
+
+
+def test_the_first_screen_is_the_answer(report):
+    answer, _ = seen(report, FIRST, width=1400)
+    assert answer["text"].startswith("50 of 100 target samples hold something that the background")
+    _, bottom, left, _ = answer["picture"]
+    assert bottom <= answer["height"]
+    # Words and picture side by side.
+    assert max(answer["headline"][3], answer["words"][3]) <= left
+    assert max(answer["headline"][1], answer["words"][1]) <= answer["height"]
+    assert bottom <= answer["programs"][0] < answer["height"]
+    assert answer["programs"][1] < answer["warnings"][0]
+
+
+def test_on_a_telephone_the_answer_is_the_first_screen_too(report):
+    answer, console = seen(report, FIRST, width=400)
+    assert console == []
+    assert answer["over"] <= 0
+    assert answer["headline"][1] < answer["picture"][0] < answer["height"] / 2
+    assert answer["picture"][1] <= answer["words"][0] < answer["programs"][0]
+    # Rows of the table stand one below the other, no wider than the screen.
+    assert answer["programs"][3] <= 400
 
 
 def test_tables_sort_and_say_so(report):
@@ -179,6 +228,15 @@ def test_the_map_reacts_to_colour_map_zoom_and_legend(report):
         "const names = [...explorer.colourSelect.options].map((o) => o.textContent);"
         "const choose = (name) => { explorer.colourSelect.value = names.indexOf(name);"
         " explorer.colourSelect.dispatchEvent(new Event('change')); };"
+        "const map = explorer.root.querySelector('select'); map.value = '1';"
+        "map.dispatchEvent(new Event('change'));"
+        "const scored = [...explorer.colourSelect.options].map((o) => o.textContent);"
+        "explorer.colourSelect.value = scored.indexOf('target score');"
+        "explorer.colourSelect.dispatchEvent(new Event('change'));"
+        "const score = [pixels()[1], explorer.keys.querySelectorAll('.ramp').length];"
+        "explorer.colourSelect.value = 0;"
+        "explorer.colourSelect.dispatchEvent(new Event('change')); map.value = '0';"
+        "map.dispatchEvent(new Event('change'));"
         "choose('Topic 1'); const topic = pixels(); const ramps ="
         " explorer.keys.querySelectorAll('.ramp').length;"
         "choose('gene DYRK1A_N'); const gene = pixels(); choose('Genotype');"
@@ -187,12 +245,16 @@ def test_the_map_reacts_to_colour_map_zoom_and_legend(report):
         "explorer.keys.querySelector('button').click(); const on = pixels();"
         "canvas.dispatchEvent(new KeyboardEvent('keydown', {key: '+'})); const zoomed = pixels();"
         "canvas.dispatchEvent(new KeyboardEvent('keydown', {key: '0'})); const whole = pixels();"
-        "const map = explorer.root.querySelector('select'); map.value = '3';"
+        "map.value = '3';"
         "map.dispatchEvent(new Event('change')); const other = pixels();"
-        "tell({start, topic, ramps, gene, off, on, pressed, zoomed, whole, other, names});",
+        "tell({start, topic, ramps, gene, off, on, pressed, zoomed, whole, other, names,"
+        " scored, score});",
     )
     assert console == []
     assert answer["names"][:3] == ["Genotype", "mouse", "Component 1"]
+    assert answer["scored"][:4] == ["Genotype", "mouse", "target score", "Topic 1"]
+    assert answer["score"][0] != answer["start"][1]
+    assert answer["score"][1] == 1
     for change in ("gene", "off", "zoomed", "other"):
         assert answer[change] != answer["start"], change
     assert answer["pressed"] == "false"

@@ -78,6 +78,7 @@ def by_name(script):
     folder = WORKFLOW / "bcnmf_pipeline" / "figures"
     return {
         "fit.py": [_file(module, WORKFLOW) for module, _ in ESTIMATORS.values()],
+        "answer.py": [_file(module, WORKFLOW) for module, _ in ESTIMATORS.values()],
         "figure.py": sorted(folder.glob("*.py")),
     }.get(script.name, [])
 

@@ -13,12 +13,17 @@ __all__ = [
     "NMF",
     "CombinedBasisNMF",
     "ConvergenceWarning",
+    "CrossFit",
     "InputError",
     "SharedTargetNMF",
     "__version__",
+    "coverage",
+    "crossfit",
 ]
 
 if TYPE_CHECKING:
+    from bcnmf.calibration import CrossFit
+    from bcnmf.crossfitting import coverage, crossfit
     from bcnmf.errors import InputError
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
@@ -30,8 +35,11 @@ _HOME = {
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
+    "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "coverage": "bcnmf.crossfitting",
+    "crossfit": "bcnmf.crossfitting",
 }
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 _IDENTITY = "identity"
 # A fit goes on with other values of these.
-_MAY_CHANGE = ("max_iter", "tol", "verbose")
+_MAY_CHANGE = ("max_iter", "tol", "n_background", "verbose")
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 State = dict[str, Any]

@@ -16,7 +16,7 @@ from bcnmf.files import atomic_path
 
 _ARRAYS = ("usage", "background_usage", "components", "objective")
 # Not every model has them, and fits written before there were such models do not either.
-_OPTIONAL = ("shared_components", "shared_usage")
+_OPTIONAL = ("shared_components", "shared_usage", "background_components")
 _NAMES = ("sample_names", "background_names", "feature_names")
 
 
@@ -43,6 +43,8 @@ class Fit:
     shared_components, shared_usage : ndarray of shape (n_shared, features), (n, n_shared)
         Topics that a model keeps apart because target and background share them, and their usages
         by the target; the columns of `background_usage` then belong to them. Else of size 0.
+    background_components : ndarray of shape (n_background, features)
+        Topics of the background that a target score is taken beside, if they were fitted.
     """
 
     usage: np.ndarray
@@ -56,6 +58,7 @@ class Fit:
     info: dict[str, Any] = field(default_factory=dict)
     shared_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     shared_usage: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    background_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write to `path` (.npz, compressed, no pickles)."""

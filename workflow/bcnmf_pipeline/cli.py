@@ -1,4 +1,4 @@
-"""Command line of the pipeline: ``bcnmf-pipeline simulate|show|archive|checksums``."""
+"""Command line of the pipeline: ``bcnmf-pipeline new|show|simulate|archive|checksums``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_new(commands)
+
     simulate = commands.add_parser("simulate", help="draw the paper's count simulation")
     simulate.add_argument("--beta", type=float, required=True, help="strength of shared programs")
     simulate.add_argument("--genes", type=int, default=3000)
@@ -33,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     simulate.set_defaults(command=_simulate)
 
-    show = commands.add_parser("show", help="print the scores of a finished run")
+    show = commands.add_parser("show", help="print the answer and the scores of a finished run")
     show.add_argument("folder", type=Path, help="for instance results/quick")
     show.set_defaults(command=_show)
 
@@ -54,6 +56,78 @@ def _parser() -> argparse.ArgumentParser:
     checksums.add_argument("--mirror", help="folder or base URL that is asked first")
     checksums.set_defaults(command=_checksums)
     return parser
+
+
+def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    new = commands.add_parser(
+        "new",
+        help="start with your own data: look into the file, write its sheet and configuration",
+        description="Looks into a file of your own and writes NAME.tsv and NAME.yaml, which the "
+        "pipeline runs, into this folder. Without --target it shows what the file holds.",
+        epilog=_NEW_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    new.add_argument("name", nargs="?", metavar="NAME", help="of the study; letters, digits, _, -")
+    new.add_argument("--data", metavar="FILE", help="samples x features; README.md names formats")
+    for side, what in (("target", "hold what you look for"), ("background", "are the comparison")):
+        new.add_argument(
+            f"--{side}", nargs="+", metavar="COLUMN=VALUE", help=f"the samples that {what}"
+        )
+    new.add_argument("--unit", metavar="COLUMN", help="what was replicated: donor, mouse, dish")
+    new.add_argument("--label", metavar="COLUMN", help="held out; topics are compared with it")
+    new.add_argument("--each", metavar="COLUMN", help="a study for each value, as of cell_type")
+    new.add_argument("--layer", help="raw, or a layer, to take in place of X")
+    new.add_argument(
+        "--values", choices=("auto", "counts", "log", "raw"), default="auto", help="of the matrix"
+    )
+    new.add_argument(
+        "--gene-sets", metavar="NAMES", help="what topics are tested against; default: core"
+    )
+    new.add_argument("--title", help="of the report")
+    new.add_argument("--force", action="store_true", help="write over files that are there")
+    new.add_argument(
+        "--check", type=Path, metavar="SHEET", help="only look at a .tsv or .yaml that is there"
+    )
+    new.set_defaults(command=_new)
+
+
+_NEW_EXAMPLES = """examples:
+  bcnmf-pipeline new mine --data cells.h5ad
+  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
+  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug quality=good \\
+      --background treatment=vehicle quality=good --unit donor --each cell_type
+  bcnmf-pipeline new --check mine.yaml
+
+Several conditions must hold all; several values, with commas, are any of them: treatment=drug,both.
+Put names with spaces into quotes: --target 'cell type=B cell'.
+"""
+
+
+def _new(options: argparse.Namespace) -> None:
+    from bcnmf_pipeline.start.check import check_file
+    from bcnmf_pipeline.start.new import start
+
+    if options.check is not None:
+        print(check_file(options.check))
+        return
+    print(
+        start(
+            options.name,
+            options.data,
+            {
+                "target": ";".join(options.target or []),
+                "background": ";".join(options.background or []),
+                "unit": options.unit,
+                "label": options.label,
+                "each": options.each,
+                "layer": options.layer,
+                "values": options.values.removeprefix("auto"),
+                "gene_sets": options.gene_sets,
+            },
+            title=options.title,
+            force=options.force,
+        )
+    )
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -96,10 +170,12 @@ def _checksums(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.record.tables import read_table
+    from bcnmf_pipeline.report.front import answer_text
     from bcnmf_pipeline.report.tables import scores_text_table
 
-    summary = options.folder / "tables" / "summary.tsv"
-    if not summary.exists():
-        raise InputError(f"{summary}: no such file; run `snakemake {options.folder.name}` first")
-    print(scores_text_table(read_table(summary)))
+    answer = answer_text(options.folder)
+    summary = read_table(options.folder / "tables" / "summary.tsv")
+    print(answer)
+    if len(summary):
+        print(scores_text_table(summary))
     print(f"Report: {options.folder / 'report.html'}")

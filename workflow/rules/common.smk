@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.sourcecache import HostingProviderFile, LocalSourceFile
 
 
@@ -54,11 +55,12 @@ sys.path.insert(0, str(WORKFLOW))
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
-from bcnmf_pipeline.plan.runs import Plan, Run, as_list
+from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
-from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
+from bcnmf_pipeline.plan.sheets import as_list, find_file, load_yaml, merge
+from bcnmf_pipeline.plan.studies import is_own
 
 import_first_from(WORKFLOW)
 
@@ -84,18 +86,31 @@ else:
 DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
-def check_own_data_of(plan: Plan) -> None:
-    """Look into the files of the user's own studies before any job starts."""
-    for study in plan.study_ids():
-        row = plan.study(study)
-        # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
-        there = Path(row["dataset"]).exists() or not AS_MODULE
-        if row["dataset"].endswith(".h5ad") and there:
-            from bcnmf_pipeline.pair.own_data import check_own_data
+def own_file(dataset: str) -> Path:
+    return Path(dataset).expanduser()
 
-            where = f"{plan.sheet_paths['studies']}, study {study}"
-            n, _, features = check_own_data(row["dataset"], row, where)
-            plan.check_sizes(study, n, features)
+
+def look_into(row: dict, where: str):
+    """Look into the file of one of the user's own studies before any job starts."""
+    # A file that a rule of the parent workflow makes is checked when it is there, by `pair`.
+    if AS_MODULE and not own_file(row["dataset"]).exists():
+        return None
+    return seen_once(tuple(row.items()), where)
+
+
+@cache
+def seen_once(cells: tuple, where: str):
+    from bcnmf_pipeline.pair.own_data import look
+
+    row = dict(cells)
+    return look(own_file(row["dataset"]), row, where)
+
+
+def unmatched(place: str, sizes: tuple, seen) -> str:
+    """Return why the gene sets of a file are of no use for features; empty if they are of use."""
+    from bcnmf_pipeline.enrich.gene_sets import why_of_no_use
+
+    return why_of_no_use((find(place), Path(DOWNLOADS, place)), sizes, seen.features)
 
 
 def load_plans() -> dict[str, Plan]:
@@ -109,20 +124,32 @@ def load_plans() -> dict[str, Plan]:
     quick = merge(base, load_yaml(find("config/quick.yaml")), given)
     settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
     return {
-        name: Plan(one, find, WORKFLOW / "schemas", where=f"configuration {name!r}")
+        name: Plan(
+            one,
+            find,
+            WORKFLOW / "schemas",
+            where=f"configuration {name!r}",
+            look=look_into,
+            # Whether a file is there yet must not decide what is made of it.
+            fill=not AS_MODULE,
+            unmatched=unmatched,
+        )
         for name, one in settings.items()
     }
 
 
 try:
     PLANS = load_plans()
-    check_own_data_of(PLANS[config["name"]])
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 ACTIVE = PLANS[config["name"]]
 MIRROR = ACTIVE.settings["mirror"]
+
+if workflow.is_main_process:
+    for study, remarks in ACTIVE.remarks.items():
+        logger.info("\n  ".join([f"Study {study}:", *remarks]))
 
 
 def plan_of(wildcards) -> Plan:
@@ -219,7 +246,7 @@ def recipe(wildcards, method: str) -> dict:
     """Return what a fit depends on besides its pair: cells of the methods sheet, and code."""
     row = plan_of(wildcards).method_row(wildcards.study, method)
     # Neither what is shown, nor which K and alpha there are: each fit has its own in its name.
-    others = {"method", "label", "studies", "description", "order", "k", "alpha"}
+    others = {"method", "label", "studies", "description", "k", "alpha"}
     cells = {column: cell for column, cell in row.items() if column not in others}
     return {"row": cells, "code": code_of_fits(row["algorithm"])}
 
@@ -281,8 +308,9 @@ def simulated_as(wildcards) -> dict:
 
 def dataset_file(wildcards) -> str:
     dataset = study_row(wildcards)["dataset"]
-    if dataset.endswith(".h5ad"):
-        return local(dataset) if AS_MODULE else dataset
+    if is_own(dataset):
+        file = str(own_file(dataset))
+        return local(file) if AS_MODULE else file
     return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
 
 

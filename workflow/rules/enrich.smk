@@ -4,9 +4,39 @@ ENRICHMENT = "results/{config}/enrichment/{study}/"
 ENRICHMENT_TABLES = ("genes", "ora", "gsea")
 
 
+# Gene sets that fit no gene of the data should stop a run before the first fit.
+rule gene_sets_match:
+    input:
+        unpack(gene_set_files),
+        target="results/{config}/pairs/{study}/0/target.h5ad",
+    output:
+        f"{ENRICHMENT}gene_sets.tsv",
+    log:
+        "results/{config}/logs/enrichment/{study}_gene_sets.log",
+    benchmark:
+        "results/{config}/benchmarks/enrichment/{study}_gene_sets.tsv"
+    priority: 100
+    conda:
+        "../../envs/enrich.yaml"
+    params:
+        code=code("gene_sets_match.py"),
+        collections=lambda wildcards: plan_of(wildcards).gene_sets(wildcards.study),
+        sizes=lambda wildcards: {
+            key: plan_of(wildcards).settings["enrichment"][key] for key in ("min_size", "max_size")
+        },
+        where=lambda wildcards: (
+            f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}, "
+            "column gene_sets"
+        ),
+    script:
+        "../scripts/gene_sets_match.py"
+
+
 rule enrich:
     input:
         unpack(gene_set_files),
+        # Asked for, that it is made; what it says is what this rule would fail for.
+        matched=ancient(f"{ENRICHMENT}gene_sets.tsv"),
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
         # Of the fits of that job one alone is read: further ones are no reason to do this again.

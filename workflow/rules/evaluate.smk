@@ -64,7 +64,7 @@ rule maps:
     params:
         code=code("maps.py"),
         method=described_method,
-        columns=lambda wildcards: as_list(study_row(wildcards)["colours"]),
+        columns=lambda wildcards: plan_of(wildcards).colours(wildcards.study),
         where=lambda wildcards: (
             f"{plan_of(wildcards).settings['sheets']['studies']}, study {wildcards.study}"
         ),
@@ -75,6 +75,7 @@ rule maps:
 rule study_scores:
     input:
         scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),
+        shares=lambda wildcards: shares_of(wildcards.config, [wildcards.study]),
         reported=lambda wildcards: plan_of(wildcards).sheet_paths["reported"],
     output:
         scores="results/{config}/tables/studies/{study}.scores.tsv",
@@ -92,6 +93,10 @@ rule study_scores:
         labels=lambda wildcards: {
             row["method"]: row["label"] for row in plan_of(wildcards).method_rows(wildcards.study)
         },
+        contrasts=lambda wildcards: {
+            row["method"]: row["contrast"]
+            for row in plan_of(wildcards).method_rows(wildcards.study)
+        },
     script:
         "../scripts/study_scores.py"
 
@@ -106,7 +111,9 @@ rule tables:
             f"results/{wildcards.config}/tables/studies/{study}.summary.tsv"
             for study in plan_of(wildcards).study_ids()
         ],
+        shares=lambda wildcards: shares_of(wildcards.config, plan_of(wildcards).study_ids()),
     output:
+        shares="results/{config}/tables/shares.tsv",
         scores="results/{config}/tables/scores.tsv",
         summary="results/{config}/tables/summary.tsv",
     log:

@@ -29,6 +29,8 @@ def study_figures(config_name: str, study: str) -> list[str]:
     names = [*plan.panels(study), *as_list(plan.study(study)["figure"])]
     if enriched(config_name, study):
         names.append("enrichment")
+    if plan.answered_runs(study):
+        names += [drawing.name for drawing in FIGURES.values() if drawing.asked == "answer"]
     return [path for name in names for path in figure_files(config_name, study, name)]
 
 
@@ -42,15 +44,28 @@ def enrichment_tables(config_name: str, table: str) -> list[str]:
     ]
 
 
+def answer_tables(config_name: str, table: str) -> list[str]:
+    """Return one table of the answer of each chosen study that is cross-fitted."""
+    plan = PLANS[config_name]
+    return [
+        f"results/{config_name}/answer/{study}/{table}"
+        for study in plan.study_ids()
+        if plan.answered_runs(study)
+    ]
+
+
 def enriched(config_name: str, study: str) -> bool:
     plan = PLANS[config_name]
     return bool(plan.gene_sets(study) and plan.enriched_methods(study))
 
 
 def group_studies(config_name: str, group: str) -> list[str]:
-    """Return the chosen studies of a group, or all of them where the configuration chose none."""
+    """Return the chosen studies of a group, or all of them where the configuration chose none.
+
+    The user's own data are looked into where they are chosen, and are not run where they are not.
+    """
     plan = PLANS[config_name]
-    known = plan.all_studies
+    known = plan.all_studies[~plan.all_studies["dataset"].map(is_own)]
     return plan.study_ids(group) or list(known.index[known["group"] == group])
 
 
@@ -62,13 +77,22 @@ def series_studies(config_name: str, group: str, series: str) -> list[str]:
 
 def studies_of(config_name: str, place: str, drawing) -> list[str]:
     """Return the studies that a figure shows; `place` is its folder: a study, or a group."""
+    if drawing.asked == "each":
+        return PLANS[config_name].study_ids(place)
     return series_studies(config_name, place, drawing.series) if drawing.series else [place]
 
 
 def series_figures(config_name: str, studies: list[str]) -> list[str]:
     """Return the figures across studies of which these are members."""
     rows = PLANS[config_name].all_studies.loc[studies]
-    return [
+    across_each = [
+        path
+        for drawing in FIGURES.values()
+        if drawing.asked == "each"
+        for group in rows.loc[rows["each"] != "", "group"].unique()
+        for path in figure_files(config_name, group, drawing.name)
+    ]
+    return across_each + [
         path
         for drawing in FIGURES.values()
         if drawing.series
@@ -149,6 +173,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/provenance.json",
         f"{folder}/config.yaml",
         *joint_enrichment(config_name),
+        *joint_answer(config_name),
         *all_figures(config_name),
     ]
 
@@ -169,6 +194,12 @@ def joint_enrichment(config_name: str) -> list[str]:
     folder = f"results/{config_name}/tables"
     found = enrichment_tables(config_name, "ora")
     return [f"{folder}/enrichment_ora.tsv", f"{folder}/enrichment_gsea.tsv"] if found else []
+
+
+def joint_answer(config_name: str) -> list[str]:
+    """Return the table of all studies, if any is cross-fitted."""
+    found = answer_tables(config_name, "shares.tsv")
+    return [f"results/{config_name}/tables/shares.tsv"] if found else []
 
 
 def pair_records(wildcards) -> list[str]:
@@ -192,6 +223,12 @@ def report_details(config_name: str) -> list[str]:
             for table in ("genes", "ora", "gsea")
             for path in enrichment_tables(config_name, table)
         ],
+        *[
+            path
+            for table in ("samples.parquet", "shares.tsv")
+            for path in answer_tables(config_name, table)
+        ],
+        *joint_answer(config_name),
     ]
 
 

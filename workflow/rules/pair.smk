@@ -1,9 +1,22 @@
 """Target and background of a study, selected by the sheet and checked before any fit."""
 
+from bcnmf.readers import files_of
+
+
+def files_beside(wildcards) -> list[str]:
+    """Return what is read besides the file of the user's own data, where it is there."""
+    dataset = study_row(wildcards)["dataset"]
+    if not is_own(dataset) or not own_file(dataset).exists():
+        return []
+    others = [str(file) for file in files_of(own_file(dataset))[1:]]
+    return [local(file) for file in others] if AS_MODULE else others
+
 
 rule pair:
     input:
-        dataset_file,
+        data=dataset_file,
+        # What else is read with it: the files in its folder, a table of samples beside it.
+        others=files_beside,
     output:
         target="results/{config}/pairs/{study}/{replicate}/target.h5ad",
         background="results/{config}/pairs/{study}/{replicate}/background.h5ad",
@@ -36,6 +49,12 @@ rule pair:
                 "description",
             }
         },
+        scaled_over=lambda wildcards: (
+            # The paper scaled after genes were chosen; what that took is in its numbers.
+            "all"
+            if is_own(study_row(wildcards)["dataset"])
+            else "kept"
+        ),
         # As the configuration has it, not where it was found: results can be moved.
         sheet=lambda wildcards: plan_of(wildcards).settings["sheets"]["studies"],
     script:

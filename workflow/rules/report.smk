@@ -1,9 +1,26 @@
 """What was run, and the report."""
 
+import time
+
+STARTED = time.time()
+
+# Of its own runs, quick and paper, `make` prints more.
+if ACTIVE.name not in ("quick", "paper"):
+
+    onsuccess:
+        # Here, since jobs that read these rules too need not wait for it.
+        from bcnmf_pipeline.report.front import ANSWER, answer_text
+
+        folder = Path(f"results/{ACTIVE.name}")
+        answer = folder / "tables" / ANSWER
+        if answer.exists() and answer.stat().st_mtime > STARTED:
+            print(f"\n{answer_text(folder)}\nReport: {folder / 'report.html'}")
+
 
 rule methods_text:
     input:
         provenance="results/{config}/provenance.json",
+        records=pair_records,
     output:
         "results/{config}/tables/methods.md",
     log:
@@ -27,6 +44,13 @@ rule methods_text:
         },
         replicates=lambda wildcards: {
             study: len(plan_of(wildcards).replicates(study))
+            for study in plan_of(wildcards).study_ids()
+        },
+        answered=lambda wildcards: {
+            study: [
+                plan_of(wildcards).method_row(study, run.method)["label"]
+                for run in plan_of(wildcards).answered_runs(study)
+            ]
             for study in plan_of(wildcards).study_ids()
         },
     script:
@@ -58,6 +82,7 @@ rule report:
     input:
         scores="results/{config}/tables/scores.tsv",
         summary="results/{config}/tables/summary.tsv",
+        shares="results/{config}/tables/shares.tsv",
         provenance="results/{config}/provenance.json",
         records=pair_records,
         methods="results/{config}/tables/methods.md",
@@ -67,6 +92,7 @@ rule report:
         texts=lambda wildcards: report_texts(wildcards),
     output:
         "results/{config}/report.html",
+        "results/{config}/tables/answer.txt",
     log:
         "results/{config}/logs/report.log",
     benchmark:
@@ -89,6 +115,9 @@ rule report:
             if not plan_of(wildcards).as_in_paper(study)
             and study in set(plan_of(wildcards).reported["study"])
         ],
+        left_out=lambda wildcards: {
+            study: plan_of(wildcards).left_out(study) for study in plan_of(wildcards).study_ids()
+        },
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
             for study in plan_of(wildcards).study_ids()

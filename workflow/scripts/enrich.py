@@ -19,12 +19,9 @@ with logged(snakemake):
     )
     fit = read_made_fit(snakemake.params.fit, snakemake.input.list)
     layer = "" if snakemake.params.values == "default" else snakemake.params.values
-    genes = gene_scores(
-        fit,
-        read_h5ad(snakemake.input.target),
-        read_h5ad(snakemake.input.background),
-        layer,
-    )
+    target = read_h5ad(snakemake.input.target)
+    background = read_h5ad(snakemake.input.background)
+    genes = gene_scores(fit, target, background, layer, target.uns["study"]["unit"])
     where = f"study {snakemake.wildcards.study}, method {snakemake.wildcards.method}"
     collections = {name: read_gmt(snakemake.input[name]) for name in snakemake.params.collections}
     tables = {

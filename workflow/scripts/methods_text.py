@@ -10,6 +10,7 @@ from bcnmf_pipeline.report.methods_text import methods_text
 with logged(snakemake):
     params = snakemake.params
     provenance = json.loads(Path(snakemake.input.provenance).read_text())
+    records = [json.loads(Path(path).read_text()) for path in snakemake.input.records]
     text = methods_text(
         params.settings,
         params.studies,
@@ -17,6 +18,8 @@ with logged(snakemake):
         params.seeds,
         params.replicates,
         provenance["versions"],
+        dict(zip([row["study"] for row in params.studies], records, strict=True)),
+        params.answered,
     )
     with atomic_path(snakemake.output[0]) as path:
         path.write_text(text, encoding="utf-8")

@@ -1,13 +1,19 @@
 """Select target and background of a study."""
 
-from bcnmf.files import atomic_path, read_h5ad
+from bcnmf.files import atomic_path
+from bcnmf.readers import read
 from bcnmf_pipeline.pair.pairing import make_pair, pair_record
 from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"
-    pair = make_pair(read_h5ad(snakemake.input[0]), snakemake.params.study, where=where)
+    pair = make_pair(
+        read(snakemake.input.data),
+        snakemake.params.study,
+        where=where,
+        scaled_over=snakemake.params.scaled_over,
+    )
     for side, name in zip(pair, ("target", "background"), strict=True):
         with atomic_path(snakemake.output[name]) as path:
             side.write_h5ad(path)

@@ -18,7 +18,7 @@ with logged(snakemake):
     given, params = snakemake.input, snakemake.params
     captions, tables = Path(params.captions), Path(given.scores).parent
     drawings = read_drawings(captions / "figures.yaml")
-    scores = read_table(given.scores)
+    scores, shares = read_table(given.scores), read_table(given.shares)
     records = [json.loads(Path(path).read_text()) for path in given.records]
     pairs = list(zip(params.studies, records, strict=True))
     write_report(
@@ -33,17 +33,24 @@ with logged(snakemake):
         ],
         provenance=json.loads(Path(given.provenance).read_text()),
         studies=[study_with_sizes(study, record) for study, record in pairs],
-        warnings=all_warnings(params.studies, records, params.made_otherwise),
+        warnings=all_warnings(params.studies, records, params.made_otherwise, params.left_out),
         tables={
             "All scores (TSV)": tables / "scores.tsv",
             "Mean and standard deviation (TSV)": tables / "summary.tsv",
+            "Shares of samples that hold something new (TSV)": tables / "shares.tsv",
         },
         front_file=captions / "workflow.rst",
         details={
             name: study_details(
-                study, tables.parent, params.labels[name], params.methods[name], set(given.details)
+                study,
+                tables.parent,
+                params.labels[name],
+                params.methods[name],
+                set(given.details),
+                shares,
+                record,
             )
-            for study in params.studies
+            for study, record in pairs
             for name in [study["study"]]
         },
         methods_text=Path(given.methods).read_text(encoding="utf-8"),

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bcnmf_pipeline.evaluate.aggregate import collect_scores, summarise
+from bcnmf_pipeline.evaluate.aggregate import collect_scores, share_scores, summarise
 from bcnmf_pipeline.plan.sheets import read_sheet
 from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.tables import read_table, write_table
@@ -10,14 +10,17 @@ from bcnmf_pipeline.record.tables import read_table, write_table
 with logged(snakemake):
     reported, _ = read_sheet(snakemake.input.reported)
     reported["value"] = reported["value"].astype(float)
-    if not snakemake.params.as_in_paper:
+    params = snakemake.params
+    if not params.as_in_paper:
         reported = reported.head(0)
+    tables = [read_table(path) for path in snakemake.input.scores]
+    tables += [share_scores(read_table(path), params.contrasts) for path in snakemake.input.shares]
     scores = collect_scores(
-        [read_table(path) for path in snakemake.input.scores],
+        tables,
         reported,
-        pd.DataFrame({"study": [snakemake.wildcards.study], "title": [snakemake.params.title]}),
+        pd.DataFrame({"study": [snakemake.wildcards.study], "title": [params.title]}),
     )
-    labels = snakemake.params.labels
+    labels = params.labels
     methods = pd.DataFrame({"method": list(labels), "label": list(labels.values())})
     write_table(scores, snakemake.output.scores)
     write_table(summarise(scores, methods), snakemake.output.summary)

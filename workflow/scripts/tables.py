@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bcnmf_pipeline.evaluate.aggregate import SHARE_COLUMNS
 from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.tables import read_table, write_table
 
@@ -9,5 +10,8 @@ with logged(snakemake):
     for inputs, output in (
         (snakemake.input.scores, snakemake.output.scores),
         (snakemake.input.summaries, snakemake.output.summary),
+        (snakemake.input.shares, snakemake.output.shares),
     ):
-        write_table(pd.concat([read_table(path) for path in inputs]), output)
+        # A run may have no study that is cross-fitted.
+        tables = [read_table(path) for path in inputs] or [pd.DataFrame(columns=SHARE_COLUMNS)]
+        write_table(pd.concat(tables), output)

@@ -6,7 +6,7 @@ A subclass says what its parameters may be, fits, and solves the usages of new s
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -18,6 +18,7 @@ from bcnmf import checks, memory
 from bcnmf.device import gram_float64, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.estimators.solution import Solution, explained, unused
+from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
@@ -35,10 +36,10 @@ Init = str | Sequence[Any]
 
 
 class Factorisation(
+    TargetScore,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
-    ABC,
 ):
     """Non-negative factors of a target, with a background."""
 
@@ -116,16 +117,7 @@ class Factorisation(
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the usages (samples, K) of new samples that best explain them by `components_`."""
-        self._check_fitted()
-        data = self._matrix(X, "X")
-        checks.check_same_names(
-            checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
-        )
-        if data.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input, those that it was fitted on"
-            )
+        data = self._new_samples(X)
         dtype, device = self._precision_and_device()
         topics = torch.as_tensor(self._all_topics(), dtype=dtype).to(device)
         return np.asarray(self._usage_of(data, topics).cpu().numpy())
@@ -153,7 +145,10 @@ class Factorisation(
         InputError
             The file is missing, damaged, or holds another class of model.
         """
-        fit = Fit.read(path)
+        return cls._from_fit(Fit.read(path), path)
+
+    @classmethod
+    def _from_fit(cls, fit: Fit, path: str | os.PathLike[str]) -> Self:
         stored = fit.info.get("estimator", {})
         if stored.get("class") != cls.__name__:
             raise InputError(
@@ -320,6 +315,19 @@ class Factorisation(
         if self._streams(data):
             return streamed(data, name, *precision, self._block_size())
         return as_matrix(data, name, *precision)
+
+    def _new_samples(self, X: Any) -> Matrix:
+        self._check_fitted()
+        data = self._matrix(X, "X")
+        checks.check_same_names(
+            checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
+        )
+        if data.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, those that it was fitted on"
+            )
+        return data
 
     def _monitor(self, label: str = "") -> Monitor:
         return Monitor(Progress(self.max_iter, label=label) if self.verbose else None)

@@ -83,6 +83,8 @@ class CombinedBasisNMF(Factorisation):
 
     Notes
     -----
+    `target_score` is that of the target parts C_t beside the shared parts S.
+
     Nothing ties a shared topic that the background does not use to the background, and nothing
     keeps it from explaining what only the target has; a warning names such topics.
 
@@ -118,6 +120,7 @@ class CombinedBasisNMF(Factorisation):
 
     shared_components_: np.ndarray
     shared_weight_: np.ndarray
+    target_components_: np.ndarray
 
     def __init__(
         self,
@@ -151,6 +154,12 @@ class CombinedBasisNMF(Factorisation):
 
     def _objective_name(self) -> str:
         return "squared error, both sides, and overlap"
+
+    def _target_topics(self) -> np.ndarray:
+        return self.target_components_
+
+    def _beside(self) -> np.ndarray:
+        return self.shared_components_
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

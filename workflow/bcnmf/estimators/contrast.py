@@ -11,9 +11,11 @@ import torch
 
 from bcnmf.checkpoint import Checkpoint, identity
 from bcnmf.errors import InputError
-from bcnmf.estimators.base import Factorisation, Init
+from bcnmf.estimators.background_topics import WithBackgroundTopics
+from bcnmf.estimators.base import Init
 from bcnmf.estimators.solution import Solution
 from bcnmf.matrices.base import Matrix
+from bcnmf.scoring import N_BACKGROUND
 from bcnmf.seeds import RandomState
 from bcnmf.solvers import multiplicative as mu
 from bcnmf.solvers import safeguarded, stochastic
@@ -24,7 +26,7 @@ from bcnmf.solvers.starts import Factors, given_factors, random_factors
 OptionalPath = str | os.PathLike[str] | None
 
 
-class NMF(Factorisation):
+class NMF(WithBackgroundTopics):
     """Non-negative matrix factorisation of the target alone.
 
     Parameters and attributes are those of `BCNMF` without `alpha` and `contrast`. A background, if
@@ -43,7 +45,7 @@ class NMF(Factorisation):
         "loss": ("squared_error", "poisson"),
         "solver": ("safeguarded", "mu", "stochastic"),
     }
-    _integers: ClassVar[Mapping[str, int]] = {"n_components": 1}
+    _integers: ClassVar[Mapping[str, int]] = {"n_components": 1, "n_background": 1}
     _numbers: ClassVar[Mapping[str, tuple[float, float]]] = {"damping": (1e-6, 1.0)}
     _starts = ("random", "nndsvd")
     _start_arrays = "three arrays (components, usage, background_usage)"
@@ -68,6 +70,7 @@ class NMF(Factorisation):
         random_state: RandomState = 0,
         damping: float = 0.5,
         verbose: int = 0,
+        n_background: int = N_BACKGROUND,
     ) -> None:
         super().__init__(
             init, max_iter, tol, n_init, batch_size, device, dtype, random_state, verbose
@@ -76,6 +79,7 @@ class NMF(Factorisation):
         self.loss = loss
         self.solver = solver
         self.damping = damping
+        self.n_background = n_background
 
     def fit(
         self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
@@ -276,6 +280,9 @@ class BCNMF(NMF):
         Exponent of the multiplicative ratios, Poisson with solver="mu" only.
     verbose : int
         1 shows iteration, objective and time on standard error.
+    n_background : int
+        Topics of the background that `target_score` is taken beside; fewer where the background is
+        small. They do not touch the fit.
 
     Attributes
     ----------
@@ -285,6 +292,9 @@ class BCNMF(NMF):
         Usages of the target, the paper's H_X transposed; as returned by `fit_transform`.
     background_usage_ : ndarray of shape (m, K)
         Usages of the background, the paper's H_Y transposed; (0, K) without one.
+    background_components_ : ndarray of shape (n_background, features)
+        Topics of the background by plain NMF, fitted when `target_score` or `save` first asks for
+        them; till then leave the background as it is.
     objective_ : ndarray of shape (n_iter_ + 1,)
         The true objective before the first and after every iteration. The safeguarded solver's
         usages are optimal at every entry. With solver="stochastic": after every pass what its
@@ -346,10 +356,11 @@ class BCNMF(NMF):
         random_state: RandomState = 0,
         damping: float = 0.5,
         verbose: int = 0,
+        n_background: int = N_BACKGROUND,
     ) -> None:
         super().__init__(
             n_components, loss, solver, init, max_iter, tol, n_init, batch_size, device, dtype,
-            random_state, damping, verbose,
+            random_state, damping, verbose, n_background,
         )  # fmt: skip
         self.alpha = alpha
         self.contrast = contrast

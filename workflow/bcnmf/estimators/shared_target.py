@@ -89,7 +89,8 @@ class SharedTargetNMF(Factorisation):
 
     Notes
     -----
-    Usages of unit-norm topics are in no natural unit. `target_share` gives them as shares of each
+    `target_score` is taken beside the shared topics. Usages of unit-norm topics are in no natural
+    unit. `target_share` gives them as shares of each
     sample, which is what to cluster, after a square root for counts.
 
     Examples
@@ -219,6 +220,9 @@ class SharedTargetNMF(Factorisation):
 
     def _all_topics(self) -> np.ndarray:
         return np.concatenate([self.shared_components_, self.components_])
+
+    def _beside(self) -> np.ndarray:
+        return self.shared_components_
 
     def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
         """Return usages of the target topics, solved together with those of the shared topics."""

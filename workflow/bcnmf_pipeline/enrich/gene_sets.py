@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+
+import pandas as pd
 
 from bcnmf.errors import InputError
 
 _SHOWN = 60
+_ENSEMBL = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
+_NAME = (
+    rf"^(?:(?P<ensembl_id>{_ENSEMBL})|(?P<before>.+)[_|:.-](?P<last>{_ENSEMBL})"
+    rf"|(?P<first>{_ENSEMBL})[_|:-](?P<after>.+)|(?P<symbol>.+))$"
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,9 @@ def within(
         raise InputError(
             f"{where}: none of the {len(known)} genes is in any of the {len(sets)} sets; the data "
             f"have names such as {', '.join(sorted(known)[:3])}, the sets such as "
-            f"{', '.join(next(iter(sets.values()))[:3])}. Give gene sets with the names of the "
-            "data (symbols of the same species), or leave gene_sets empty"
+            f"{', '.join(next(iter(sets.values()))[:3])}{_other_capitals(sets, known)}. Give gene "
+            "sets with the names of the data (symbols of the same species), or leave gene_sets "
+            "empty"
         )
     tested = {
         name: genes for name, genes in kept.items() if sizes.smallest <= len(genes) <= sizes.largest
@@ -136,3 +145,95 @@ def within(
             "enrichment.max_size, or keep more features"
         )
     return tested
+
+
+def _other_capitals(sets: Mapping[str, Sequence[str]], known: frozenset[str]) -> str:
+    """Return what to say of genes that differ in capitals, as Isg15 of mice and ISG15 of humans."""
+    alike = {gene.upper() for gene in known}
+    alike &= {gene.upper() for gene in chain.from_iterable(sets.values())}
+    if not alike:
+        return ""
+    return f" ({len(alike)} are the same but for capitals, as those of mice and humans are)"
+
+
+def symbols_of(names: Iterable[str]) -> pd.DataFrame:
+    """Return symbol and ensembl_id of names of features, "" for what a name does not hold.
+
+    Names that hold an Ensembl id and a symbol (ISG15_ENSG00000187608) are taken apart; others are
+    an id or a symbol.
+    """
+    parts = pd.Series(list(names), dtype=object).astype(str).str.extract(_NAME).fillna("")
+    return pd.DataFrame(
+        {
+            "symbol": parts["symbol"] + parts["before"] + parts["after"],
+            "ensembl_id": parts["ensembl_id"] + parts["last"] + parts["first"],
+        }
+    )
+
+
+def check_gene_sets_match(
+    symbols: Iterable[str],
+    collections: Mapping[str, str | os.PathLike[str]],
+    sizes: SetSizes,
+    where: str,
+) -> pd.DataFrame:
+    """Refuse gene sets that data cannot be tested against, before anything is fitted.
+
+    Parameters
+    ----------
+    symbols : iterable of str
+        Symbols of the genes, "" for those without; of names of features see `symbols_of`.
+    collections : mapping
+        .gmt file of each collection.
+    sizes : SetSizes
+        Which sizes are tested.
+    where : str
+        The study and its sheet, for messages; may be empty.
+
+    Returns
+    -------
+    DataFrame
+        collection, sets, tested (sets of usable size), genes (of the data that are in any set).
+
+    Raises
+    ------
+    InputError
+        Genes without symbols, a file that cannot be read, or a collection without a usable set.
+    """
+    universe = frozenset(symbols) - {""}
+    place = f"{where}, " if where else ""
+    if not universe:
+        raise InputError(
+            f"{place}gene sets {', '.join(collections)}: no gene has a symbol, by which gene sets "
+            "know genes; give the file a column `symbol` in var, or leave gene_sets empty"
+        )
+    rows = []
+    for name, path in collections.items():
+        sets = read_gmt(path)
+        tested = within(sets, universe, sizes, f"{place}gene sets {name!r}")
+        found = universe.intersection(chain.from_iterable(sets.values()))
+        rows.append((name, len(sets), len(tested), len(found)))
+    return pd.DataFrame(rows, columns=["collection", "sets", "tested", "genes"])
+
+
+def why_of_no_use(places: Iterable[Path], sizes: tuple[int, int], features: Sequence[str]) -> str:
+    """Return why the gene sets of a file cannot be set beside features; empty if they can.
+
+    Parameters
+    ----------
+    places : iterable of Path
+        Where the file may be. If it is in none, nothing is known: it is downloaded when needed.
+    sizes : tuple of int
+        Smallest and largest set that is tested.
+    features : iterable of str
+        Names of the features of the data.
+    """
+    files = [file for file in places if file.exists()]
+    if not files:
+        return ""
+    try:
+        symbols = symbols_of(features)["symbol"]
+        check_gene_sets_match(symbols, {files[0].stem: files[0]}, SetSizes(*sizes), "")
+    except InputError as error:
+        return str(error)
+    return ""

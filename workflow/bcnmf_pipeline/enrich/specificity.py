@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -11,12 +9,16 @@ from anndata import AnnData
 
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
+from bcnmf_pipeline.enrich.gene_sets import symbols_of
 from bcnmf_pipeline.evaluate.association import benjamini_hochberg, welch_test
+from bcnmf_pipeline.evaluate.units import unit_test, units_of
 
 _SYMBOL, _ENSEMBL = "symbol", "gene_id"
 
 
-def gene_scores(fit: Fit, target: AnnData, background: AnnData, values: str = "") -> pd.DataFrame:
+def gene_scores(
+    fit: Fit, target: AnnData, background: AnnData, values: str = "", unit: str = ""
+) -> pd.DataFrame:
     """Return loadings of every gene on every topic, and how specific they are.
 
     With loadings c_kg, mean usage u_k of topic k in the target, and mean value y_g of gene g in the
@@ -38,6 +40,8 @@ def gene_scores(fit: Fit, target: AnnData, background: AnnData, values: str = ""
         The pair that was fitted.
     values : str
         Layer that the fit used; empty: X.
+    unit : str
+        Column of `obs` with the unit of replication; empty: none.
 
     Returns
     -------
@@ -45,7 +49,9 @@ def gene_scores(fit: Fit, target: AnnData, background: AnnData, values: str = ""
         One row a topic and gene, topic by topic in falling order of score: topic (from 1), rank
         (from 1), feature, symbol, ensembl_id (both empty where unknown), loading, specificity,
         contrast_specificity, score, mean_target, mean_background, p_value, p_adjusted (Welch's test
-        of the gene, target against background, adjusted over genes).
+        of the gene, target against background, adjusted over genes), p_value_units,
+        p_adjusted_units (the same of means of units, paired where units are on both sides, see
+        `units.unit_test`; missing where not both sides have units).
 
     Raises
     ------
@@ -64,12 +70,17 @@ def gene_scores(fit: Fit, target: AnnData, background: AnnData, values: str = ""
         "contrast_specificity": contrast,
         "score": loadings * contrast,
     }
-    p_value = _tested(sides)
+    stack = sp.vstack if all(sp.issparse(side) for side in sides) else np.vstack
+    stacked = stack(sides)
+    of_side = np.repeat(["target", "background"], [side.shape[0] for side in sides])
+    p_value = welch_test(stacked, of_side).p_value
+    units = [found for side in (target, background) if (found := units_of(side, unit)) is not None]
     genes = gene_names(target).assign(
         mean_target=means[0],
         mean_background=means[1],
         p_value=p_value,
         p_adjusted=benjamini_hochberg(p_value),
+        **unit_test(stacked, of_side, np.concatenate(units) if len(units) == 2 else None),
     )
     return pd.concat(
         [_topic(topic, columns, genes) for topic in range(len(loadings))], ignore_index=True
@@ -79,22 +90,14 @@ def gene_scores(fit: Fit, target: AnnData, background: AnnData, values: str = ""
 def gene_names(data: AnnData) -> pd.DataFrame:
     """Return feature, symbol and ensembl_id of every feature.
 
-    Where `var` has no column `symbol`, names that are no Ensembl ids count as symbols.
+    Where `var` has no column `symbol`, names are taken apart, see `gene_sets.symbols_of`.
     """
     names = pd.Series(data.var_names.astype(str))
-    is_id = names.str.fullmatch(r"ENS[A-Z]*G\d{11}(\.\d+)?")
-    known = {
-        name: data.var[name].astype(str).to_numpy() if name in data.var else None
-        for name in (_SYMBOL, _ENSEMBL)
-    }
-    symbol, ensembl = known[_SYMBOL], known[_ENSEMBL]
-    return pd.DataFrame(
-        {
-            "feature": names,
-            "symbol": names.where(~is_id, "") if symbol is None else symbol,
-            "ensembl_id": names.where(is_id, "") if ensembl is None else ensembl,
-        }
-    )
+    found = symbols_of(names)
+    for column, name in (("symbol", _SYMBOL), ("ensembl_id", _ENSEMBL)):
+        if name in data.var:
+            found[column] = data.var[name].astype(object).fillna("").astype(str).to_numpy()
+    return found.assign(feature=names)[["feature", "symbol", "ensembl_id"]]
 
 
 def _check(fit: Fit, target: AnnData, background: AnnData) -> None:
@@ -113,12 +116,6 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     share = np.zeros_like(part)
     np.divide(part, whole, out=share, where=np.broadcast_to(whole > 0, part.shape))
     return share
-
-
-def _tested(sides: list[Any]) -> np.ndarray:
-    stack = sp.vstack if all(sp.issparse(side) for side in sides) else np.vstack
-    labels = np.repeat(["target", "background"], [side.shape[0] for side in sides])
-    return welch_test(stack(sides), labels).p_value
 
 
 def _topic(topic: int, columns: dict[str, np.ndarray], genes: pd.DataFrame) -> pd.DataFrame:

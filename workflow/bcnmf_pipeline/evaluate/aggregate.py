@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -16,6 +16,10 @@ SCORE_COLUMNS = (
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "contrast", "score", "label", "mean", "sd",
     "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
+)  # fmt: skip
+SHARE_COLUMNS = (
+    "study", "method", "k", "alpha", "seed", "column", "group", "n", "n_above", "share", "low",
+    "high", "n_units", "auroc", "chance",
 )  # fmt: skip
 
 _REPORTED_KEY = ["study", "method", "score"]
@@ -46,8 +50,8 @@ def collect_scores(
     -------
     DataFrame
         Columns `SCORE_COLUMNS`, in the order of `studies`, then by method, k, alpha, replicate,
-        seed; scores keep their order. `reported` and `source` are missing where the paper has no
-        value for (study, method, score).
+        seed; scores keep their order. `reported` is missing and `source` empty where the paper has
+        no value for (study, method, score).
 
     Raises
     ------
@@ -72,13 +76,39 @@ def collect_scores(
     values = reported.set_index(_REPORTED_KEY)[["value", "source"]]
     values = values.rename(columns={"value": "reported"})
     scores = scores.drop(columns=["reported", "source", "title"], errors="ignore")
-    scores = scores.join(values, on=_REPORTED_KEY)
+    scores = scores.join(values, on=_REPORTED_KEY).fillna({"source": ""})
     scores["title"] = scores["study"].map(studies.set_index("study")["title"])
     rank = {study: position for position, study in enumerate(studies["study"])}
     scores["_study"] = scores["study"].map(rank)
     scores["_alpha"] = scores["alpha"].fillna(-1.0)
     by = ["_study", "method", "k", "_alpha", "alpha_setting", "replicate", "seed"]
     return scores.sort_values(by, kind="stable", ignore_index=True)[list(SCORE_COLUMNS)]
+
+
+def share_scores(shares: pd.DataFrame, contrasts: Mapping[str, str]) -> pd.DataFrame:
+    """Return the share of all target samples above left-out background as rows of scores.
+
+    Parameters
+    ----------
+    shares : DataFrame
+        `SHARE_COLUMNS`, of `answer.answer`; rows of methods not in `contrasts` are left out.
+    contrasts : mapping
+        Contrast of each method of the study, as in the methods sheet.
+
+    Returns
+    -------
+    DataFrame
+        As `scores` of evaluations: the score is `share_above`, of replicate 0, without a label.
+    """
+    whole = shares[(shares["column"] == "") & shares["method"].isin(list(contrasts))]
+    return whole.assign(
+        replicate=0,
+        contrast=whole["method"].map(contrasts),
+        score="share_above",
+        label="",
+        value=whole["share"],
+        alpha_setting=whole["alpha"].map(lambda alpha: "" if pd.isna(alpha) else f"{alpha:.12g}"),
+    )[list(_INPUT_COLUMNS)]
 
 
 def summarise(scores: pd.DataFrame, methods: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,11 @@ from anndata import AnnData
 from bcnmf.errors import InputError
 
 
+def distinct(name: str, kind: str) -> str:
+    """Return the name of a column or gene in a table whose first column is called sample."""
+    return f"{name} ({kind})" if name == "sample" else name
+
+
 def annotations(target: AnnData, columns: Sequence[str], where: str) -> pd.DataFrame:
     """Return columns of the target's `obs`, by sample.
 
@@ -23,7 +28,8 @@ def annotations(target: AnnData, columns: Sequence[str], where: str) -> pd.DataF
     Returns
     -------
     DataFrame
-        sample, and the columns as text; missing values stay missing.
+        sample, and the columns as text; missing values stay missing. A column that is itself called
+        sample is there as "sample (column)".
 
     Raises
     ------
@@ -39,5 +45,7 @@ def annotations(target: AnnData, columns: Sequence[str], where: str) -> pd.DataF
     table = pd.DataFrame({"sample": target.obs_names.to_numpy(dtype=str)})
     for name in columns:
         values = target.obs[name]
-        table[name] = values.astype(str).where(values.notna(), None).to_numpy(dtype=object)
+        table[distinct(name, "column")] = (
+            values.astype(str).where(values.notna(), None).to_numpy(dtype=object)
+        )
     return table

@@ -13,13 +13,12 @@ from anndata import AnnData
 
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
-from bcnmf_pipeline.evaluate.metrics import unit_labels
 from bcnmf_pipeline.evaluate.truth import shared_genes, true_programs
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the target's samples are, by the study's columns."""
+    """What the target's samples are, by the study's columns; `labels` are "" without a label."""
 
     study: str
     replicate: int
@@ -36,31 +35,27 @@ class Truth:
         """Number of label classes."""
         return len(np.unique(self.labels))
 
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Labels to score against: None where there are none, or all samples have the same."""
+        return self.labels if self.n_classes > 1 else None
+
 
 def truth_of(target: AnnData, study: Mapping[str, Any], replicate: int) -> Truth:
-    """Return labels, units and simulated programs; refuse what scores cannot use."""
-    for key in ("study", "label"):
-        if not study.get(key):
-            raise InputError(f"study description: `{key}` is missing; found: {', '.join(study)}")
-    labels = _column(target, str(study["label"]), "label")
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise InputError(
-            f"study {study['study']!r}, column {study['label']!r}: all target samples are "
-            f"{classes[0]!r}; scores need at least two label classes in the target"
-        )
-    unit = study.get("unit")
-    units = _column(target, str(unit), "unit") if unit else None
-    if units is not None:
-        unit_labels(labels, units)
+    """Return labels, units and simulated programs, as far as the study has them."""
+    if not study.get("study"):
+        raise InputError(f"study description: `study` is missing; found: {', '.join(study)}")
+    label, unit = (str(study.get(role) or "") for role in ("label", "unit"))
     programs = true_programs(target.var)
     return Truth(
         study=str(study["study"]),
         replicate=int(replicate),
-        label_column=str(study["label"]),
+        label_column=label,
         samples=target.obs_names.to_numpy(dtype=str),
-        labels=labels,
-        units=units,
+        labels=(
+            _column(target, label, "label") if label else np.full(target.n_obs, "", dtype=object)
+        ),
+        units=_column(target, unit, "unit") if unit else None,
         merged=study.get("extra_scores") == "merged",
         programs=programs,
         shared=None if programs is None else shared_genes(target.var),
@@ -74,9 +69,10 @@ def _column(target: AnnData, name: str, role: str) -> np.ndarray:
             f"found: {', '.join(map(str, target.obs.columns)) or 'none'}"
         )
     values = target.obs[name]
-    if values.isna().any():
+    missing = values.isna() | (values.astype(str).str.strip() == "")
+    if missing.any():
         raise InputError(
-            f"{role}={name!r}: {int(values.isna().sum())} of {len(values)} target samples have no "
+            f"{role}={name!r}: {int(missing.sum())} of {len(values)} target samples have no "
             "value; leave them out of the study's target selection"
         )
     return np.asarray(values.astype(str), dtype=object)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -15,28 +14,18 @@ import pandas as pd
 from anndata import AnnData
 
 from bcnmf.persistence import Fit
-from bcnmf.seeds import derive_seed
-from bcnmf_pipeline.evaluate.association import auroc_per_class, benjamini_hochberg, welch_test
-from bcnmf_pipeline.evaluate.checks import (
-    Truth,
-    alpha_setting_of,
-    check_fit,
-    in_order,
-    name_of,
-    truth_of,
+from bcnmf_pipeline.evaluate.association import (
+    Association,
+    auroc_per_class,
+    benjamini_hochberg,
+    welch_test,
 )
-from bcnmf_pipeline.evaluate.metrics import (
-    adjusted_rand,
-    kmeans_labels,
-    merged_clusters,
-    silhouette,
-    umap_embedding,
-    unit_bootstrap_interval,
-    unit_labels,
-    unit_majority_ari,
-    usage_share,
-)
-from bcnmf_pipeline.evaluate.truth import program_cosine, shared_leakage
+from bcnmf_pipeline.evaluate.checks import Truth, alpha_setting_of, check_fit, in_order, truth_of
+from bcnmf_pipeline.evaluate.metrics import umap_embedding
+from bcnmf_pipeline.evaluate.scores import Scored, scored, scores_of
+from bcnmf_pipeline.evaluate.target_score import TargetScores
+from bcnmf_pipeline.evaluate.truth import best_cosine
+from bcnmf_pipeline.evaluate.units import unit_test
 from bcnmf_pipeline.record.tables import write_table
 
 ALL_LOADINGS = 1000  # Up to this many features every loading is kept,
@@ -68,13 +57,17 @@ class EvaluationTables:
         (the column of the held-out label), value, n, alpha_setting ("auto1" and the like where a
         method chose alpha itself, else alpha as text).
     samples : DataFrame
-        One row a fit and target sample: run key, sample, label, unit, umap_1, umap_2,
-        cluster_usage, cluster_usage_share (missing for signed usages), cluster_umap,
-        usage_1 ... usage_K.
+        One row a fit and target sample: run key, sample, label ("" where the study has none),
+        unit, umap_1, umap_2, cluster_usage, cluster_usage_share (missing for signed usages),
+        cluster_umap (all three missing without classes), target_score (missing for signed
+        methods), usage_1 ... usage_K.
     topics : DataFrame
         One row a fit and topic: run key, topic (from 1), statistic, p_value, p_adjusted (over the
-        topics of the fit), auroc, favours, mean_usage, p_value_units, p_adjusted_units (the same
-        test on unit means; missing without units).
+        topics of the fit), auroc, favours (the class with the higher mean usage, of three or more
+        that with the highest AUROC; `auroc` is for this class), mean_usage, p_value_units,
+        p_adjusted_units (test of the means of units, see `units.unit_test`), stability (mean cosine
+        of the topic and its best match in the fits of other seeds). Without classes statistic,
+        p-values and auroc are missing and favours is "".
     loadings : DataFrame
         Run key, topic, feature, loading, rank (1 = largest magnitude).
     features : DataFrame
@@ -98,14 +91,6 @@ class EvaluationTables:
             write_table(getattr(self, field.name), path)
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """One fit's clusterings and embedding."""
-
-    spaces: dict[str, np.ndarray]
-    clusters: dict[str, np.ndarray]
-
-
 def evaluate(
     fits: Sequence[Fit],
     target: AnnData,
@@ -127,9 +112,12 @@ def evaluate(
     sample-level index under resampling of whole units (`ari_*_units_low`, `ari_*_units_high`).
     Where the study asks for it, also after clusters with the same majority label were merged
     (`ari_*_merged`), which uses the labels. `auroc_best` is the AUROC of the best topic's usage for
-    a class, averaged over classes. Where programs were simulated, `program_cosine` and
+    a class, averaged over classes. Of non-negative methods the target score, see `target_score`,
+    is scored as well: `auroc_target_score` for the class that it tells best from the others,
+    `ari_target_score` of k-means on it. Where programs were simulated, `program_cosine` and
     `program_cosine_least` (mean and least over the target programs) and `shared_leakage` compare
     topics with them, see `truth`; of a model with shared and target topics, the latter alone.
+    Without a label, or with one class, what needs classes is left out.
 
     Parameters
     ----------
@@ -138,8 +126,8 @@ def evaluate(
     target, background : AnnData
         The pair that was fitted; `target.obs` holds the label and the unit.
     study : mapping
-        `study`, `label` and, optionally, `unit` (column of the unit of replication, or empty) and
-        `extra_scores` ("merged", or empty).
+        `study` and, optionally, `label`, `unit` (columns of the held-out label and of the unit of
+        replication, or empty) and `extra_scores` ("merged", or empty).
     replicate : int
         Which replicate of the data.
     umap_neighbors, umap_min_dist : int, float
@@ -156,98 +144,42 @@ def evaluate(
     ------
     InputError
         A fit that was made from other samples or features or lacks its run key, two fits with one
-        key, a missing column, missing labels, or fewer than two label classes.
+        key, a missing column, or missing labels.
     """
     truth = truth_of(target, study, replicate)
     ordered = in_order(fits)
     for fit in ordered:
         check_fit(fit, target, background)
     embed = partial(umap_embedding, n_neighbors=umap_neighbors, min_dist=umap_min_dist)
-    scored = [_cluster(fit, truth, embed) for fit in ordered]
-    pairs = list(zip(ordered, scored, strict=True))
+    score = TargetScores(target, background)
+    pairs = [(fit, scored(fit, truth, embed, score.of(fit))) for fit in ordered]
     widest = max(fit.usage.shape[1] for fit in ordered)
     return EvaluationTables(
         scores=_joined(_scores(fit, result, truth, bootstrap) for fit, result in pairs),
         samples=_joined(_samples(fit, result, truth, widest) for fit, result in pairs),
-        topics=_joined(_topics(fit, truth) for fit in ordered),
+        topics=_joined(_topics(fit, _of_other_seeds(fit, ordered), truth) for fit in ordered),
         loadings=_joined(_loadings(fit, target.var_names, truth) for fit in ordered),
         features=_features(target, truth),
         traces=_joined(_traces(fit, truth) for fit in ordered),
     )
 
 
-def _cluster(fit: Fit, truth: Truth, embed: Callable[[np.ndarray], np.ndarray]) -> _Scored:
-    usage = np.asarray(fit.usage, dtype=np.float64)
-    spaces = {"usage": usage}
-    if usage.min() >= 0:
-        empty = int((usage.sum(axis=1) == 0).sum())
-        if empty:
-            warnings.warn(
-                f"fit {name_of(fit)}: {empty} of {len(usage)} samples use no topic; "
-                "their shares are left at zero",
-                stacklevel=2,
-            )
-        spaces["usage_share"] = usage_share(usage)
-    spaces["umap"] = embed(usage)
-    clusters = {space: kmeans_labels(values, truth.n_classes) for space, values in spaces.items()}
-    return _Scored(spaces, clusters)
-
-
-def _scores(fit: Fit, scored: _Scored, truth: Truth, bootstrap: int) -> pd.DataFrame:
-    n = len(truth.samples)
-    rows: list[tuple[str, float, int]] = []
-    for space, clusters in scored.clusters.items():
-        rows.append((f"ari_{space}", adjusted_rand(truth.labels, clusters), n))
-        rows.append((f"silhouette_{space}", silhouette(scored.spaces[space], truth.labels), n))
-        if truth.merged:
-            merged = merged_clusters(truth.labels, clusters)
-            rows.append((f"ari_{space}_merged", adjusted_rand(truth.labels, merged), n))
-        if truth.units is not None:
-            value, n_units = unit_majority_ari(truth.labels, clusters, truth.units)
-            low, high = unit_bootstrap_interval(
-                truth.labels,
-                clusters,
-                truth.units,
-                n_boot=bootstrap,
-                # The same resamples for all fits of a replicate, so that fits compare in pairs.
-                seed=derive_seed("unit bootstrap", truth.study, truth.replicate),
-            )
-            rows.append((f"ari_{space}_units", value, n_units))
-            rows.append((f"ari_{space}_units_low", low, n_units))
-            rows.append((f"ari_{space}_units_high", high, n_units))
-    rows.append(("auroc_best", _best_auroc(fit, truth), n))
-    if truth.programs is not None and truth.shared is not None:
-        cosines = program_cosine(fit.components, truth.programs)
-        rows.append(("program_cosine", float(cosines.mean()), len(cosines)))
-        rows.append(("program_cosine_least", float(cosines.min()), len(cosines)))
-        leakage = shared_leakage(fit.components, fit.usage, truth.shared)
-        rows.append(("shared_leakage", leakage, n))
-    table = pd.DataFrame(rows, columns=["score", "value", "n"])
+def _scores(fit: Fit, found: Scored, truth: Truth, bootstrap: int) -> pd.DataFrame:
+    table = scores_of(fit, found, truth, bootstrap)
     table["contrast"] = fit.info.get("contrast") or ""
     table["label"] = truth.label_column
     table["alpha_setting"] = alpha_setting_of(fit)
     return _keyed(table, fit, truth)[list(_SCORES)]
 
 
-def _best_auroc(fit: Fit, truth: Truth) -> float:
-    """Return the mean over classes of the best topic's AUROC for the class.
-
-    The sign of a signed topic means nothing, so its better side counts.
-    """
-    areas = auroc_per_class(fit.usage, truth.labels)[1]
-    if np.min(fit.usage) < 0:
-        areas = np.maximum(areas, 1 - areas)
-    return float(areas.max(axis=1).mean())
-
-
-def _samples(fit: Fit, scored: _Scored, truth: Truth, widest: int) -> pd.DataFrame:
+def _samples(fit: Fit, found: Scored, truth: Truth, widest: int) -> pd.DataFrame:
     n, k = fit.usage.shape
     usage = np.full((n, widest), np.nan)
     usage[:, :k] = fit.usage
     missing = pd.array([pd.NA] * n, dtype="Int64")
     clusters = {
-        f"cluster_{space}": pd.array(scored.clusters[space], dtype="Int64")
-        if space in scored.clusters
+        f"cluster_{space}": pd.array(found.clusters[space], dtype="Int64")
+        if space in found.clusters
         else missing
         for space in ("usage", "usage_share", "umap")
     }
@@ -256,53 +188,69 @@ def _samples(fit: Fit, scored: _Scored, truth: Truth, widest: int) -> pd.DataFra
             "sample": truth.samples,
             "label": truth.labels,
             "unit": "" if truth.units is None else truth.units,
-            "umap_1": scored.spaces["umap"][:, 0],
-            "umap_2": scored.spaces["umap"][:, 1],
+            "umap_1": found.spaces["umap"][:, 0],
+            "umap_2": found.spaces["umap"][:, 1],
             **clusters,
+            "target_score": np.nan if found.target_score is None else found.target_score,
             **{f"usage_{topic + 1}": usage[:, topic] for topic in range(widest)},
         }
     )
     return _keyed(table, fit, truth)
 
 
-def _topics(fit: Fit, truth: Truth) -> pd.DataFrame:
+def _topics(fit: Fit, others: Sequence[Fit], truth: Truth) -> pd.DataFrame:
     usage = np.asarray(fit.usage, dtype=np.float64)
-    test = welch_test(usage, truth.labels)
-    classes, areas = auroc_per_class(usage, truth.labels)
-    if len(classes) == 2:
-        chosen = np.searchsorted(classes, test.favours)
-        auroc = areas[chosen, np.arange(usage.shape[1])]
-    else:
-        auroc = areas.max(axis=0)
+    k = usage.shape[1]
+    tested = _tested(usage, truth)
+    auroc = np.full(k, np.nan)
+    if truth.classes is not None:
+        classes, areas = auroc_per_class(usage, truth.classes)
+        if len(classes) > 2:
+            tested["favours"] = classes[areas.argmax(axis=0)]
+        auroc = areas[np.searchsorted(classes, tested["favours"]), np.arange(k)]
     table = pd.DataFrame(
         {
-            "topic": np.arange(1, usage.shape[1] + 1),
-            "statistic": test.statistic,
-            "p_value": test.p_value,
-            "p_adjusted": benjamini_hochberg(test.p_value),
+            "topic": np.arange(1, k + 1),
+            **{name: tested[name] for name in ("statistic", "p_value", "p_adjusted")},
             "auroc": auroc,
-            "favours": test.favours,
+            "favours": tested["favours"],
             "mean_usage": usage.mean(axis=0),
-            **_unit_test(usage, truth),
+            **unit_test(usage, truth.classes, truth.units),
+            "stability": _stability(fit, others),
         }
     )
     return _keyed(table, fit, truth)
 
 
-def _unit_test(values: Any, truth: Truth) -> dict[str, np.ndarray]:
-    """Return p-values of Welch's test on the means of units, missing without units.
-
-    Samples of one unit are not independent: on samples the test is too sure of itself.
-    """
+def _tested(values: Any, truth: Truth) -> dict[str, np.ndarray]:
+    """Return the test of every column against the classes, missing where there are none."""
     columns = values.shape[1]
-    p_value = np.full(columns, np.nan)
-    if truth.units is not None:
-        names, label_of_unit = unit_labels(truth.labels, truth.units)
-        means = np.array(
-            [np.asarray(values[truth.units == name].mean(axis=0)).ravel() for name in names]
-        )
-        p_value = welch_test(means, label_of_unit).p_value
-    return {"p_value_units": p_value, "p_adjusted_units": benjamini_hochberg(p_value)}
+    if truth.classes is None:
+        missing = np.full(columns, np.nan)
+        test = Association(missing, missing, np.full(columns, "", dtype=object))
+    else:
+        test = welch_test(values, truth.classes)
+    return {
+        "statistic": test.statistic,
+        "p_value": test.p_value,
+        "p_adjusted": benjamini_hochberg(test.p_value),
+        "favours": test.favours,
+    }
+
+
+def _of_other_seeds(fit: Fit, fits: Sequence[Fit]) -> list[Fit]:
+    def setting(one: Fit) -> tuple[object, ...]:
+        return one.info["method"], one.info["k"], alpha_setting_of(one)
+
+    return [one for one in fits if one is not fit and setting(one) == setting(fit)]
+
+
+def _stability(fit: Fit, others: Sequence[Fit]) -> np.ndarray:
+    """Return the mean cosine of each topic and its best match in other fits; NaN without any."""
+    if not others:
+        return np.full(len(fit.components), np.nan)
+    found = [best_cosine(fit.components, one.components) for one in others]
+    return np.asarray(np.mean(found, axis=0))
 
 
 def _loadings(fit: Fit, features: pd.Index, truth: Truth) -> pd.DataFrame:
@@ -322,17 +270,13 @@ def _loadings(fit: Fit, features: pd.Index, truth: Truth) -> pd.DataFrame:
 
 
 def _features(target: AnnData, truth: Truth) -> pd.DataFrame:
-    test = welch_test(target.X, truth.labels)
     return pd.DataFrame(
         {
             "study": truth.study,
             "replicate": truth.replicate,
             "feature": target.var_names.to_numpy(dtype=str),
-            "statistic": test.statistic,
-            "p_value": test.p_value,
-            "p_adjusted": benjamini_hochberg(test.p_value),
-            "favours": test.favours,
-            **_unit_test(target.X, truth),
+            **_tested(target.X, truth),
+            **unit_test(target.X, truth.classes, truth.units),
         }
     )
 

@@ -12,6 +12,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.compiled_umap import umap_class
+from bcnmf_pipeline.evaluate.units import replicates
 
 
 def kmeans_labels(
@@ -166,34 +167,13 @@ def silhouette(
     return float(silhouette_score(_unit_scale(values), labels))
 
 
-def unit_labels(labels: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the names of the units of replication, sorted, and the label of each.
-
-    Raises
-    ------
-    InputError
-        A unit whose samples have several labels.
-    """
-    labels, units = np.asarray(labels), np.asarray(units)
-    names, first, of_sample = np.unique(units, return_index=True, return_inverse=True)
-    label_of_unit = labels[first]
-    mixed = labels != label_of_unit[of_sample]
-    if mixed.any():
-        unit = units[mixed][0]
-        raise InputError(
-            f"unit {str(unit)!r} holds samples with different labels "
-            f"({', '.join(sorted({str(label) for label in labels[units == unit]}))}); scores per "
-            "unit need one label a unit. Name another column as `unit`, or leave it empty"
-        )
-    return names, label_of_unit
-
-
 def unit_majority_ari(
     labels: np.ndarray, clusters: np.ndarray, units: np.ndarray
 ) -> tuple[float, int]:
     """Score units of replication (mice, donors) instead of samples.
 
     Each unit goes to the cluster that most of its samples are in (ties: the lowest cluster number).
+    A unit whose samples have several labels counts as one for each.
 
     Parameters
     ----------
@@ -205,16 +185,11 @@ def unit_majority_ari(
     ari : float
         Adjusted Rand index over units.
     n_units : int
-        Number of units.
-
-    Raises
-    ------
-    InputError
-        A unit whose samples have several labels.
+        Number of units, or of units and labels.
     """
-    _, label_of_unit = unit_labels(labels, units)
-    votes = contingency_matrix(np.asarray(units), np.asarray(clusters))
-    return adjusted_rand(label_of_unit, votes.argmax(axis=1)), len(votes)
+    found = replicates(labels, units)
+    votes = contingency_matrix(found.of_sample, np.asarray(clusters))
+    return adjusted_rand(found.classes, votes.argmax(axis=1)), len(votes)
 
 
 def merged_clusters(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

@@ -45,11 +45,27 @@ def program_cosine(components: np.ndarray, programs: np.ndarray) -> np.ndarray:
     ndarray of shape (programs,)
         Cosines in [0, 1]; 0 for a program without a component, where there are fewer of these.
     """
-    cosines = np.abs(_unit(programs) @ _unit(components).T)
+    cosines = _cosines(programs, components)
     found = np.zeros(len(programs))
     rows, columns = linear_sum_assignment(cosines, maximize=True)
     found[rows] = cosines[rows, columns]
     return found
+
+
+def best_cosine(components: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return how like each component is to that of another fit which is most like it.
+
+    Parameters
+    ----------
+    components, others : ndarray of shape (K, features)
+        Loadings; of signed ones the better of both signs counts.
+
+    Returns
+    -------
+    ndarray of shape (K,)
+        Cosines in [0, 1]; 0 for a component without loadings.
+    """
+    return np.asarray(_cosines(components, others).max(axis=1))
 
 
 def shared_leakage(components: np.ndarray, usage: np.ndarray, shared: np.ndarray) -> float:
@@ -75,6 +91,10 @@ def shared_leakage(components: np.ndarray, usage: np.ndarray, shared: np.ndarray
     )
     total = energy.sum()
     return float(energy[shared].sum() / total) if total > 0 else float("nan")
+
+
+def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(_unit(first) @ _unit(second).T))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -1,117 +1,250 @@
-"""A look into a user's own file before any job starts."""
+"""A look into a user's own data before any job starts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import h5py
+import numpy as np
 import pandas as pd
-from anndata import read_h5ad
-from anndata.io import read_elem
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.pair.samples import check_unique, choose, image_shape_of, n_top_features_of
-from bcnmf_pipeline.plan.selection_syntax import parse_selection
+from bcnmf.formats import stem_of
+from bcnmf.readers import UNANNOTATED
+from bcnmf_pipeline.pair.samples import (
+    check_apart,
+    check_label,
+    check_size,
+    check_unique,
+    check_unit,
+    class_sizes,
+    image_shape_of,
+    n_top_features_of,
+    remarks_of,
+    select_side,
+)
+from bcnmf_pipeline.pair.source import Heads, heads
+from bcnmf_pipeline.pair.values import checked, kind_of_values, odd_values
+from bcnmf_pipeline.plan.selection_syntax import column_of, parse_names, parse_selection
+
+SIDES = ("target", "background")
 
 
-def check_own_data(
-    path: str | os.PathLike[str], row: Mapping[str, str], where: str
-) -> tuple[int, int, int]:
-    """Look into a user's file before any job starts, without reading its matrix.
+@dataclass
+class Look:
+    """What a row of the studies sheet selects in a user's own data.
 
-    Of the table of samples only the columns that the sheet's row names are read, so that this stays
-    quick with millions of samples. What stands in the matrix is checked by `make_pair`.
+    Attributes
+    ----------
+    path : Path
+    kind : str
+        Its format, see `bcnmf.formats.kind_of`.
+    n_target, n_background, n_features : int
+    values : str
+        "counts", "log" or "raw": as declared, or by the values themselves.
+    obs : DataFrame
+        Samples of the file; of large formats the columns alone that the row names.
+    features : Index
+        Unique names.
+    image_shape : list of int or None
+        Rows and columns, where the features are pixels.
+    target, background : ndarray of bool, shape (samples,)
+    classes, units_target, units_background : dict
+        Samples by class of the target's label and by unit; empty without such a column.
+    label : str
+        The column of the label; "" where there is none, or the target has one class alone.
+    layers : tuple of str
+        What the column `layer` may name.
+    remarks : list of str
+        What is left out, made unique or worth a second thought.
+    """
+
+    path: Path
+    kind: str
+    n_target: int
+    n_background: int
+    n_features: int
+    values: str
+    obs: pd.DataFrame
+    features: pd.Index
+    image_shape: list[int] | None
+    target: np.ndarray
+    background: np.ndarray
+    classes: dict[str, int]
+    units_target: dict[str, int]
+    units_background: dict[str, int]
+    label: str
+    layers: tuple[str, ...]
+    remarks: list[str]
+
+
+def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Look:
+    """Look into a user's data before any job starts; of an .h5ad no more is read than is needed.
 
     Parameters
     ----------
     path : path
-        .h5ad file.
+        What `bcnmf.readers.read` reads.
     row : mapping
-        The studies sheet's row: `target`, `background`, `label` and, where they are not empty,
-        `unit`, `n_top_features`, `panels`.
+        The studies sheet's row: `target`, `background` and, where they are not empty, `label`,
+        `unit`, `values` (empty or "auto": told by the values), `layer`, `each`, `colours`,
+        `n_top_features`, `panels`, `figure`.
     where : str
         What to call the row in errors, for instance "config/studies.tsv, study mine".
-
-    Returns
-    -------
-    n_target, n_background, n_features : int
-        Selected samples of each side, and features of the file.
 
     Raises
     ------
     InputError
-        A file that is missing, unreadable, or without a matrix; a selection that cannot be read or
-        names a missing column or value; an empty group; fewer than four target samples or two label
-        classes; samples without label or unit; a unit with several labels; repeated names of
-        features or of selected samples; more highly variable features than features; the panel
-        `basis` where the data are no images.
+        One line a fault, each with its remedy: data that are missing, of an unknown format or
+        without a matrix; a layer, column or value that is not there; a selection that cannot be
+        read; sides that are empty or share samples; fewer than four target samples; samples without
+        label or unit; a label with nearly as many classes as samples; repeated names of selected
+        samples; values that are negative, missing or not what is declared, as far as a large sample
+        of them shows; more highly variable features than features; images where there are none.
     """
-    names = _named_columns(row, where)
-    obs, features, image_shape = _read_heads(Path(path), names, where)
-    target, background = choose(obs, row, where)
-    check_unique(obs.index[target | background], "selected samples", "obs", where)
-    check_unique(features, "features", "var", where)
-    n_top_features_of(row, len(features), image_shape, where)
+    found = _heads(path, row, where)
+    if found.obs.shape[1] == 0:
+        raise InputError(
+            f"{where}, column dataset: {path} has no annotation of its samples, by which target "
+            f"and background are chosen; {_remedy(found)}"
+        )
+    return _Looker(found, row, where).result()
+
+
+def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
+    """Return the table of samples of a user's data, all columns, without its matrix.
+
+    Raises
+    ------
+    InputError
+        The data cannot be read.
+    """
+    return heads(path, None, "", where).obs
+
+
+@dataclass
+class _Looker:
+    """Checks one by one, of which each may find a fault."""
+
+    found: Heads
+    row: Mapping[str, str]
+    where: str
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except InputError as error:
+            self.faults.append(str(error))
+            return None
+
+    def result(self) -> Look:
+        found, row, where = self.found, self.row, self.where
+        obs, features = found.obs, found.var.index
+        masks = [self.check(select_side, obs, row, side, where) for side in SIDES]
+        image_shape = image_shape_of(found.image_shape, len(features))
+        named = [(key, row[key]) for key in ("label", "unit") if row.get(key)]
+        named += [("colours", name) for name in parse_names(row.get("colours", ""))]
+        named += [("each", name) for name in _each(row)]
+        for key, name in named:
+            self.check(column_of, obs, name, f"{where}, column {key}")
+        self.check(n_top_features_of, row, len(features), image_shape, where)
+        if image_shape is None:
+            self.check(_no_images, row, len(features), found.path, where)
+        values: tuple[str, list[str]] = "", []
+        for mask in masks:
+            if mask is not None:
+                self.check(check_unique, obs.index[mask], "selected samples", "obs", where)
+        if masks[0] is not None:
+            side = obs[masks[0]]
+            for one in (check_size, check_label, check_unit):
+                self.check(one, side, row, where)
+        if masks[0] is not None and masks[1] is not None:
+            self.check(check_apart, masks[0], masks[1], row, where)
+            values = self.check(self._values, masks, image_shape is not None)
+        if self.faults:
+            raise InputError("\n".join(dict.fromkeys(self.faults)))
+        return self._look(masks, image_shape, *values)
+
+    def _values(self, masks: list[np.ndarray], is_image: bool) -> tuple[str, list[str]]:
+        """Return what the values are, and what is odd about them."""
+        sides = [
+            checked(self.found.values(mask), name, self.where, self.found.elsewhere)
+            for name, mask in zip(SIDES, masks, strict=True)
+        ]
+        declared = self.row.get("values", "")
+        kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
+        return kind, odd_values(sides, kind, is_image)
+
+    def _look(
+        self, masks: list[np.ndarray], image_shape: list[int] | None, values: str, odd: list[str]
+    ) -> Look:
+        found, row = self.found, self.row
+        sides = [found.obs[mask] for mask in masks]
+        classes = class_sizes(sides[0], row.get("label", ""))
+        return Look(
+            path=found.path,
+            kind=found.kind,
+            n_target=len(sides[0]),
+            n_background=len(sides[1]),
+            n_features=len(found.var),
+            values=values,
+            obs=found.obs,
+            features=found.var.index,
+            image_shape=image_shape,
+            target=masks[0],
+            background=masks[1],
+            classes=classes,
+            units_target=class_sizes(sides[0], row.get("unit", "")),
+            units_background=class_sizes(sides[1], row.get("unit", "")),
+            label=row.get("label", "") if len(classes) > 1 else "",
+            layers=found.layers,
+            remarks=[*found.remarks, *odd, *remarks_of(sides[0], sides[1], row)],
+        )
+
+
+def _heads(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Heads:
+    names = [row[key] for key in ("label", "unit") if row.get(key)]
+    names += parse_names(row.get("colours", "")) + _each(row) + _selected_by(row)
+    return heads(path, list(dict.fromkeys(names)), row.get("layer", ""), where)
+
+
+def _selected_by(row: Mapping[str, str]) -> list[str]:
+    """Return the columns that the sides are selected by."""
+    names: list[str] = []
+    for side in SIDES:
+        # What cannot be read is told where the sides are selected.
+        with suppress(InputError):
+            names += [one.column for one in parse_selection(row[side], side)]
+    return names
+
+
+def _each(row: Mapping[str, str]) -> list[str]:
+    """Return the column `each`, unless the row is one that it made: column=value is selected by."""
+    text = row.get("each", "")
+    made = any(text.startswith(f"{name}=") for name in _selected_by(row))
+    return [text] if text and not made else []
+
+
+def _remedy(found: Heads) -> str:
+    if found.kind not in UNANNOTATED:
+        return f"add columns to obs (data.obs) and write it again as .{found.kind}"
+    name = f"{stem_of(found.path)}.obs.csv"
+    return (
+        f"put a table {str(found.path.with_name(name))!r} beside it: names of samples in the first "
+        "column, what is known of them (treatment, donor, cell type) in others"
+    )
+
+
+def _no_images(row: Mapping[str, str], n_features: int, path: Path, where: str) -> None:
     for column, name in (("panels", "basis"), ("figure", "digits")):
-        if name in row.get(column, "").split(",") and image_shape is None:
+        if name in row.get(column, "").split(","):
             raise InputError(
                 f"{where}, column {column}: {name} draws components as images, but {path} has no "
-                f"uns['image_shape'] (rows and columns, with {len(features)} features as their "
+                f"uns['image_shape'] (rows and columns, with {n_features} features as their "
                 f"product); drop {name}, or set it"
             )
-    return int(target.sum()), int(background.sum()), len(features)
-
-
-def _read_heads(
-    path: Path, names: list[str], where: str
-) -> tuple[pd.DataFrame, pd.Index, list[int] | None]:
-    """Return the samples' table, the features' names and the shape of images of an .h5ad file."""
-    place = f"{where}, column dataset: {path}"
-    if not path.is_file():
-        raise InputError(
-            f"{place}: no such file; expected an .h5ad file, its path from the working directory "
-            f"({Path.cwd()})"
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in ("X", "obs", "var") if name not in file]
-            heads = None if missing else _heads(file, names)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{place}: not a readable .h5ad file ({error}); write it again with AnnData.write_h5ad"
-        ) from error
-    if heads is None:
-        raise InputError(
-            f"{place}: holds no {', '.join(missing)}; expected an .h5ad file with a matrix X, "
-            "samples x features, as AnnData.write_h5ad writes it"
-        )
-    return heads
-
-
-def _heads(file: h5py.File, names: list[str]) -> tuple[pd.DataFrame, pd.Index, list[int] | None]:
-    if isinstance(file["obs"], h5py.Dataset):  # a file of anndata before 0.7
-        data = read_h5ad(file.filename, backed="r")
-        obs, features = data.obs, data.var_names
-        data.file.close()
-    else:
-        obs = _columns(file["obs"], names)
-        features = read_elem(file["var"]).index
-    stored = read_elem(file["uns/image_shape"]) if "uns/image_shape" in file else None
-    return obs, features, image_shape_of(stored, len(features))
-
-
-def _named_columns(row: Mapping[str, str], where: str) -> list[str]:
-    names = [row[key] for key in ("label", "unit") if row.get(key)]
-    for side in ("target", "background"):
-        names += [one.column for one in parse_selection(row[side], f"{where}, column {side}")]
-    return list(dict.fromkeys(names))
-
-
-def _columns(group: h5py.Group, names: list[str]) -> pd.DataFrame:
-    """Read some columns of a table; all of them where one is missing, for the error to list."""
-    if not set(names) <= set(group.attrs["column-order"]):
-        return read_elem(group)
-    index = pd.Index(read_elem(group[group.attrs["_index"]]))
-    return pd.DataFrame({name: read_elem(group[name]) for name in names}).set_axis(index)

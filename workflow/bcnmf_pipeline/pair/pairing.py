@@ -15,15 +15,35 @@ from bcnmf_pipeline.pair.samples import (
     check_target,
     check_unique,
     choose,
+    class_sizes,
     image_shape_of,
     n_top_features_of,
     overlap,
-    small_groups,
+    remarks_of,
 )
-from bcnmf_pipeline.pair.values import Side, log_per_10k, not_zero, side_of, top_features
+from bcnmf_pipeline.pair.source import (
+    NoLayer,
+    elsewhere,
+    of_layer,
+    with_symbols,
+    without_blanks,
+    writable,
+)
+from bcnmf_pipeline.pair.values import (
+    Side,
+    kind_of_values,
+    log_per_10k,
+    not_zero,
+    odd_values,
+    side_of,
+    top_features,
+    totals_of,
+)
 
 
-def make_pair(data: AnnData, study: Mapping[str, str], where: str) -> tuple[AnnData, AnnData]:
+def make_pair(
+    data: AnnData, study: Mapping[str, str], where: str, scaled_over: str = "kept"
+) -> tuple[AnnData, AnnData]:
     """Select target and background, check them, and bring them to the values that are fitted.
 
     Samples that are zero throughout and features that are zero in both sides are left out, with a
@@ -34,26 +54,32 @@ def make_pair(data: AnnData, study: Mapping[str, str], where: str) -> tuple[AnnD
     data : AnnData
         Samples x features, in memory.
     study : mapping
-        The studies sheet's row: `study`, `target`, `background`, `label`, `values` ("counts", "log"
-        or "raw") and, where they are not empty, `unit` and `n_top_features`.
+        The studies sheet's row: `study`, `target`, `background` and, where they are not empty,
+        `label`, `unit`, `values` ("counts", "log" or "raw"; else told by the values),
+        `n_top_features` and `layer`.
     where : str
         What to call the row in errors, for instance "config/studies.tsv, study mine".
+    scaled_over : str
+        Counts are scaled to 10,000 a sample over "all" features of the data, or over those that
+        are "kept". All is what single-cell work does: a strong response takes up more of the kept
+        ones.
 
     Returns
     -------
     target, background : AnnData
         Shapes (n_target, n_features) and (n_background, n_features), the same features in the order
         of `data`; X is float32, CSR where that of `data` is sparse. ``values=counts``: X is the
-        natural log of 1 + counts per 10,000 of the features kept, ``layers["counts"]`` the counts.
-        Else X holds the values as they are. uns: `study` (the row), `pairing` (`n_background`,
-        `warnings`), and `source` and `image_shape` of `data` where there are any.
+        natural log of 1 + counts per 10,000, ``layers["counts"]`` the counts. Else X holds the
+        values as they are. uns: `study` (the row, with the values that were found), `pairing`
+        (`n_background`, `n_background_units`, `scaled_over`, `warnings`), and `source` and
+        `image_shape` of `data` where there are any.
 
     Raises
     ------
     InputError
-        What `check_own_data` refuses in samples and names; no matrix; NaN, infinite or negative
-        values; counts that are not whole numbers; log values that look like counts; a side that is
-        zero throughout.
+        What `look` refuses in samples and names; no matrix; NaN, infinite or negative values;
+        counts that are not whole numbers; log values that look like counts; a side that is zero
+        throughout.
 
     Notes
     -----
@@ -62,31 +88,62 @@ def make_pair(data: AnnData, study: Mapping[str, str], where: str) -> tuple[AnnD
     exp(x) - 1 for ``values=log`` (natural logs, as scanpy assumes), of the values themselves for
     ``values=raw``. Exactly as many are kept as asked for; of equal ones, those that come first.
     """
-    target, background = choose(data.obs, study, where)
-    check_unique(data.obs_names[target | background], "selected samples", "obs", where)
-    check_unique(data.var_names, "features", "var", where)
+    warnings = [str(text) for text in data.uns.get("remarks", ())]
+    data, other = _in_layer(data, study.get("layer", ""), where)
+    obs = without_blanks(data.obs)
+    var, named = with_symbols(data.var)
+    target, background = choose(obs, study, where)
+    check_unique(obs.index[target | background], "selected samples", "obs", where)
     image_shape = image_shape_of(data.uns.get("image_shape"), data.n_vars)
     n_top = n_top_features_of(study, data.n_vars, image_shape, where)
+    sides = (
+        side_of(data, "target", target, where, other),
+        side_of(data, "background", background, where, other),
+    )
+    values = kind_of_values(
+        [side.values for side in sides], study["values"], image_shape is not None, where, other
+    )
+    study = {**study, "values": values}
+    odd = odd_values([side.values for side in sides], values, image_shape is not None)
     pair = _Pair(
-        side_of(data, "target", target, study["values"], where),
-        side_of(data, "background", background, study["values"], where),
+        *sides,
         features=np.arange(data.n_vars),
-        warnings=overlap(target, background),
+        warnings=[*warnings, *named, *odd, *overlap(target, background)],
     )
     pair.leave_out_zero_samples(where)
     if image_shape is None:
         pair.leave_out_zero_features()
+    if values == "counts" and scaled_over == "all":
+        pair.keep_totals()
     if n_top is not None:
-        pair.keep_top_features(n_top, study["values"])
+        pair.keep_top_features(n_top, values)
         pair.leave_out_zero_samples(where)
     pair.look_for_absent_features()
-    obs = data.obs.iloc[pair.target.rows]
-    check_target(obs, study, where)  # Once more, without the samples that were left out.
-    pair.warnings += small_groups(obs, study, len(pair.background.rows))
-    made = [_as_anndata(data, side, pair.features, study["values"]) for side in pair.sides]
+    tables = [obs.iloc[side.rows] for side in pair.sides]
+    check_target(tables[0], study, where)  # Once more, without the samples that were left out.
+    pair.warnings += remarks_of(tables[0], tables[1], study)
+    var = writable(var.iloc[pair.features])
+    made = [
+        _as_anndata(side, _used(writable(table)), var, values)
+        for side, table in zip(pair.sides, tables, strict=True)
+    ]
+    uns = _description(data, study, image_shape, pair)
+    if study.get("unit"):
+        uns["pairing"]["n_background_units"] = int(tables[1][study["unit"]].nunique())
+    if values == "counts":
+        uns["pairing"]["scaled_over"] = scaled_over
     for side in made:
-        side.uns = _description(data, study, image_shape, pair)
+        side.uns = uns.copy()
     return made[0], made[1]
+
+
+def _in_layer(data: AnnData, layer: str, where: str) -> tuple[AnnData, str]:
+    """Return data with the layer as X, and where else in them values stand."""
+    try:
+        data, layers, layer = of_layer(data, layer)
+    except NoLayer as error:
+        raise InputError(f"{where}, column layer: the data set {error}") from error
+    return data, elsewhere(layer, layers)
 
 
 def pair_record(target: AnnData) -> dict[str, Any]:
@@ -100,9 +157,10 @@ def pair_record(target: AnnData) -> dict[str, Any]:
     Returns
     -------
     dict
-        For JSON: `study` (the sheet's row), `n_target`, `n_background`, `n_features`, `labels` and,
-        where the study has units, `units` (name -> target samples), `warnings` (list of str) and,
-        where there are any, `source` and `image_shape` (rows, columns).
+        For JSON: `study` (the sheet's row), `n_target`, `n_background`, `n_features`, `labels`
+        (empty without a label) and, where the study has units, `units` (name -> target samples) and
+        `n_background_units`, `scaled_over` ("all" or "kept" features; of counts), `warnings` (list
+        of str) and, where there are any, `source` and `image_shape` (rows, columns).
     """
     study = {str(key): str(value) for key, value in target.uns["study"].items()}
     pairing = target.uns["pairing"]
@@ -111,11 +169,14 @@ def pair_record(target: AnnData) -> dict[str, Any]:
         "n_target": target.n_obs,
         "n_background": int(pairing["n_background"]),
         "n_features": target.n_vars,
-        "labels": _sizes(target.obs[study["label"]]),
+        "labels": class_sizes(target.obs, study.get("label", "")),
         "warnings": [str(text) for text in pairing["warnings"]],
     }
     if study.get("unit"):
-        record["units"] = _sizes(target.obs[study["unit"]])
+        record["units"] = class_sizes(target.obs, study["unit"])
+        record["n_background_units"] = int(pairing["n_background_units"])
+    if "scaled_over" in pairing:
+        record["scaled_over"] = str(pairing["scaled_over"])
     if "source" in target.uns:
         record["source"] = {str(key): str(text) for key, text in target.uns["source"].items()}
     if "image_shape" in target.uns:
@@ -151,6 +212,12 @@ class _Pair:
                     f"{len(self.features)} features and were left out"
                 )
                 side.rows, side.values = side.rows[kept], side.values[kept]
+                side.totals = None if side.totals is None else side.totals[kept]
+
+    def keep_totals(self) -> None:
+        """Scale by the totals of now, whatever features are left out later."""
+        for side in self.sides:
+            side.totals = totals_of(side.values)
 
     def leave_out_zero_features(self) -> None:
         kept = np.logical_or(*(not_zero(side.values, axis=0) for side in self.sides))
@@ -199,10 +266,6 @@ class _Pair:
             side.values = side.values[:, kept]
 
 
-def _sizes(column: pd.Series) -> dict[str, int]:
-    return {name: int(size) for name, size in column.astype(str).value_counts().items()}
-
-
 def _description(
     data: AnnData, study: Mapping[str, str], image_shape: list[int] | None, pair: _Pair
 ) -> dict[str, Any]:
@@ -222,12 +285,15 @@ def _description(
     return uns
 
 
-def _as_anndata(data: AnnData, side: Side, features: np.ndarray, kind: str) -> AnnData:
-    obs = data.obs.iloc[side.rows].copy()
+def _used(obs: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the categories that none of its samples has."""
     for name in obs.select_dtypes("category"):
         obs[name] = obs[name].cat.remove_unused_categories()
-    var = data.var.iloc[features].copy()
+    return obs
+
+
+def _as_anndata(side: Side, obs: pd.DataFrame, var: pd.DataFrame, kind: str) -> AnnData:
     if kind == "counts":
-        values = log_per_10k(side.values)
+        values = log_per_10k(side.values, side.totals)
         return AnnData(values, obs=obs, var=var, layers={"counts": side.values})
     return AnnData(side.values, obs=obs, var=var)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,49 +17,89 @@ from bcnmf_pipeline.plan.selection_syntax import Condition, column_of, parse_sel
 FEW_SAMPLES, FEW_UNITS = 10, 3
 # UMAP, on which every fit is scored, takes no fewer.
 LEAST_SAMPLES = 4
+# A label of more classes names samples rather than groups.
+MOST_CLASSES = 50
 _SHOWN = 5
+# What is written where there is no label.
+_UNKNOWN = frozenset(
+    {"nan", "NaN", "NA", "N/A", "n/a", "None", "<NA>", "null", "unknown", "Unknown", "unassigned"}
+)
 
 
 def choose(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Return which samples are target and which background, the target's label and unit checked."""
-    masks = []
-    for name in ("target", "background"):
-        place = f"{where}, column {name}"
-        masks.append(select(obs, parse_selection(row[name], place), place))
+    target, background = (select_side(obs, row, name, where) for name in ("target", "background"))
     for name in ("label", "unit"):
         if row.get(name):
             column_of(obs, row[name], f"{where}, column {name}")
-    check_target(obs[masks[0]], row, where)
-    return masks[0], masks[1]
+    check_target(obs[target], row, where)
+    return target, background
+
+
+def select_side(obs: pd.DataFrame, row: Mapping[str, str], name: str, where: str) -> np.ndarray:
+    """Return which samples are in the target or the background, by `name`."""
+    place = f"{where}, column {name}"
+    return select(obs, parse_selection(row[name], place), place)
 
 
 def check_target(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
     """Refuse what the scores of the target could not be computed from, after all the fits."""
+    check_size(obs, row, where)
+    check_label(obs, row, where)
+    check_unit(obs, row, where)
+
+
+def check_size(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
+    """Refuse a target of fewer samples than a map can be made of."""
     if len(obs) < LEAST_SAMPLES:
         raise InputError(
             f"{where}, column target: {len(obs)} samples are selected (those that are zero "
             f"throughout not counted); scores need at least {LEAST_SAMPLES}"
         )
-    labels = _complete(obs, row["label"], f"{where}, column label")
-    classes = labels.unique()
-    if len(classes) < 2:
-        raise InputError(
-            f"{where}, column label: all {len(obs)} target samples have {classes[0]!r} in "
-            f"{row['label']!r}; scores need at least two classes: name another column, or widen "
-            "the target"
-        )
-    if not row.get("unit"):
+
+
+def check_label(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
+    """Refuse a label, where there is one, that some samples lack or that forms no groups."""
+    name = row.get("label", "")
+    if name not in obs:
         return
-    units = _complete(obs, row["unit"], f"{where}, column unit")
-    pairs = pd.DataFrame({"label": labels, "unit": units}).drop_duplicates()
-    mixed = pairs["unit"][pairs["unit"].duplicated()].unique()
-    if len(mixed):
-        found = ", ".join(sorted(pairs["label"][pairs["unit"] == mixed[0]])[:_SHOWN])
+    classes = _complete(obs, name, f"{where}, column label").nunique()
+    if classes > 1 and (classes > MOST_CLASSES or classes == len(obs)):
+        kind = "numbers" if pd.api.types.is_numeric_dtype(obs[name]) else "classes"
         raise InputError(
-            f"{where}, column unit: {len(mixed)} values of {row['unit']!r} hold target samples of "
-            f"several classes of {row['label']!r} (in {mixed[0]!r}: {found}); scores per unit need "
-            "one class a unit: name another column, or leave it empty"
+            f"{where}, column label: {name!r} has {classes} different {kind} in {len(obs)} target "
+            f"samples; a label names a few groups (at most {MOST_CLASSES}): cut numbers into "
+            "groups, as by pandas.qcut, name another column, or leave the label empty"
         )
+
+
+def check_unit(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
+    """Refuse units, where there are any, that some samples lack."""
+    if row.get("unit", "") in obs:
+        _complete(obs, row["unit"], f"{where}, column unit")
+
+
+def check_apart(
+    target: np.ndarray, background: np.ndarray, row: Mapping[str, str], where: str
+) -> None:
+    """Refuse sides that share samples."""
+    common, n, m = int((target & background).sum()), int(target.sum()), int(background.sum())
+    if not common:
+        return
+    advice = "select others"
+    with suppress(InputError):
+        first = parse_selection(row["target"], where)[0]
+        advice = (
+            f"add ;{replace(first, negated=not first.negated)} to column background, or {advice}"
+        )
+    found = (
+        f"the target and the background are the same {n} samples"
+        if common == n == m
+        else f"{common} samples are in the target (of {n}) and in the background (of {m}) too"
+    )
+    raise InputError(
+        f"{where}, column background: {found}; what both sides hold cannot be new to one: {advice}"
+    )
 
 
 def _complete(obs: pd.DataFrame, name: str, place: str) -> pd.Series:
@@ -127,16 +169,61 @@ def overlap(target: np.ndarray, background: np.ndarray) -> list[str]:
     ]
 
 
-def small_groups(obs: pd.DataFrame, row: Mapping[str, str], n_background: int) -> list[str]:
-    """Return warnings of classes, units or a background that scores can hardly rest on."""
-    labels = obs[row["label"]].astype(str)
-    found = _few(labels.value_counts(), FEW_SAMPLES, f"classes of {row['label']}", "samples")
-    if row.get("unit"):
-        units = obs[row["unit"]].astype(str).groupby(labels).nunique()
-        found += _few(units, FEW_UNITS, f"classes of {row['label']}", f"units ({row['unit']})")
-    if n_background < FEW_SAMPLES:
-        found.append(f"the background has only {n_background} samples")
+def remarks_of(target: pd.DataFrame, background: pd.DataFrame, row: Mapping[str, str]) -> list[str]:
+    """Return what there is to say of classes, units or a background that scores can rest on."""
+    found = []
+    label, unit = row.get("label", ""), row.get("unit", "")
+    if label:
+        labels = target[label].astype(str)
+        found += _classes(labels, label)
+        found += _few(labels.value_counts(), FEW_SAMPLES, f"classes of {label}", "samples")
+    if unit:
+        groups = target[label].astype(str) if label else pd.Series("", index=target.index)
+        units = target[unit].astype(str).groupby(groups.to_numpy()).nunique()
+        if label:
+            found += _few(units, FEW_UNITS, f"classes of {label}", f"units ({unit})")
+        missing = int(background[unit].isna().sum())
+        if missing:
+            found.append(f"{missing} of {len(background)} background samples have no {unit}")
+        alone = [
+            name
+            for name, side in (("target", target), ("background", background))
+            if len(side[unit].dropna().unique()) == 1
+        ]
+        if alone:
+            found.append(
+                f"the {' and the '.join(alone)} hold{'s' * (len(alone) == 1)} one unit ({unit}) "
+                "alone: what tells this unit from others cannot be told from what tells the sides "
+                "apart"
+            )
+    if len(background) < FEW_SAMPLES:
+        found.append(f"the background has only {len(background)} samples")
     return found
+
+
+def class_sizes(obs: pd.DataFrame, name: str) -> dict[str, int]:
+    """Return how many samples each value of a column has, the largest first; none without one."""
+    if not name:
+        return {}
+    sizes = obs[name].dropna().astype(str).value_counts()
+    return {str(value): int(size) for value, size in sizes.items()}
+
+
+def _classes(labels: pd.Series, label: str) -> list[str]:
+    classes = list(labels.unique())
+    if len(classes) == 1:
+        return [
+            f"all target samples have {classes[0]!r} in the label {label}: it tells nothing apart, "
+            "and there are no scores against it"
+        ]
+    unknown = sorted(name for name in classes if name.strip() in _UNKNOWN)
+    if not unknown:
+        return []
+    condition = Condition(label, tuple(unknown), negated=True)
+    return [
+        f"the label {label} has a class {', '.join(map(repr, unknown))}: if these samples have no "
+        f"label, leave them out by ;{condition} in column target"
+    ]
 
 
 def _few(sizes: pd.Series, least: int, what: str, of: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,17 +22,23 @@ _BLOCK = 2**22
 Values: TypeAlias = Any  # ndarray or csr_matrix; scipy has no types
 
 
-def log_per_10k(counts: Values, copy: bool = True) -> Values:
+def totals_of(counts: Values) -> np.ndarray:
+    """Return the sum of each sample."""
+    return np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def log_per_10k(counts: Values, totals: np.ndarray | None = None, copy: bool = True) -> Values:
     """Return the natural log of 1 + counts per 10,000 of each sample, sparse if `counts` are.
 
     Parameters
     ----------
     counts : ndarray or CSR of float, shape (samples, features)
-        No sample is zero throughout.
+    totals : ndarray of float, shape (samples,), optional
+        Of what the counts are parts, above zero; their own sums if not given.
     copy : bool
         Leave `counts` as they are; else sparse ones are overwritten.
     """
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    totals = totals_of(counts) if totals is None else totals
     scale = (PER / totals).astype(counts.dtype)
     if sp.issparse(counts):
         scaled = counts.copy() if copy else counts
@@ -50,36 +56,89 @@ class Side:
     name: str
     rows: np.ndarray
     values: Values
+    totals: np.ndarray | None = None
 
 
-def side_of(data: AnnData, name: str, mask: np.ndarray, kind: str, where: str) -> Side:
-    """Return the checked values of the selected rows, as float32, without stored zeros."""
+def side_of(data: AnnData, name: str, mask: np.ndarray, where: str, other: str = "") -> Side:
+    """Return the values of the selected rows, as float32, without stored zeros.
+
+    `other` says where else in the file values stand.
+    """
     if data.X is None:
-        raise InputError(
-            f"{where}, column dataset: the data have no matrix X; {_elsewhere(data) or 'set it'}"
-        )
-    values: Values = host_array(data.X[mask], f"{where}, {name}").astype(np.float32, copy=False)
-    try:
-        check_non_negative(values, f"{where}, {name}")
-    except InputError as error:
-        raise InputError(". ".join(filter(None, [str(error), _elsewhere(data)]))) from error
-    if sp.issparse(values):
-        values.eliminate_zeros()
-    if kind == "counts":
-        _check_counts(values, name, data, where)
-    if kind == "log":
-        _check_logs(values, name, where)
+        raise InputError(f"{where}, column dataset: the data have no matrix X; {other or 'set it'}")
+    values = checked(data.X[mask], name, where, other)
     return Side(name, np.flatnonzero(mask), values)
 
 
-def _check_counts(values: Values, name: str, data: AnnData, where: str) -> None:
+def checked(values: Values, name: str, where: str, other: str = "") -> Values:
+    """Return values of a side as float32, finite and non-negative, without stored zeros."""
+    values = host_array(values, f"{where}, {name}").astype(np.float32, copy=False)
+    try:
+        check_non_negative(values, f"{where}, {name}")
+    except InputError as error:
+        raise InputError(". ".join(filter(None, [str(error), other]))) from error
+    if sp.issparse(values):
+        values.eliminate_zeros()
+    return values
+
+
+def kind_of_values(
+    sides: Sequence[Values], declared: str, is_image: bool, where: str, other: str = ""
+) -> str:
+    """Return what the values of target and background are: "counts", "log" or "raw".
+
+    Parameters
+    ----------
+    sides : sequence of ndarray or CSR
+        Target and background, as `checked` returns them.
+    declared : str
+        The same words, which the values must not belie; "" or "auto" to be told by the values:
+        whole numbers are counts, others logs as far as counts can have such, all else (and images)
+        is fitted as it is.
+    """
+    if declared in ("", "auto"):
+        stored = [_stored(values) for values in sides]
+        if is_image:
+            return "raw"
+        if not any(map(_n_fractional, stored)):
+            return "counts"
+        largest = max(float(one.max(initial=0.0)) for one in stored)
+        declared = "log" if largest <= LARGEST_LOG else "raw"
+    for values, name in zip(sides, ("target", "background"), strict=True):
+        if declared == "counts":
+            _check_counts(values, name, where, other)
+        if declared == "log":
+            _check_logs(values, name, where)
+    return declared
+
+
+def odd_values(sides: Sequence[Values], kind: str, is_image: bool) -> list[str]:
+    """Return a remark where values are fitted as they are that look like counts or the like."""
+    stored = [_stored(values) for values in sides]
+    if kind != "raw" or is_image:
+        return []
+    if not any(map(_n_fractional, stored)):
+        return [
+            "all values are whole numbers, but are fitted as they are (values: raw): large samples "
+            "then outweigh others. If they are counts, set `values` to counts"
+        ]
+    largest = max(float(one.max(initial=0.0)) for one in stored)
+    if largest <= LARGEST_LOG:
+        return []
+    return [
+        f"values go up to {largest:.6g} with fractions, so they are neither counts nor logs, and "
+        "are fitted as they are (values: raw). If they are normalised counts (TPM, CPM), name a "
+        "layer of counts in column layer, or store numpy.log1p of them and set `values` to log"
+    ]
+
+
+def _check_counts(values: Values, name: str, where: str, other: str) -> None:
     stored = _stored(values)
     fractional = _n_fractional(stored)
     if fractional:
         example = next(
             block[np.rint(block) != block][0] for block in _blocks(stored) if _n_fractional(block)
         )
-        other = _elsewhere(data)
         raise InputError(
             f"{where}, column values: counts, but {fractional} of {stored.size} stored values of "
             f"the {name} are not whole numbers (the first: {example:.6g}; the largest: "
@@ -101,16 +160,6 @@ def _check_logs(values: Values, name: str, where: str) -> None:
             f"{where}, column values: log, but {found} {largest:.6g}: they look like counts. Set "
             "`values` to counts, or to raw to fit them as they are"
         )
-
-
-def _elsewhere(data: AnnData) -> str:
-    """Say where else in the file values may stand."""
-    places = [f"data.layers[{name!r}]" for name in data.layers]
-    if data.raw is not None:
-        places.append("data.raw.to_adata().X")
-    if not places:
-        return ""
-    return f"X is what is fitted; the file also holds {', '.join(places)}"
 
 
 def _stored(values: Values) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,31 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.drivers import SIMULATION, VARIANTS, check_series
+from bcnmf_pipeline.plan import own
 from bcnmf_pipeline.plan.environments import fit_environment
+from bcnmf_pipeline.plan.methods import DETERMINISTIC, Methods, alphas
 from bcnmf_pipeline.plan.reported import check_reported, made_alike
-from bcnmf_pipeline.plan.sheets import check_settings, load_sheet, load_yaml, nearest
-
-# Their results do not depend on a seed, so one run is enough.
-DETERMINISTIC = frozenset({"pca", "cpca"})
-# What the rules of workflow/rules/preprocess.smk can make.
-DATASETS = re.compile(
-    rf"{SIMULATION.pattern}|"
-    r"digits_texture|pbmc68k_reduced|mice_protein|"
-    r"digits_on_images_(two|ten)(_published)?|"
-    r"leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
+from bcnmf_pipeline.plan.selection_syntax import parse_names
+from bcnmf_pipeline.plan.sheets import (
+    as_list,
+    check_settings,
+    load_sheet,
+    load_yaml,
+    nearest,
+    read_sheet,
 )
-AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
+from bcnmf_pipeline.plan.studies import (
+    Row,
+    chosen,
+    is_own,
+    load_studies,
+    n_replicates,
+    names_of,
+)
+
+Unmatched = Callable[[str, tuple[int, int], own.Seen], str]
+# Algorithms whose topics can be set beside those of the background.
+_ANSWERING = ("bcnmf", "shared")
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,18 @@ class Plan:
         Folder of the JSON schemas.
     where : str
         Name of the configuration for error messages.
+    look : callable, optional
+        Looks into the file of a chosen study on own data; without it nothing is found out.
+    fill : bool
+        Whether what the sheet leaves empty is found out of such files.
+    unmatched : callable, optional
+        Says why the gene sets of a file are of no use for what was seen, given the path of the
+        file, the smallest and largest size of a set, and what was seen.
+
+    Attributes
+    ----------
+    remarks : dict of str to list of str
+        Study -> what was found out about it, for the terminal.
 
     Raises
     ------
@@ -83,6 +104,9 @@ class Plan:
         find: Callable[[str], Path],
         schemas: Path,
         where: str = "config",
+        look: own.Look | None = None,
+        fill: bool = True,
+        unmatched: Unmatched = lambda place, sizes, seen: "",
     ) -> None:
         schema = load_yaml(schemas / "config.schema.yaml")
         check_settings(settings, schema, where)
@@ -91,146 +115,135 @@ class Plan:
         self.where = where
         self.fit_environment = fit_environment(settings["compute"], where)
         self.sheet_paths = {name: find(path) for name, path in settings["sheets"].items()}
-        self.all_studies = self._load("studies", schemas).set_index("study", drop=False)
-        self.all_methods = self._load("methods", schemas)
-        self.all_methods["order"] = range(len(self.all_methods))
-        # Rules look rows up thousands of times.
-        self._study_rows: dict[str, dict[str, str]] = {
-            row["study"]: row for row in self.all_studies.to_dict("records")
-        }
-        self._method_rows: dict[str, list[dict[str, str]]] = {}
-        for row in self.all_methods.to_dict("records"):
-            self._method_rows.setdefault(row["method"], []).append(row)
-        self.reported = self._load("reported", schemas)
+        self._match = unmatched
+        self._rows = load_studies(self.sheet_paths["studies"], schemas)
+        # Those of the repository stand in its own configuration and methods sheet.
+        repository = schemas.parents[1] / "config"
+        known = names_of(self._rows) | names_of(load_studies(repository / "studies.tsv", schemas))
+        self._methods = Methods(self.sheet_paths["methods"], schemas, known)
+        self.reported = load_sheet(
+            self.sheet_paths["reported"], load_yaml(schemas / "reported.schema.yaml")
+        )
         check_reported(self.reported, self.settings, schema, self.sheet_paths["reported"])
-        self._check_unique()
-        self._check_datasets()
-        for study in self.all_studies.index:
-            check_series(self.study(study), f"{self.sheet_paths['studies']}, study {study!r}")
-        self.studies = self._chosen_studies()
-        self.method_ids = self._chosen_methods()
-        self.studies = self._leave_out_studies()
-        for study in self.studies.index:
+        wanted = chosen(
+            self._rows, as_list(settings["studies"]), self.sheet_paths["studies"], where
+        )
+        self.method_ids = self._methods.chosen(
+            as_list(settings["methods"]), f"{where}, key methods"
+        )
+        finder = own.Finder(
+            look, fill, self._rows_for, self._unmatched, self.sheet_paths["studies"]
+        )
+        self.remarks = finder.remarks
+        kept: list[str] = []
+        faults: list[str] = []
+        for row in self._leave_out_studies(wanted.values()):
+            self._check_gene_sets(row)
+            made = [row]
+            if is_own(row["dataset"]):
+                del self._rows[row["study"]]
+                try:
+                    made = finder.rows(row, taken=self._rows)
+                except InputError as error:
+                    faults.append(str(error))
+                    continue
+            self._rows |= {one["study"]: one for one in made}
+            kept += [one["study"] for one in made]
+        if faults:
+            raise InputError("\n".join(faults))
+        self.all_studies = pd.DataFrame(self._rows.values(), index=list(self._rows))
+        self.studies = self.all_studies.loc[kept]
+        others = set(read_sheet(repository / "methods.tsv")[0]["method"])
+        self._check_names(known | set(kept), others | set(self._methods.names))
+        for study in kept:
             self.method_rows(study)
-            self._check_gene_sets(study)
+            self.replicates(study)
+            if is_own(self._rows[study]["dataset"]):
+                self._remark_on_methods(study)
 
-    def _load(self, sheet: str, schemas: Path) -> pd.DataFrame:
-        return load_sheet(self.sheet_paths[sheet], load_yaml(schemas / f"{sheet}.schema.yaml"))
+    def _remark_on_methods(self, study: str) -> None:
+        """Name the methods that a study on own data is not fitted with, once for all of `each`."""
+        by_reason: dict[str, list[str]] = {}
+        for method, why in self.left_out(study).items():
+            by_reason.setdefault(why, []).append(method)
+        row = self._rows[study]
+        remarks = self.remarks.setdefault(row["group"] if row["each"] else study, [])
+        for why, methods in by_reason.items():
+            remark = f"not fitted: {', '.join(methods)} ({why})"
+            remarks += [remark] if remark not in remarks else []
 
-    def _check_unique(self) -> None:
-        repeated = self.all_studies.index[self.all_studies.index.duplicated()]
-        if len(repeated):
-            raise InputError(
-                f"{self.sheet_paths['studies']}, column study: {repeated[0]!r} stands twice; "
-                "every study needs a name of its own"
-            )
-        keys = self.all_methods[["method", "studies"]]
-        if keys.duplicated().any():
-            method, studies = keys[keys.duplicated()].iloc[0]
-            raise InputError(
-                f"{self.sheet_paths['methods']}: two rows for method {method!r}, "
-                f"studies {studies!r}; give one of them another method name"
-            )
+    def _unmatched(self, name: str, seen: own.Seen) -> str:
+        how = self.settings["enrichment"]
+        if name not in how["collections"]:
+            return f"{self.where} has no collection {name!r}"
+        return self._match(how["collections"][name], (how["min_size"], how["max_size"]), seen)
 
-    def _check_datasets(self) -> None:
-        for study, dataset in self.all_studies["dataset"].items():
-            if not (dataset.endswith(".h5ad") or DATASETS.fullmatch(dataset)):
+    def _check_names(self, studies: set[str], methods: set[str]) -> None:
+        """Refuse names of studies, groups and methods that stand in no sheet."""
+        settings = self.settings
+        asked = [
+            *((f"{key}.{name}", name, studies) for key in ("seeds", "replicates")
+              for name in settings[key] if name != "default"),
+            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer")
+              for name in settings[key]["methods"]),
+        ]  # fmt: skip
+        for key, name, known in asked:
+            if name not in known:
+                names = sorted(known)
                 raise InputError(
-                    f"{self.sheet_paths['studies']}, study {study!r}, column dataset: {dataset!r} "
-                    "is not a data set of the pipeline; allowed: simulation_beta<number>, "
-                    f"simulation_<variant>_beta<number> (variants: {', '.join(VARIANTS)}), "
-                    "digits_texture, pbmc68k_reduced, mice_protein, digits_on_images_two, "
-                    "digits_on_images_ten (both also with _published), "
-                    "leukemia_aml027, leukemia_aml035 (both also with _donor2), mixseq, mdd, or "
-                    "the path of an .h5ad file"
+                    f"{self.where}, key {key}: {name!r} stands in no sheet{nearest(name, names)}; "
+                    f"known: {', '.join(names)}"
                 )
 
-    def _check_gene_sets(self, study: str) -> None:
+    def _check_gene_sets(self, row: Row) -> None:
         known = list(self.settings["enrichment"]["collections"])
-        for name in self.gene_sets(study):
+        for name in as_list(own.without_words(row)["gene_sets"]):
             if name not in known:
                 raise InputError(
-                    f"{self.sheet_paths['studies']}, study {study!r}, column gene_sets: {name!r} "
-                    f"is none of the collections of {self.where}{nearest(name, known)}; "
+                    f"{self.sheet_paths['studies']}, study {row['study']!r}, column gene_sets: "
+                    f"{name!r} is none of the collections of {self.where}{nearest(name, known)}; "
                     f"known: {', '.join(known) or 'none'} (enrichment.collections)"
                 )
 
-    def _methods_of(self, study: str) -> list[str]:
+    def _methods_of(self, row: Row) -> list[str]:
         """Return the chosen methods that the studies sheet allows for a study."""
-        wanted = as_list(self._study_rows[study]["methods"])
-        known = list(self._method_rows)
-        unknown = [name for name in wanted if name not in known]
-        if unknown:
-            raise InputError(
-                f"{self.sheet_paths['studies']}, study {study!r}, column methods: {unknown[0]!r} "
-                f"is not in {self.sheet_paths['methods']}{nearest(unknown[0], known)}; "
-                f"known: {', '.join(known)}; empty for all"
-            )
+        wanted = self._methods.chosen(
+            as_list(row["methods"]),
+            f"{self.sheet_paths['studies']}, study {row['study']!r}, column methods",
+        )
         return [name for name in self.method_ids if not wanted or name in wanted]
 
-    def _leave_out_studies(self) -> pd.DataFrame:
+    def _leave_out_studies(self, rows: Iterable[Row]) -> list[Row]:
         """Return the chosen studies without those that are for none of the chosen methods."""
-        kept = [study for study in self.studies.index if self._methods_of(study)]
+        kept = [row for row in rows if self._methods_of(row)]
         if not kept:
-            study = self.studies.index[0]
+            row = next(iter(rows))
             raise InputError(
-                f"{self.where}, key methods: {', '.join(self.method_ids)}, but study {study!r} is "
-                f"for {self._study_rows[study]['methods']} alone "
+                f"{self.where}, key methods: {', '.join(self.method_ids)}, but study "
+                f"{row['study']!r} is for {row['methods']} alone "
                 f"({self.sheet_paths['studies']}, column methods)"
             )
-        return self.studies.loc[kept]
+        return kept
 
-    def _chosen_studies(self) -> pd.DataFrame:
-        wanted = as_list(self.settings["studies"])
-        known = self.all_studies
-        chosen: list[str] = []
-        for name in wanted:
-            rows = known.index[(known.index == name) | (known["group"] == name)]
-            if rows.empty:
-                names = sorted({*known.index, *known["group"]})
-                raise InputError(
-                    f"{self.where}, key studies: {name!r} is neither a study nor a group of "
-                    f"{self.sheet_paths['studies']}{nearest(name, names)}; "
-                    f"known: {', '.join(names)}"
-                )
-            chosen += [row for row in rows if row not in chosen]
-        return known.loc[chosen]
-
-    def _chosen_methods(self) -> list[str]:
-        known = list(self._method_rows)
-        wanted = as_list(self.settings["methods"])
-        for name in wanted:
-            if name not in known:
-                raise InputError(
-                    f"{self.where}, key methods: {name!r} is not in {self.sheet_paths['methods']}"
-                    f"{nearest(name, known)}; known: {', '.join(known)}"
-                )
-        return wanted
-
-    def study(self, name: str) -> dict[str, str]:
+    def study(self, name: str) -> Row:
         """Return the sheet's row of a study."""
-        return self._study_rows[name]
+        return self._rows[name]
 
     def replicates(self, study: str) -> list[int]:
         """Return the data replicates of a study: simulated data sets, or splits of the images."""
         counts = self.settings["replicates"]
-        group = self._study_rows[study]["group"]
-        return list(range(counts.get(study, counts.get(group, counts["default"]))))
+        return list(range(n_replicates(self._rows[study], counts, self.where)))
 
     def seeds(self, study: str, algorithm: str) -> list[int]:
         """Return the fit seeds of a study; methods without randomness have one."""
         by_study = self.settings["seeds"]
-        group = self._study_rows[study]["group"]
+        group = self._rows[study]["group"]
         seeds = by_study.get(study, by_study.get(group, by_study["default"]))
         return list(seeds[:1] if algorithm in DETERMINISTIC else seeds)
 
     def method_row(self, study: str, method: str) -> dict[str, str] | None:
-        """Return the settings of a method for a study: its own row, its group's, or that of `*`."""
-        for scope in (study, self._study_rows[study]["group"], "*"):
-            for row in self._method_rows[method]:
-                if scope in as_list(row["studies"]):
-                    return dict(row)
-        return None
+        """Return the settings of a method for a study, None where it has none (`Methods.row`)."""
+        return self._methods.row(self._rows[study], method)
 
     def method_rows(self, study: str) -> list[dict[str, str]]:
         """Return the rows of all chosen methods that apply to a study, in the order chosen.
@@ -243,14 +256,30 @@ class Plan:
         InputError
             No method is left.
         """
-        rows = [self.method_row(study, method) for method in self._methods_of(study)]
-        chosen = [row for row in rows if row is not None]
-        if not chosen:
+        rows = self._rows_for(self._rows[study])
+        if not rows:
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.left_out(study).items())
             raise InputError(
                 f"{self.sheet_paths['methods']}: none of the methods "
-                f"{', '.join(self.method_ids)} has a row for study {study!r}"
+                f"{', '.join(self.method_ids)} has a row for study {study!r} ({reasons})"
             )
-        return chosen
+        return rows
+
+    def _rows_for(self, row: Row) -> list[dict[str, str]]:
+        found = [self._methods.row(row, method) for method in self._methods_of(row)]
+        return [one for one in found if one is not None]
+
+    def left_out(self, study: str) -> dict[str, str]:
+        """Return the chosen methods that a study is not fitted with, and why.
+
+        Those that the column `methods` of the studies sheet leaves out are not among them.
+        """
+        row = self._rows[study]
+        return {
+            method: self._methods.why_not(row, method)
+            for method in self._methods_of(row)
+            if self._methods.row(row, method) is None
+        }
 
     def runs(self, study: str, replicate: int) -> list[Run]:
         """Return all fits of one replicate of a study."""
@@ -276,7 +305,7 @@ class Plan:
 
     def gene_sets(self, study: str) -> list[str]:
         """Return the collections of gene sets that topics of a study are tested against."""
-        return as_list(self._study_rows[study]["gene_sets"])
+        return as_list(self._rows[study]["gene_sets"])
 
     def enriched_methods(self, study: str) -> list[str]:
         """Return the methods of a study whose topics are tested: non-negative ones."""
@@ -297,56 +326,51 @@ class Plan:
             return list(self.studies.index)
         return list(self.studies.index[self.studies["group"] == group])
 
-    def check_sizes(self, study: str, n: int, features: int) -> None:
-        """Refuse more topics than the target has samples or features, before anything is fitted.
-
-        Raises
-        ------
-        InputError
-            A row of the methods sheet asks for too many.
-        """
-        kept = self._study_rows[study]["n_top_features"]
-        features = min(features, int(kept)) if kept else features
-        for row in self.method_rows(study):
-            largest = max(int(k) for k in as_list(row["k"]))
-            if largest > min(n, features):
-                raise InputError(
-                    f"{self.sheet_paths['methods']}, method {row['method']!r}, column k: {largest} "
-                    f"topics are more than study {study!r} can give: its target has {n} samples "
-                    f"and {features} features; choose at most {min(n, features)}"
-                )
-
     def as_in_paper(self, study: str) -> bool:
         """Whether values are reported of this study, and all of them of data made as here."""
         rows = self.reported[self.reported["study"] == study]
-        dataset = self.all_studies.loc[study, "dataset"]
+        dataset = self._rows[study]["dataset"]
         return len(rows) > 0 and all(
             made_alike(row, dataset, self.settings) for row in rows.to_dict("records")
         )
 
     def panels(self, study: str) -> list[str]:
-        """Return which figures the sheet asks for: no objective where no method has one."""
-        wanted = as_list(self._study_rows[study]["panels"])
-        return [name for name in wanted if name != "objective" or self._iterative_methods(study)]
+        """Return which figures the sheet asks for, but those that there is nothing to draw for.
+
+        There are no scores without a label, and no objective where no method has one.
+        """
+        row = self._rows[study]
+        empty = {
+            "scores": not row["label"],
+            "objective": not self._iterative_methods(study),
+        }
+        return [name for name in as_list(row["panels"]) if not empty.get(name)]
+
+    def answered_runs(self, study: str) -> list[Run]:
+        """Return the fits that are made again for each fold, to judge samples they have not seen.
+
+        One of each method of `answer.methods` that has topics: the fit that stands first. None of a
+        study that is no more than a point in the figure of a series.
+        """
+        row = self._rows[study]
+        if row["series"] and set(as_list(row["panels"])) <= {"scores"}:
+            return []
+        wanted = self.settings["answer"]["methods"]
+        return [
+            self.shown_run(study, one["method"])
+            for one in self._rows_for(row)
+            if one["method"] in wanted and one["algorithm"] in _ANSWERING
+        ]
 
     def _iterative_methods(self, study: str) -> list[str]:
         # Also asked of studies that were not chosen, which may have no method at all.
-        rows = [self.method_row(study, method) for method in self._methods_of(study)]
-        return [row["method"] for row in rows if row and row["algorithm"] not in DETERMINISTIC]
+        rows = self._rows_for(self._rows[study])
+        return [row["method"] for row in rows if row["algorithm"] not in DETERMINISTIC]
 
     def marked(self, study: str) -> list[str]:
         """Return the features whose names are bold in the study's own figure."""
-        names = self.all_studies.loc[study, "marked"].split(",")
-        return [name.strip() for name in names if name]
+        return parse_names(self._rows[study]["marked"])
 
-
-def alphas(row: Mapping[str, str]) -> list[str]:
-    """Return the alphas of a methods row as they appear in paths; "none" where there is none."""
-    if row["alpha"] == "auto":
-        return list(AUTOMATIC_ALPHAS)
-    return as_list(row["alpha"]) or ["none"]
-
-
-def as_list(value: str | list[str]) -> list[str]:
-    """Return a list from a list, or from a string of words (as --config hands them over)."""
-    return value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    def colours(self, study: str) -> list[str]:
+        """Return the further columns that colour maps of a study."""
+        return parse_names(self._rows[study]["colours"])

@@ -68,6 +68,11 @@ def parse_selection(text: str, where: str) -> list[Condition]:
     return [_condition(part, text, where) for part in _split(text, ";")]
 
 
+def parse_names(text: str) -> list[str]:
+    """Return names, such as those of columns, that commas separate; escapes as in selections."""
+    return [name for name in map(_name, _split(text, ",")) if name]
+
+
 def select(obs: pd.DataFrame, conditions: Sequence[Condition], where: str) -> np.ndarray:
     """Return which samples fulfil all conditions.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds {type(content).__name__}; expected `key: value` lines")
     return content
@@ -37,7 +40,13 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def find_file(path: str | os.PathLike[str], root: Path) -> Path:
     """Return a path in the working directory, or else in `root`, the repository."""
-    return Path(path) if Path(path).exists() else root / path
+    path = Path(path).expanduser()
+    return path if os.path.exists(path) else root / path  # also where a folder is locked
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Return a list from a list, or from a string of words (as --config hands them over)."""
+    return value.replace(",", " ").split() if isinstance(value, str) else list(value)
 
 
 def merge(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +100,11 @@ def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> pd.Da
     schema : mapping
         JSON schema of one row: `properties` are the allowed columns, `required` the needed ones.
 
+    Returns
+    -------
+    DataFrame of str
+        All columns of the schema, in its order; the index is the line of the file.
+
     Raises
     ------
     InputError
@@ -112,11 +126,13 @@ def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> pd.Da
             ]
     if faults:
         raise InputError(f"{path}: cannot be used:\n" + "\n".join(faults))
-    return table[allowed]
+    return table[allowed].set_axis(numbers)
 
 
 def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
     """Read a tab-separated sheet of strings, without comment lines.
+
+    Cells may stand in quotes, as spreadsheet programs write those with a comma or a quote in them.
 
     Returns
     -------
@@ -139,12 +155,12 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    # Line by line: a quote that is not closed spoils its own line, and no other.
+    split = enumerate((_cells(line) for line in text.splitlines()), start=1)
     # Only whole lines are comments: a cell may hold a #.
-    lines = [
-        (number, line.split("\t"))
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    ]
+    lines = [(n, cells) for n, cells in split if any(cells) and not cells[0].startswith("#")]
     if not lines:
         raise InputError(f"{path}: holds no header line; expected a tab-separated table")
     header = lines[0][1]
@@ -154,8 +170,12 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
                 f"{path}, line {number}: {len(cells)} cells under {len(header)} columns; "
                 "cells are separated by one tab each, empty cells included"
             )
-    rows = [[cell.strip() for cell in cells] for _, cells in lines[1:]]
+    rows = [cells for _, cells in lines[1:]]
     return pd.DataFrame(rows, columns=header, dtype=str), [number for number, _ in lines[1:]]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cells in csv.reader([line], delimiter="\t") for cell in cells]
 
 
 def nearest(name: str, allowed: list[str]) -> str:

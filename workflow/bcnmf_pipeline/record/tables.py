@@ -14,6 +14,13 @@ import pandas as pd
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 
+# Columns of names: a class "01" or a gene "NA" must not come back as a number or a missing value.
+TEXT = (
+    "alpha_setting", "collection", "column", "contrast", "ensembl_id", "favours", "feature",
+    "group", "label", "leading_edge", "method", "method_label", "name", "sample", "score", "source",
+    "study", "symbol", "term", "title", "unit",
+)  # fmt: skip
+
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a table as .tsv or .parquet, by the suffix of `path`."""
@@ -27,14 +34,22 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table written by `write_table`; an empty cell of a .tsv is a missing value."""
+    """Read a table written by `write_table`.
+
+    Columns of names (`TEXT`) hold text as it was written, "" where there is none. In other columns
+    of a .tsv an empty cell is a missing value.
+    """
     path = Path(path)
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     try:
-        return pd.read_csv(path, sep="\t")
+        table = pd.read_csv(
+            path, sep="\t", keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str)
+        )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path}: the table is empty; expected tab-separated columns") from error
+    names = [column for column in TEXT if column in table]
+    return table.assign(**{column: table[column].fillna("") for column in names})
 
 
 def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

@@ -12,6 +12,7 @@ from bcnmf_pipeline.figures.drivers import reference_text
 from bcnmf_pipeline.figures.registry import Drawing
 from bcnmf_pipeline.figures.representative import representative_runs, representative_text
 from bcnmf_pipeline.record.tables import read_table
+from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.explorer import explorer_json
 from bcnmf_pipeline.report.page import StudyDetails
 from bcnmf_pipeline.report.topic_words import topics_of
@@ -69,8 +70,9 @@ def all_warnings(
     studies: Sequence[Mapping[str, str]],
     records: Sequence[Mapping[str, Any]],
     made_otherwise: Sequence[str],
+    left_out: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
-    """Return what the pairing noticed, and where a comparison with the paper would not be fair.
+    """Return what the pairing noticed, what was not run, and which comparison would not be fair.
 
     Parameters
     ----------
@@ -78,12 +80,16 @@ def all_warnings(
         Rows of the studies sheet, and the record of the pair of each.
     made_otherwise : sequence of str
         Studies that the paper reports values of, which are made otherwise here.
+    left_out : mapping of study to mapping of method to str
+        Methods of the configuration that were not run on a study, and why.
     """
-    found = [
-        f"{study['title']}: {warning}"
-        for study, record in zip(studies, records, strict=True)
-        for warning in record["warnings"]
-    ]
+    found = []
+    for study, record in zip(studies, records, strict=True):
+        reasons: dict[str, list[str]] = {}
+        for method, reason in left_out.get(study["study"], {}).items():
+            reasons.setdefault(reason, []).append(method)
+        texts = [f"not run: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        found += [f"{study['title']}: {text}" for text in [*record["warnings"], *texts]]
     if made_otherwise:
         found.append(
             "No reported values stand beside studies of other data than the paper's, or of a "
@@ -99,6 +105,8 @@ def study_details(
     labels: Mapping[str, str],
     method: str,
     available: Collection[str],
+    shares: pd.DataFrame,
+    record: Mapping[str, Any],
 ) -> StudyDetails:
     """Return topics, map and tables of a study.
 
@@ -114,6 +122,10 @@ def study_details(
         The method whose topics are described.
     available : collection of str
         Paths of the tables that the run has; those of gene sets are not made for every study.
+    shares : DataFrame
+        `tables/shares.tsv`.
+    record : mapping
+        The record of its pair.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -123,18 +135,28 @@ def study_details(
     known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
     found = {table: path for table, path in known.items() if str(path) in available}
     read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
-    fit, words = topics_of(topics, loadings, method=method, **read)
+    answer = answer_of(shares, study, method, labels, int(record.get("n_background_units", 0)))
+    columns = {name: annotations.set_index("sample")[name] for name in annotations.columns[1:]}
+    if study["label"]:
+        label = samples.drop_duplicates("sample").set_index("sample")["label"]
+        columns = {study["label"]: label} | columns
+    fit, words = topics_of(
+        topics, loadings, method=method, samples=samples, columns=columns, **read
+    )
     return StudyDetails(
         fit=fit,
         topics=words,
         labels=labels,
         ranked_by="by loading x contrast specificity" if "genes" in found else "by loading",
+        answer=answer,
+        with_sets="ora" in found,
         explorer=explorer_json(
             samples, annotations, values, study=name, labels=labels, label_name=study["label"],
             unit=study["unit"], start=method,
         ),
         tables={
             "Scores": folder / "tables" / "studies" / f"{name}.scores.tsv",
+            "Shares": folder / "answer" / name / "shares.tsv",
             **{f"{table} (TSV)": path for table, path in found.items()},
         },
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.seeds import derive_seed
+from bcnmf_pipeline.evaluate.annotations import distinct
 from bcnmf_pipeline.figures.representative import representative_runs
 from bcnmf_pipeline.figures.tables import (
     Classes,
@@ -43,7 +44,8 @@ def explorer_json(
     Parameters
     ----------
     samples : DataFrame
-        method, k, alpha, replicate, seed, sample, label, unit, umap_1, umap_2, usage_1 ...
+        method, k, alpha, replicate, seed, sample, label, unit, umap_1, umap_2, usage_1 ... and,
+        where there is one, target_score.
     annotations : DataFrame, optional
         sample, and further columns to colour by.
     genes : DataFrame, optional
@@ -53,16 +55,15 @@ def explorer_json(
     labels : mapping, optional
         Names of methods, in the order of the choice.
     label_name, unit : str
-        What the label and the unit are; empty unit: there is none.
+        What the label and the unit are; empty: there is none.
     start : str
         Method whose map is shown at first; by default the first one.
     """
     chosen = representative_runs(samples, list(labels) if labels else None)
     first = chosen[0].rows(samples, "samples").set_index("sample")
     kept = _drawn(first.index, study)
-    classes = {label_name: first["label"]}
-    if unit:
-        classes[unit] = first["unit"]
+    own = {label_name: first["label"], unit: first["unit"]}
+    classes = {name: values for name, values in own.items() if name}
     if annotations is not None:
         named = annotations.set_index("sample")
         classes |= {name: named[name] for name in named.columns if name not in classes}
@@ -121,19 +122,29 @@ def _map(rows: pd.DataFrame, one: Any, labels: Mapping[str, str] | None) -> dict
         "topics": [_base64(_bytes(values)) for values in usage.T],
         "low": [short_number(value) for value in usage.min(axis=0)],
         "high": [short_number(value) for value in usage.max(axis=0)],
+        "scores": _scores(rows),
     }
 
 
+def _scores(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the target score; signed methods have none."""
+    if "target_score" not in rows or rows["target_score"].isna().any():
+        return []
+    return [_ramp("target score", rows["target_score"])]
+
+
 def _genes(values: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"gene {name}",
-            "values": _base64(_bytes(values[name].to_numpy(dtype=np.float64))),
-            "low": short_number(values[name].min()),
-            "high": short_number(values[name].max()),
-        }
-        for name in values.columns
-    ]
+    return [_ramp(f"gene {name}", values[name]) for name in values.columns]
+
+
+def _ramp(name: str, values: pd.Series) -> dict[str, Any]:
+    """Return values that colours from low to high stand for."""
+    return {
+        "name": name,
+        "values": _base64(_bytes(values.to_numpy(dtype=np.float64))),
+        "low": short_number(values.min()),
+        "high": short_number(values.max()),
+    }
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
@@ -168,6 +179,7 @@ def top_values(
     places = pd.Index(features).get_indexer(list(wanted))
     columns = values[:, places]
     dense = columns.toarray() if hasattr(columns, "toarray") else np.asarray(columns)
-    table = pd.DataFrame(dense.astype(np.float32), columns=list(map(str, wanted)))
+    names = [distinct(str(name), "gene") for name in wanted]
+    table = pd.DataFrame(dense.astype(np.float32), columns=names)
     table.insert(0, "sample", list(map(str, samples)))
     return table

@@ -18,6 +18,13 @@ REFERENCES = {
     "cpca": "@article{cpca, author = {Abid, A. and Zhang, M. J. and Bagaria, V. K. and Zou, J.}, "
     "title = {Exploring patterns enriched in a dataset with contrastive principal component "
     "analysis}, journal = {Nature Communications}, volume = {9}, pages = {2134}, year = {2018}}",
+    "crossfit": "@article{crossfit, author = {Chernozhukov, V. and Chetverikov, D. and Demirer, M. "
+    "and Duflo, E. and Hansen, C. and Newey, W. and Robins, J.}, title = {Double/debiased machine "
+    "learning for treatment and structural parameters}, journal = {The Econometrics Journal}, "
+    "volume = {21}, pages = {C1--C68}, year = {2018}}",
+    "sklearn": "@article{sklearn, author = {Pedregosa, F. and others}, title = {Scikit-learn: "
+    "machine learning in Python}, journal = {Journal of Machine Learning Research}, volume = {12}, "
+    "pages = {2825--2830}, year = {2011}}",
     "scanpy": "@article{scanpy, author = {Wolf, F. A. and Angerer, P. and Theis, F. J.}, title = "
     "{SCANPY: large-scale single-cell gene expression data analysis}, journal = {Genome Biology}, "
     "volume = {19}, pages = {15}, year = {2018}}",
@@ -32,11 +39,8 @@ REFERENCES = {
     "year = {2021}}",
 }  # fmt: skip
 _LOSSES = {"squared_error": "squared error", "poisson": "Poisson likelihood"}
-_VALUES = {
-    "counts": "Counts were scaled to 10,000 per sample and log1p-transformed",
-    "log": "Log values were used as they are",
-    "raw": "Values were used as they are",
-}
+_USED = {"log": "Log values were used as they are", "raw": "Values were used as they are"}
+_SCALED = "scaled to 10,000 per sample and log1p-transformed"
 
 
 def methods_text(
@@ -46,6 +50,8 @@ def methods_text(
     seeds: Mapping[str, int],
     replicates: Mapping[str, int],
     versions: Mapping[str, str],
+    records: Mapping[str, Mapping[str, Any]],
+    answered: Mapping[str, Sequence[str]],
 ) -> str:
     """Return paragraphs for a methods section, then BibTeX entries.
 
@@ -61,16 +67,26 @@ def methods_text(
         How many fit seeds and data replicates.
     versions : mapping
         Name and version of software.
+    records : mapping of study to mapping
+        What the pairing recorded.
+    answered : mapping of study to sequence of str
+        Names of the methods whose fits were cross-fitted.
     """
-    groups = _alike(studies, rows, seeds, replicates)
-    parts = [_study(one, rows[one[0]["study"]], seeds, replicates) for one in groups]
+    groups = _alike(studies, rows, seeds, replicates, records)
+    parts = [
+        _study(one, rows[one[0]["study"]], seeds, replicates, records[one[0]["study"]])
+        for one in groups
+    ]
     parts.append(_evaluation(settings, studies))
+    crossfitted = list(dict.fromkeys(name for names in answered.values() for name in names))
+    if crossfitted:
+        parts.append(_answer(settings, studies, crossfitted))
     enriched = [row for row in studies if row.get("gene_sets")]
     if enriched:
         parts.append(_enrichment(settings, enriched))
     parts.append(_software(versions))
     algorithms = {row["algorithm"] for group in rows.values() for row in group}
-    keys = _cited(algorithms, studies, bool(enriched))
+    keys = _cited(algorithms, studies, bool(crossfitted), bool(enriched))
     return "\n\n".join([*parts, "\n".join(REFERENCES[key] for key in keys)]) + "\n"
 
 
@@ -79,6 +95,7 @@ def _alike(
     rows: Mapping[str, Sequence[Mapping[str, str]]],
     seeds: Mapping[str, int],
     replicates: Mapping[str, int],
+    records: Mapping[str, Mapping[str, Any]],
 ) -> list[list[Mapping[str, str]]]:
     """Gather studies of one group that were treated alike: they share a paragraph."""
     found: dict[tuple[Any, ...], list[Mapping[str, str]]] = {}
@@ -86,7 +103,7 @@ def _alike(
         name = row["study"]
         treated = tuple(str(sorted(one.items())) for one in rows[name])
         key = (
-            row["group"], row["values"], row["n_top_features"], treated, seeds[name],
+            row["group"], _values(records[name]), row["n_top_features"], treated, seeds[name],
             replicates[name],
         )  # fmt: skip
         found.setdefault(key, []).append(row)
@@ -98,24 +115,38 @@ def _study(
     rows: Sequence[Mapping[str, str]],
     seeds: Mapping[str, int],
     replicates: Mapping[str, int],
+    record: Mapping[str, Any],
 ) -> str:
     first = group[0]
     titles = "; ".join(row["title"] for row in group)
-    values = _VALUES[first["values"]]
-    if first["n_top_features"]:
-        values += (
-            f", and the {first['n_top_features']} most variable features of target and background "
-            "together were kept (scanpy, flavour 'seurat')"
-        )
     text = (
         f"{titles}. Targets were the samples with {first['target']}, backgrounds those with "
-        f"{first['background']}. {values}. "
+        f"{first['background']}. {_values(record)}. "
     )
     text += f"Fitted were {_listed([_method(row) for row in rows])}. "
     runs = [_count(seeds[first["study"]], "seed")]
     if replicates[first["study"]] > 1:
         runs.append(_count(replicates[first["study"]], "data replicate"))
     return text + f"Every iterative method was run with {_listed(runs)}."
+
+
+def _values(record: Mapping[str, Any]) -> str:
+    """Return what was done to the values, in the order in which it was done."""
+    study = record["study"]
+    n_top = study.get("n_top_features")
+    chosen = (
+        f"the {n_top} most variable features of target and background together were kept (scanpy, "
+        "flavour 'seurat')"
+    )
+    if study["values"] != "counts":
+        used = _USED[study["values"]]
+        return f"{used}, and {chosen}" if n_top else used
+    if record["scaled_over"] == "all":
+        scaled = f"Counts were {_SCALED}, over all features of the data"
+        return f"{scaled}; then {chosen}" if n_top else scaled
+    if n_top:
+        return f"First {chosen}; then the counts of these were {_SCALED}"
+    return f"Counts were {_SCALED}"
 
 
 def _method(row: Mapping[str, str]) -> str:
@@ -167,19 +198,49 @@ def _method(row: Mapping[str, str]) -> str:
 
 def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:
     how = settings["evaluation"]
-    labels = _listed(list(dict.fromkeys(row["label"] for row in studies)))
-    text = (
-        f"Labels ({labels}) were held out from all fits. Usages, usages divided by their sum, and "
+    umap = (
         f"a two-dimensional UMAP of the usages ({how['umap_neighbors']} neighbours, minimal "
-        f"distance {how['umap_min_dist']:g}) [umap] were clustered by k-means with as many "
-        "clusters as classes (10 starts) and compared with the labels by the adjusted Rand index."
+        f"distance {how['umap_min_dist']:g}) [umap]"
+    )
+    labels = list(dict.fromkeys(row["label"] for row in studies if row["label"]))
+    if not labels:
+        return f"No label was held out. Samples are shown on {umap}."
+    text = (
+        f"Labels ({_listed(labels)}) were held out from all fits. Usages, usages divided by their "
+        f"sum, and {umap} were clustered by k-means with as many clusters as classes (10 starts) "
+        "and compared with the labels by the adjusted Rand index. Topics were tested for "
+        "association with the label by Welch's test over samples"
     )
     if any(row["unit"] for row in studies):
         text += (
-            " Where samples are replicates of a unit, scores were also computed for units by "
-            f"majority, with 95% intervals from {how['bootstrap']} resamples of whole units."
+            "; where samples are replicates of a unit they are not independent, and the test on "
+            "means of units counts (paired where units hold both classes). For units, scores were "
+            "computed by majority, with 95% intervals from "
+            f"{how['bootstrap']} resamples of whole units"
         )
-    return text
+    return f"{text}. P-values were adjusted over the topics of a fit (Benjamini-Hochberg)."
+
+
+def _answer(
+    settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]], methods: Sequence[str]
+) -> str:
+    folds = settings["answer"]["folds"]
+    drawn = "samples, or of whole units where a side has several," if any(
+        row["unit"] for row in studies
+    ) else "samples"  # fmt: skip
+    return (
+        "The target score of a sample is the square root of the sum of its usages of the target's "
+        "topics, which are solved by non-negative least squares beside at most 10 topics of the "
+        "background, fitted to it by NMF [nmf]: the background may explain what it can. How many "
+        f"samples hold something that the background does not was cross-fitted [crossfit] "
+        f"({_listed(methods)}): target and background were split into {folds} parts at random, and "
+        "each sample was scored by a fit to the other parts. It counts if its score exceeds the "
+        "95% point of the background samples that were left out with it, so that 5% are expected "
+        f"by chance. Intervals (95%) are over draws of {drawn} of target and background. What "
+        "there is to see beside topics was found in the same way by a classifier: logistic "
+        "regression of target against background, with balanced classes, on at most 50 principal "
+        "components [sklearn]."
+    )
 
 
 def _enrichment(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:
@@ -204,9 +265,16 @@ def _software(versions: Mapping[str, str]) -> str:
     return f"The analysis was run with Snakemake [snakemake]; software: {', '.join(shown)}."
 
 
-def _cited(algorithms: set[str], studies: Sequence[Mapping[str, str]], enriched: bool) -> list[str]:
+def _cited(
+    algorithms: set[str],
+    studies: Sequence[Mapping[str, str]],
+    crossfitted: bool,
+    enriched: bool,
+) -> list[str]:
     keys = ["bcnmf"] if algorithms & {"bcnmf", "shared", "combined"} else []
-    keys += [name for name in ("nmf", "cpca") if name in algorithms]
+    keys += ["nmf"] if crossfitted or "nmf" in algorithms else []
+    keys += ["cpca"] if "cpca" in algorithms else []
+    keys += ["crossfit", "sklearn"] if crossfitted else []
     if any(row["n_top_features"] for row in studies):
         keys.append("scanpy")
     return [*keys, "umap", *(["gseapy"] if enriched else []), "snakemake"]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
 
 import jinja2
 import numpy as np
@@ -19,23 +16,26 @@ import pandas as pd
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 from bcnmf_pipeline.figures.representative import Chosen
+from bcnmf_pipeline.report.answer import Answer
+from bcnmf_pipeline.report.answer_tables import topics_table
+from bcnmf_pipeline.report.front import ANSWER, Answered, parts_of, text_of
+from bcnmf_pipeline.report.pictures import (
+    embedded_figure,
+    paragraphs,
+    relative_link,
+    render_caption,
+)
 from bcnmf_pipeline.report.tables import (
     SUMMARY_COLUMNS,
     reported_table,
     require,
     study_table,
-    topics_table,
     what_ran_table,
 )
 from bcnmf_pipeline.report.topic_words import Topic, introduction, sentences
 
 _SCORES_COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
-_FIGURE_KEYS = ("study", "name", "png", "pdf", "caption_file", "alt", "fields")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_DPI = 300
 _EMBEDDED_BYTES = 1_000_000
-_CSS_DPI = 96
-_ENLARGE = 1.3  # seven points of print are small on a screen
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class StudyDetails:
         Names of methods.
     ranked_by : str
         How leading features were chosen, in words.
+    answer : Answer or None
+        How many of its samples hold something new.
+    with_sets : bool
+        Whether topics were tested against gene sets.
     explorer : str
         JSON of `bcnmf_pipeline.report.explorer.explorer_json`; empty: no map.
     tables : mapping of name to path
@@ -62,6 +66,8 @@ class StudyDetails:
     topics: list[Topic] = field(default_factory=list)
     labels: Mapping[str, str] = field(default_factory=dict)
     ranked_by: str = "by loading"
+    answer: Answer | None = None
+    with_sets: bool = False
     explorer: str = ""
     tables: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
 
@@ -82,7 +88,7 @@ def write_report(
     details: Mapping[str, StudyDetails] | None = None,
     methods_text: str = "",
 ) -> None:
-    """Write the report of a run as one self-contained HTML file.
+    """Write the report of a run as one self-contained HTML file, and its answers as plain text.
 
     The file opens without a network: pictures are embedded, style and script are inside. It holds
     no date but those in `provenance`, so equal results give equal bytes.
@@ -90,7 +96,7 @@ def write_report(
     Parameters
     ----------
     path : path
-        The .html file to write.
+        The .html file to write; the text is `tables/answer.txt` beside it.
     config_name, title : str
         Name of the configuration and title of the run.
     scores : DataFrame
@@ -127,14 +133,26 @@ def write_report(
     require(summary, SUMMARY_COLUMNS, "summary")
     rows = _study_rows(studies)
     names = [row["study"] for row in rows]
-    drawn = [_figure(figure, path.parent, config_name) for figure in figures]
+    drawn = [embedded_figure(figure, path.parent, config_name) for figure in figures]
+    details = details or {}
+    pictures = {figure["study"]: figure for figure in drawn if figure["name"] == "answer"}
+    answered = {
+        row["study"]: _answered(row, place, details[row["study"]], pictures)
+        for place, row in enumerate(rows, 1)
+        if row["study"] in details
+    }
+    parts = parts_of([one for one in answered.values() if one is not None], drawn)
+    in_front = {one.row["study"] for part in parts for one in part.whole}
+    shown = [id(figure) for part in parts for figure in part.figures]
+    rest = [figure for figure in drawn if figure["name"] != "answer" and id(figure) not in shown]
     sections = [
         {
             "row": row,
+            "answer": None if row["study"] in in_front else answered.get(row["study"]),
             "runs": _runs_text(scores[scores["study"] == row["study"]]),
             "table": study_table(summary[summary["study"] == row["study"]]),
-            "figures": [figure for figure in drawn if figure["study"] == row["study"]],
-            **_details((details or {}).get(row["study"]), row, path.parent),
+            "figures": [figure for figure in rest if figure["study"] == row["study"]],
+            **_details(details.get(row["study"]), row, path.parent),
         }
         for row in rows
     ]
@@ -143,18 +161,34 @@ def write_report(
     text = page.render(
         config_name=config_name,
         title=title,
-        front=_paragraphs(render_caption(front_file, config=config)) if front_file else [],
+        parts=parts,
+        front=paragraphs(render_caption(front_file, config=config)) if front_file else [],
         what_ran=what_ran_table(rows, summary),
         reported=reported_table(summary, {row["study"]: row["title"] for row in rows}),
         warnings=list(warnings),
         sections=sections,
-        across=[figure for figure in drawn if figure["study"] not in names],
+        across=[figure for figure in rest if figure["study"] not in names],
         downloads=[_download(name, target, path.parent) for name, target in (tables or {}).items()],
         methods_text=methods_text,
         provenance=_groups(provenance),
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    for file, content in ((path, text), (path.parent / "tables" / ANSWER, text_of(parts))):
+        with atomic_path(file) as temporary:
+            temporary.write_text(content, encoding="utf-8", newline="\n")
+
+
+def _answered(
+    row: Mapping[str, str],
+    place: int,
+    details: StudyDetails,
+    pictures: Mapping[str, Mapping[str, Any]],
+) -> Answered | None:
+    if details.answer is None:
+        return None
+    return Answered(
+        row, f"#study-{place}", details.answer, details.topics, details.with_sets,
+        pictures.get(row["study"]),
+    )  # fmt: skip
 
 
 def _details(details: StudyDetails | None, row: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -163,7 +197,7 @@ def _details(details: StudyDetails | None, row: Mapping[str, str], folder: Path)
     words = None
     if details.fit is not None and details.topics:
         words = {
-            "intro": introduction(details.fit, details.labels, details.ranked_by),
+            "intro": introduction(details.fit, details.labels, details.ranked_by, details.topics),
             "sentences": sentences(details.topics, row["label"]),
             "table": topics_table(details.topics, row["label"]),
         }
@@ -171,7 +205,8 @@ def _details(details: StudyDetails | None, row: Mapping[str, str], folder: Path)
         "words": words,
         "explorer": details.explorer,
         "downloads": [
-            {"name": name, "href": _relative(path, folder)} for name, path in details.tables.items()
+            {"name": name, "href": relative_link(path, folder)}
+            for name, path in details.tables.items()
         ],
     }
 
@@ -180,58 +215,13 @@ def _download(name: str, path: str | os.PathLike[str], folder: Path) -> dict[str
     """Return a link to a table: inside the page where it is small, so that one file is enough."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > _EMBEDDED_BYTES:
-        return {"name": name, "href": _relative(path, folder), "file": path.name}
+        return {"name": name, "href": relative_link(path, folder), "file": path.name}
     content = base64.b64encode(path.read_bytes()).decode("ascii")
     return {
         "name": name,
         "href": f"data:text/tab-separated-values;base64,{content}",
         "file": path.name,
     }
-
-
-def render_caption(
-    caption_file: str | os.PathLike[str],
-    *,
-    wildcards: Mapping[str, str] | None = None,
-    config: Mapping[str, Any] | None = None,
-    fields: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the text of a caption file with its fields filled in.
-
-    Parameters
-    ----------
-    caption_file : path
-        Plain text with jinja fields. Snakemake renders the same files and knows only `snakemake`;
-        fields of ours are empty there.
-    wildcards, config : mapping, optional
-        What `snakemake.wildcards` and `snakemake.config` hold.
-    fields : mapping, optional
-        Further fields. `chosen` (which fits are shown) is empty unless given.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is no valid template, or uses an unknown field.
-    """
-    # Captions are text here, and are escaped where they are put into the page.
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    snakemake = SimpleNamespace(
-        wildcards=SimpleNamespace(**(wildcards or {})), config=dict(config or {})
-    )
-    try:
-        source = Path(caption_file).read_text(encoding="utf-8")
-        return (
-            environment.from_string(source)
-            .render({"chosen": ""} | dict(fields or {}) | {"snakemake": snakemake})
-            .strip()
-        )
-    except FileNotFoundError as error:
-        raise InputError(f"{caption_file}: no such caption file; restore it") from error
-    except jinja2.TemplateError as error:
-        known = ", ".join(sorted({"chosen", "snakemake.wildcards", *(fields or {})}))
-        raise InputError(
-            f"{caption_file}: the caption cannot be rendered: {error}; known fields: {known}"
-        ) from error
 
 
 def _environment() -> jinja2.Environment:
@@ -248,7 +238,10 @@ def _environment() -> jinja2.Environment:
 def _study_rows(studies: Sequence[Mapping[str, Any]] | pd.DataFrame) -> list[dict[str, str]]:
     """Return the rows as text, with every key the page asks for."""
     records = studies.to_dict("records") if isinstance(studies, pd.DataFrame) else studies
-    keys = ("title", "description", "dataset", "target", "background", "label", "unit", "values")
+    keys = (
+        "title", "description", "dataset", "target", "background", "label", "unit", "values",
+        "group", "each",
+    )  # fmt: skip
     rows = []
     for record in records:
         if "study" not in record:
@@ -272,62 +265,6 @@ def _runs_text(scores: pd.DataFrame) -> str:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _figure(figure: Mapping[str, Any], folder: Path, config_name: str) -> dict[str, Any]:
-    missing = [key for key in _FIGURE_KEYS if key not in figure]
-    if missing:
-        raise InputError(
-            f"figure {figure.get('name', '?')!r} of the report: missing key(s) "
-            f"{', '.join(missing)}; needed: {', '.join(_FIGURE_KEYS)}"
-        )
-    if not str(figure["alt"]).strip():
-        raise InputError(
-            f"figure {figure['name']!r} of the report: `alt` is empty; describe the picture in a "
-            "sentence for readers who cannot see it"
-        )
-    content = Path(figure["png"]).read_bytes()
-    width, height = png_size(content, figure["png"])
-    fields = dict(figure["fields"] or {})
-    caption = render_caption(
-        figure["caption_file"],
-        wildcards={"study": str(figure["study"]), "config": config_name},
-        config={"name": config_name},
-        fields=fields,
-    )
-    return {
-        "study": figure["study"],
-        "name": figure["name"],
-        "title": fields.get("title") or str(figure["name"]).replace("_", " ").capitalize(),
-        "data": base64.b64encode(content).decode("ascii"),
-        "width": round(width * _CSS_DPI * _ENLARGE / _PNG_DPI),
-        "height": round(height * _CSS_DPI * _ENLARGE / _PNG_DPI),
-        "pdf": _relative(figure["pdf"], folder),
-        "caption": _paragraphs(caption),
-        "alt": figure["alt"],
-    }
-
-
-def png_size(content: bytes, name: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return width and height of a PNG file in pixels.
-
-    Raises
-    ------
-    InputError
-        It is no PNG.
-    """
-    if content[:8] != _PNG_SIGNATURE or len(content) < 24:
-        raise InputError(f"{name}: not a PNG file; make the figure again")
-    return struct.unpack(">II", content[16:24])
-
-
-def _relative(target: str | os.PathLike[str], folder: Path) -> str:
-    relative = os.path.relpath(Path(target).absolute(), folder.absolute())
-    return quote(Path(relative).as_posix())
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
 def _groups(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.report.topic_words import Topic
 
 SCORE_TITLES = {
     "ari_usage": "ARI usage",
@@ -40,12 +39,13 @@ _SETTING = ["method", "k", "alpha_setting"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what is read, what is sorted by, and small lines below it."""
+    """One cell: what is read, what is sorted by, small lines below it, and where it leads."""
 
     text: str
     sort: str = ""
     notes: tuple[str, ...] = ()
     number: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,6 @@ class Table:
     caption: str
     columns: list[str]
     rows: list[list[Cell]]
-
-
-def topics_table(topics: Sequence[Topic], label_name: str) -> Table:
-    """Return one row per topic: who uses it, what leads it, what that is known for."""
-    columns = ["Topic", f"Used more where {label_name} is", "AUROC", "Adjusted p"]
-    with_units = any(topic.p_units == topic.p_units for topic in topics)
-    rows = [
-        [
-            Cell(f"Topic {topic.number}", str(topic.number)),
-            Cell(topic.favours, topic.favours),
-            _number(topic.auroc, ".2f"),
-            _p_cell(topic.p_adjusted),
-            *([_p_cell(topic.p_units)] if with_units else []),
-            Cell(", ".join(topic.leading), topic.leading[0] if topic.leading else ""),
-            Cell("; ".join(name for name, _ in topic.sets) or "–", ""),
-        ]
-        for topic in topics
-    ]
-    units = ["Adjusted p, units"] if with_units else []
-    return Table("Topics", [*columns, *units, "Led by", "Over-represented gene sets"], rows)
-
-
-def _p_cell(p_value: float) -> Cell:
-    if pd.isna(p_value):
-        return Cell("–", "", number=True)
-    return Cell(f"{p_value:.2g}", repr(float(p_value)), number=True)
 
 
 def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) -> Table:
@@ -97,10 +71,10 @@ def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) 
                 Cell(study["title"], study["title"]),
                 Cell(study["dataset"], study["dataset"]),
                 Cell(f"{study['label']}{_unit_text(study)}", study["label"]),
-                _number(samples, "d"),
+                number_cell(samples, "d"),
                 Cell(", ".join(methods), str(len(methods))),
-                _number(int(of_study["n_replicates"].max()) if len(of_study) else 0, "d"),
-                _number(fits, "d"),
+                number_cell(int(of_study["n_replicates"].max()) if len(of_study) else 0, "d"),
+                number_cell(fits, "d"),
             ]
         )
     columns = ["Study", "Data set", "Held-out label", "Samples", "Methods", "Data replicates"]
@@ -114,13 +88,13 @@ def reported_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> Table:
         [
             Cell(titles.get(str(row.study), str(row.study)), str(row.study)),
             Cell(str(row.method_label), str(row.method_label)),
-            _number(row.k, "d"),
+            number_cell(row.k, "d"),
             alpha_cell(row.alpha, row.alpha_setting),
             Cell(SCORE_TITLES.get(row.score, str(row.score)), str(row.score)),
-            _number(row.reported, ".4g"),
+            number_cell(row.reported, ".4g"),
             Cell(mean_sd(row.mean, row.sd, 4), repr(float(row.mean)), number=True),
             _difference(float(row.mean - row.reported)),
-            _number(row.n_runs, "d"),
+            number_cell(row.n_runs, "d"),
             Cell("" if pd.isna(row.source) else str(row.source)),
         ]
         for row in known.itertuples()
@@ -149,11 +123,11 @@ def study_table(summary: pd.DataFrame) -> Table:
         rows.append(
             [
                 Cell(str(first["method_label"]), str(first["method_label"]), notes=_id_note(first)),
-                _number(k, "d"),
+                number_cell(k, "d"),
                 alpha_cell(first["alpha"], setting),
                 *[_score_cell(by_score, score) for score in shown],
-                _number(first["n_runs"], "d"),
-                _number(first["n"], "d"),
+                number_cell(first["n_runs"], "d"),
+                number_cell(first["n"], "d"),
             ]
         )
     titles = [SCORE_TITLES.get(score, score) for score in shown]
@@ -220,10 +194,11 @@ def scores_text_table(summary: pd.DataFrame) -> str:
             ]
         )
         last_study = study
-    return _aligned([[*header, "reported by the paper"], *lines])
+    return aligned([[*header, "reported by the paper"], *lines])
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text in columns, with a rule below the first."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -264,7 +239,8 @@ def _id_note(row: pd.Series) -> tuple[str, ...]:
     return (str(row["method"]),) if str(row["method"]) != str(row["method_label"]) else ()
 
 
-def _number(value: float, form: str) -> Cell:
+def number_cell(value: float, form: str) -> Cell:
+    """Return a cell with a number, or a dash where there is none."""
     if pd.isna(value):
         return Cell("–", "", number=True)
     number = int(value) if form == "d" else float(value)

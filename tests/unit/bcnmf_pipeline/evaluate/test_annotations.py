@@ -27,3 +27,12 @@ def test_columns_come_by_sample_and_missing_values_stay_missing():
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(InputError, match=r"study x, column colours: .* 'lin' in obs; found: line"):
         annotations(data(), ["lin"], "studies.tsv, study x")
+
+
+def test_a_column_may_be_called_like_those_of_the_table():
+    side = data()
+    side.obs["sample"], side.obs["unit"] = ["x", "y", "z"], ["u", "v", "w"]
+    table = annotations(side, ["sample", "unit"], "x")
+    assert table["sample"].tolist() == ["s1", "s2", "s3"]
+    assert table["sample (column)"].tolist() == ["x", "y", "z"]
+    assert table["unit"].tolist() == ["u", "v", "w"]

@@ -6,68 +6,18 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from scipy import stats
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from bcnmf.errors import InputError
-from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate import evaluation
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.evaluate.metrics import kmeans_labels, umap_embedding, usage_share
 from bcnmf_pipeline.methods.estimators import make_estimator
 from bcnmf_pipeline.record.tables import read_table
+from toy_fits import FEATURES, STUDY, N, make_fit, pair, rows_of, value_of
 
-N, M, FEATURES = 36, 20, 12
-STUDY = {"study": "toy", "label": "group", "unit": "mouse"}
 KEY = ["study", "replicate", "method", "k", "alpha", "seed"]
-
-
-def pair(sparse=True):
-    """Return 12 mice x 3 replicates, two groups; the second has more of four features."""
-    generator = np.random.default_rng(0)
-    mouse = np.repeat(np.arange(12), 3)
-    second = mouse >= 6
-    rates = np.ones((N, FEATURES))
-    rates[second, :4] = 4.0
-    values = generator.poisson(rates).astype(np.float32)
-    obs = pd.DataFrame(
-        {
-            "group": pd.Categorical(np.where(second, "treated", "control")),
-            "mouse": [f"mouse{i:02}" for i in mouse],
-        },
-        index=[f"sample{i}" for i in range(N)],
-    )
-    var = pd.DataFrame(index=[f"gene{i}" for i in range(FEATURES)])
-    target = ad.AnnData(sp.csr_matrix(values) if sparse else values, obs=obs, var=var)
-    background = ad.AnnData(
-        generator.poisson(np.ones((M, FEATURES))).astype(np.float32),
-        obs=pd.DataFrame(index=[f"control{i}" for i in range(M)]),
-        var=var,
-    )
-    return target, background
-
-
-def make_fit(target, background, *, method="bcnmf", k=3, alpha=1.5, seed=0, signed=False, **info):
-    """Return a fit whose first topic follows the second group."""
-    generator = np.random.default_rng(seed + 10 * k)
-    usage = generator.random((target.n_obs, k)).astype(np.float32)
-    if "group" in target.obs:
-        usage[:, 0] += 3 * (target.obs["group"] == "treated").to_numpy()
-    if signed:
-        usage -= usage.mean(axis=0)
-    return Fit(
-        usage=usage,
-        background_usage=np.empty((0, k)) if signed else generator.random((background.n_obs, k)),
-        components=generator.normal(size=(k, target.n_vars)),
-        objective=np.empty(0) if signed else np.array([9.0, 4.0, 3.0]),
-        objective_name="" if signed else "squared error",
-        sample_names=target.obs_names.to_numpy(dtype=str),
-        background_names=background.obs_names.to_numpy(dtype=str),
-        feature_names=target.var_names.to_numpy(dtype=str),
-        info={"method": method, "k": k, "alpha": alpha, "seed": seed, "contrast": "relative"}
-        | info,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +32,6 @@ def evaluated():
     return target, background, fits, evaluate(fits, target, background, STUDY, 3, bootstrap=100)
 
 
-def rows_of(table, method, seed=0):
-    return table[(table["method"] == method) & (table["seed"] == seed)]
-
-
-def value_of(scores, method, score, seed=0):
-    rows = rows_of(scores, method, seed)
-    return rows.loc[rows["score"] == score, "value"].item()
-
-
 def test_columns_and_order_follow_the_contract(evaluated):
     *_, tables = evaluated
     assert list(tables.scores) == [
@@ -99,11 +40,11 @@ def test_columns_and_order_follow_the_contract(evaluated):
     ]  # fmt: skip
     assert list(tables.samples) == [
         *KEY, "sample", "label", "unit", "umap_1", "umap_2", "cluster_usage",
-        "cluster_usage_share", "cluster_umap", "usage_1", "usage_2", "usage_3",
+        "cluster_usage_share", "cluster_umap", "target_score", "usage_1", "usage_2", "usage_3",
     ]  # fmt: skip
     assert list(tables.topics) == [
         *KEY, "topic", "statistic", "p_value", "p_adjusted", "auroc", "favours", "mean_usage",
-        "p_value_units", "p_adjusted_units",
+        "p_value_units", "p_adjusted_units", "stability",
     ]  # fmt: skip
     assert list(tables.loadings) == [*KEY, "topic", "feature", "loading", "rank"]
     assert list(tables.features) == [
@@ -274,22 +215,7 @@ def test_written_tables_read_back(evaluated, tmp_path):
     pd.testing.assert_frame_equal(read_table(tmp_path / "new" / "samples.parquet"), tables.samples)
     scores = read_table(tmp_path / "new" / "scores.tsv")
     np.testing.assert_allclose(scores["value"], tables.scores["value"])
-    assert scores["contrast"].isna().sum() == len(rows_of(scores, "pca"))
-
-
-def test_three_classes_without_units():
-    target, background = pair()
-    target.obs["three"] = np.arange(N) % 3
-    fit = make_fit(target, background)
-    study = {"study": "toy", "label": "three", "unit": ""}
-    tables = evaluate([fit], target, background, study, 0)
-    assert not tables.scores["score"].str.contains("units").any()
-    assert set(tables.samples["unit"]) == {""}
-    assert set(tables.samples["cluster_usage"]) == {0, 1, 2}
-    assert tables.topics["p_value_units"].isna().all()
-    labels = target.obs["three"].to_numpy()
-    best = max(roc_auc_score(labels == c, fit.usage[:, 0]) for c in range(3))
-    assert tables.topics["auroc"].iloc[0] == pytest.approx(best)
+    assert (scores["contrast"] == "").sum() == len(rows_of(scores, "pca"))
 
 
 def test_samples_without_usage_are_named():
@@ -352,16 +278,13 @@ def lose_label(target, _background, _fit, _study):
     target.obs.loc["sample3", "group"] = np.nan
 
 
-def one_class(target, _background, _fit, _study):
-    target.obs["group"] = "treated"
+def empty_label(target, _background, _fit, _study):
+    target.obs["group"] = target.obs["group"].astype(str)
+    target.obs.loc["sample3", "group"] = " "
 
 
-def mix_units(target, _background, _fit, _study):
-    target.obs["mouse"] = "one"
-
-
-def no_label(_target, _background, _fit, study):
-    study["label"] = ""
+def no_study(_target, _background, _fit, study):
+    study["study"] = ""
 
 
 @pytest.mark.parametrize(
@@ -377,9 +300,8 @@ def no_label(_target, _background, _fit, study):
         (repeat, "two fits have the same key: method=bcnmf"),
         (name_label, "label='genotype': .* found: group, mouse"),
         (lose_label, "label='group': 1 of 36 target samples have no value"),
-        (one_class, "all target samples are 'treated'"),
-        (mix_units, "unit 'one' holds samples with different labels"),
-        (no_label, "`label` is missing"),
+        (empty_label, "label='group': 1 of 36 target samples have no value"),
+        (no_study, "`study` is missing; found: study, label, unit"),
     ],
 )
 def test_faults_are_named(change, message):

@@ -167,9 +167,13 @@ def test_majority_vote_breaks_ties_by_the_lowest_cluster():
     assert unit_majority_ari(labels, np.array([1, 0, 0, 0]), units)[0] == 0.0
 
 
-def test_unit_with_two_labels_is_refused():
-    with pytest.raises(InputError, match=r"unit 'u' holds samples with different labels \(a, b\)"):
-        unit_majority_ari(np.array(list("aba")), np.zeros(3, int), np.array(list("uuv")))
+def test_a_unit_of_several_labels_counts_for_each():
+    labels, units = np.array(list("aabbab")), np.array(list("uuuuvv"))
+    assert unit_majority_ari(labels, np.array([0, 0, 1, 1, 0, 1]), units) == (1.0, 4)
+    # The votes of u are 0 for a and 1 for b, those of v 0 for both.
+    expected = adjusted_rand([0, 1, 0, 1], [0, 1, 0, 0])
+    found = unit_majority_ari(labels, np.array([0, 0, 1, 1, 0, 0]), units)
+    assert found == (pytest.approx(expected), 4)
 
 
 def naive_bootstrap(labels, clusters, units, n_boot, seed):

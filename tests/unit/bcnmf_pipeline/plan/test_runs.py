@@ -162,6 +162,11 @@ FAULTS = [
     ({"studies": ["moose"]}, r"key studies: 'moose' is neither .*did you mean 'mouse'"),
     ({"methods": ["bcnfm"]}, r"key methods: 'bcnfm' is not in .*did you mean 'bcnmf'"),
     ({"studies": ["mouse"], "methods": ["bcnmf_poisson"]}, "none of the methods bcnmf_poisson has"),
+    ({"seeds": {"muose": [1]}}, r"key seeds\.muose: 'muose' stands in no sheet .*mean 'mouse'"),
+    ({"replicates": {"digit": 2}}, r"key replicates\.digit: .*mean 'digits'"),
+    ({"replicates": {"mouse": 5}}, r"key replicates\.mouse: 5, but 'mice_protein' is measured"),
+    ({"answer": {"methods": ["bcnfm"]}}, r"key answer\.methods: 'bcnfm' .*mean 'bcnmf'"),
+    ({"enrichment": {"methods": ["nfm"]}}, r"key enrichment\.methods: 'nfm' .*mean 'nmf'"),
 ]
 
 
@@ -180,8 +185,12 @@ def test_faulty_study_rows_are_refused(tmp_path):
         plan(chosen, studies_sheet(tmp_path, dataset="minx"))
     with pytest.raises(InputError, match=r"line 2 \('mine'\): `values`: 'tpm' is not one of"):
         plan(chosen, studies_sheet(tmp_path, values="tpm"))
-    with pytest.raises(InputError, match=r"`dataset`: .*does not match"):
-        plan(chosen, studies_sheet(tmp_path, dataset="$(rm -rf x).h5ad"))
+    with pytest.raises(InputError, match=r"column values: empty, .*give counts, log or raw"):
+        plan(chosen, studies_sheet(tmp_path, dataset="mixseq", values="auto"))
+    with pytest.raises(InputError, match=r"'\{a\}\.h5ad' holds braces"):
+        plan(chosen, studies_sheet(tmp_path, dataset="{a}.h5ad"))
+    with pytest.raises(InputError, match=r"column layer: 'raw' is for files of your own"):
+        plan(chosen, studies_sheet(tmp_path, dataset="mixseq", layer="raw"))
 
 
 FIGURE_FAULTS = [
@@ -207,6 +216,55 @@ def test_marked_features_are_those_of_the_sheet(tmp_path):
     assert own.marked("mine") == ["MDM2", "HLA-A x"]
     assert plan().marked("mixseq_normal") == ["MDM2", "CDKN1A", "TP53I3", "FDXR", "GDF15"]
     assert plan().marked("leukemia") == []
+
+
+METHOD_FAULTS = [
+    ({"k": "5,5"}, r"line 2 \('bcnmf'\), column k: 5, 5 in '5,5' are one value"),
+    ({"alpha": "1.5, 2,1.50"}, r"column alpha: 1\.5, 1\.50 in .* are one value, whose fit"),
+    ({"tol": "1..2"}, r"line 2 \('bcnmf'\): `tol`: '1\.\.2' does not match .* such as 1e-5"),
+    ({"tol": "1.5"}, r"line 2 \('bcnmf'\), column tol: 1\.5; a tolerance .* below 1"),
+    ({"studies": "mouse,digit"}, r"column studies: 'digit' is no study or group .*mean 'digits'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), METHOD_FAULTS)
+def test_faulty_method_rows_are_refused(tmp_path, changes, message):
+    row = {
+        "method": "bcnmf", "label": "bcNMF", "algorithm": "bcnmf", "studies": "*",
+        "values": "default", "k": "5", "alpha": "1.5", "contrast": "relative",
+        "loss": "squared_error", "solver": "mu", "max_iter": "9", "tol": "1e-5",
+    } | changes  # fmt: skip
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    with pytest.raises(InputError, match=message):
+        plan({"methods": ["bcnmf"]}, {"methods": str(sheet)})
+
+
+def test_a_default_number_of_replicates_is_for_data_that_are_drawn():
+    five = plan({"replicates": {"default": 5}})
+    assert five.replicates("mouse") == [0]
+    assert five.replicates("digits_two") == list(range(10))
+    assert plan({"replicates": {"digits": 3}}).replicates("digits_ten") == [0, 1, 2]
+
+
+def test_what_answers_is_the_fit_that_stands_first_of_methods_with_topics():
+    runs = plan().answered_runs("mixseq")
+    assert runs == [plan().shown_run("mixseq", run.method) for run in runs]
+    assert [run.method for run in runs] == ["bcnmf", "bcnmf_safeguarded", "shared_target"]
+    assert [run.method for run in plan().answered_runs("digits_ten_published")] == ["bcnmf"]
+    few = plan({"answer": {"methods": ["nmf", "shared_target"]}})
+    assert [run.method for run in few.answered_runs("leukemia")] == ["shared_target"]
+    # A point in the figure of a series is not cross-fitted, one that is drawn itself is.
+    assert plan().answered_runs("simulation_beta2") == []
+    assert plan({"studies": ["drivers"]}).answered_runs("drivers_base") == []
+    assert len(plan().answered_runs("simulation_beta8")) == 3
+
+
+def test_names_of_columns_may_hold_anything(tmp_path):
+    row = {"colours": r"Cell Type (fine), a\,b", "unit": "Donor ID"}
+    own = plan({"studies": ["mine"]}, studies_sheet(tmp_path, **row))
+    assert own.colours("mine") == ["Cell Type (fine)", "a,b"]
+    assert own.study("mine")["unit"] == "Donor ID"
 
 
 def test_a_study_or_method_given_twice_is_refused(tmp_path):

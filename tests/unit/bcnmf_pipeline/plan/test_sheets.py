@@ -26,7 +26,7 @@ def test_the_configurations_of_the_repository_are_valid(settings):
 
 
 FAULTS = [
-    ({"sedes": 3}, r"unknown key `sedes` \(did you mean 'seeds'\?\); allowed: compute,"),
+    ({"sedes": 3}, r"unknown key `sedes` \(did you mean 'seeds'\?\); allowed: answer, compute,"),
     ({"compute": {"devise": "cpu"}}, r"unknown key `compute\.devise` \(did you mean 'device'\?\)"),
     ({"compute": {"device": "gpu"}}, r"`compute\.device`: 'gpu' does not match .* auto, cpu, cuda"),
     ({"seeds": {"default": [-1]}}, r"`seeds\.default\.0`: -1 is less than the minimum of 0"),
@@ -88,6 +88,17 @@ def test_comments_blank_lines_and_hashes_in_cells(tmp_path):
     table = load_sheet(path, SHEET)
     assert table["note"].tolist() == ["no. #1", ""]
     assert read_sheet(path)[1] == [4, 6]
+
+
+def test_a_sheet_that_a_spreadsheet_program_wrote(tmp_path):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(
+        b'\xef\xbb\xbf"# a comment, with a comma"\t\t\r\nname\tsize\tnote\r\n'
+        b'a\t1\t"low dose, ""x"""\r\n\t\t\r\nb\t2\tit\'s 5" wide\r\n'
+    )
+    table = load_sheet(path, SHEET)
+    assert table["note"].tolist() == ['low dose, "x"', "it's 5\" wide"]
+    assert table.index.tolist() == [3, 5]
 
 
 SHEET_FAULTS = [

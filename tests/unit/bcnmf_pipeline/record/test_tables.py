@@ -39,6 +39,18 @@ def test_tables_come_back(tmp_path, suffix):
     pd.testing.assert_frame_equal(read_table(tmp_path / f"table{suffix}"), table)
 
 
+@pytest.mark.parametrize("suffix", [".tsv", ".parquet"])
+@pytest.mark.parametrize("column", ["favours", "feature", "group", "label", "symbol", "sample"])
+def test_names_that_look_like_numbers_or_missing_values_come_back(tmp_path, column, suffix):
+    names = ["NA", "null", "nan", "None", "", "N/A", "01", "1e5", "-inf", "True", '"', " a "]
+    table = pd.DataFrame({column: names, "value": [np.inf, np.nan, *range(10)]})
+    write_table(table, tmp_path / f"table{suffix}")
+    pd.testing.assert_frame_equal(read_table(tmp_path / f"table{suffix}"), table)
+    numbers = pd.DataFrame({column: ["01", "02"]})
+    write_table(numbers, tmp_path / f"numbers{suffix}")
+    pd.testing.assert_frame_equal(read_table(tmp_path / f"numbers{suffix}"), numbers)
+
+
 def test_an_empty_table_is_named(tmp_path):
     (tmp_path / "table.tsv").touch()
     with pytest.raises(InputError, match=r"table\.tsv: the table is empty"):

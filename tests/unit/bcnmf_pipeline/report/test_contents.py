@@ -14,6 +14,7 @@ from bcnmf_pipeline.report.contents import (
     study_with_sizes,
 )
 from plot_tables import beta_scores, mouse_scores, study_tables
+from report_figures import shares_of
 
 CAPTIONS = Path(__file__).resolve().parents[4] / "workflow" / "report"
 DRAWINGS = read_drawings(CAPTIONS / "figures.yaml")
@@ -62,15 +63,26 @@ def test_sizes_stand_behind_the_description():
 def test_warnings_are_those_of_the_pairs_and_of_data_made_otherwise():
     records = [{"warnings": ["few samples"]}, {"warnings": []}]
     studies = [STUDY, STUDY | {"title": "Other"}]
-    assert all_warnings(studies, records, []) == ["Mice: few samples"]
-    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"])
+    assert all_warnings(studies, records, [], {}) == ["Mice: few samples"]
+    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"], {})
     assert "reported values" in otherwise
     assert otherwise.endswith(": mouse, mdd.")
     with pytest.raises(ValueError, match="shorter"):
-        all_warnings(studies, records[:1], [])
+        all_warnings(studies, records[:1], [], {})
 
 
-def test_details_are_of_the_described_method_and_of_the_tables_there_are(tmp_path):
+def test_methods_that_were_not_run_are_named_with_their_reasons():
+    left_out = {"mouse": {"bcnmf_poisson": "fits counts", "x": "no row", "y": "fits counts"}}
+    assert all_warnings([STUDY], [{"warnings": ["few"]}], [], left_out) == [
+        "Mice: few",
+        "Mice: not run: bcnmf_poisson, y (fits counts)",
+        "Mice: not run: x (no row)",
+    ]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return the folder of a run with the tables of one study, and the table of samples."""
     tables = study_tables(runs=(("nmf", 2, float("nan")), ("bcnmf", 2, 1.0)))
     folder = tmp_path / "evaluation" / "mouse" / "0"
     one = tables["samples"].drop_duplicates("sample")
@@ -78,15 +90,35 @@ def test_details_are_of_the_described_method_and_of_the_tables_there_are(tmp_pat
         "topics.tsv": tables["topics"].assign(auroc=0.5),
         "loadings.parquet": tables["loadings"],
         "samples.parquet": tables["samples"],
-        "annotations.parquet": one[["sample"]],
+        "annotations.parquet": pd.DataFrame({"sample": one["sample"], "age": one["label"].str[:1]}),
         "top_values.parquet": pd.DataFrame({"sample": one["sample"], "G1": 1.0}),
     }
     folder.mkdir(parents=True)
     for name, table in write.items():
         write_table(table, folder / name)
-    details = study_details(STUDY, tmp_path, LABELS, "bcnmf", available=[])
+    return tmp_path
+
+
+SHARES = pd.DataFrame(shares_of("mouse", {}))
+
+
+def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
+    details = study_details(STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES, record={})
     assert details.fit.method == "bcnmf"
     assert len(details.topics) == 2
-    assert list(details.tables) == ["Scores"]
+    assert list(details.tables) == ["Scores", "Shares"]
     assert details.ranked_by == "by loading"
     assert '"start":1' in details.explorer
+    assert details.answer.whole.n_above == 50
+    assert details.with_sets is False
+    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), {})
+    assert none.answer is None
+
+
+def test_topics_are_used_where_the_label_and_annotations_say(run):
+    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {}).topics[0]
+    assert [use.column for use in first.used] == ["Genotype", "age"]
+    assert first.used[0].group in ("Control", "Ts65Dn")
+    assert first.used[0].group[0] == first.used[1].group
+    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
+    assert [use.column for use in no_label.topics[0].used] == ["age"]

@@ -62,6 +62,26 @@ def test_classes_have_codes_and_signed_methods_components(samples):
     assert page["maps"][-1]["noun"] == "Topic"
 
 
+def test_the_target_score_is_a_colour_of_the_methods_that_have_one(samples):
+    scored = samples.assign(
+        target_score=samples["usage_1"].where(samples["method"].isin(["nmf", "bcnmf"]))
+    )
+    page = read(scored)
+    assert [len(one["scores"]) for one in page["maps"]] == [0, 1, 0, 1]
+    (score,) = page["maps"][-1]["scores"]
+    assert score["name"] == "target score"
+    true = scored.query("method == 'bcnmf' and seed == 0")["usage_1"].to_numpy()
+    np.testing.assert_allclose(
+        decoded(score["values"], "u1") / 255, (true - true.min()) / np.ptp(true), atol=0.002
+    )
+    assert all(one["scores"] == [] for one in read(samples)["maps"])
+
+
+def test_without_a_label_there_is_no_such_colour(samples):
+    page = read(samples.assign(label=""), label_name="", unit="mouse")
+    assert [one["name"] for one in page["classes"]] == ["mouse"]
+
+
 def test_annotations_and_genes_are_further_colours(samples):
     names = samples["sample"].unique()
     more = pd.DataFrame({"sample": names[::-1], "age": ["old", None] * (len(names) // 2)})

@@ -10,7 +10,7 @@ from conftest import ROOT
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "scanpy": "not installed", "platform": "x"}
 
 
-def written(*names, **changes):
+def written(*names, scaled_over="kept", unlabelled=False, **changes):
     parts = [load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("config", *names)]
     plan = Plan(
         merge(*parts, changes),
@@ -18,13 +18,18 @@ def written(*names, **changes):
         ROOT / "workflow" / "schemas",
     )
     studies = plan.study_ids()
+    rows = plan.studies.to_dict("records")
+    if unlabelled:
+        rows = [row | {"label": ""} for row in rows]
     return methods_text(
         plan.settings,
-        plan.studies.to_dict("records"),
+        rows,
         {study: plan.method_rows(study) for study in studies},
         {study: len(plan.seeds(study, "bcnmf")) for study in studies},
         {study: len(plan.replicates(study)) for study in studies},
         VERSIONS,
+        {row["study"]: {"study": row, "scaled_over": scaled_over} for row in rows},
+        {study: [run.method for run in plan.answered_runs(study)] for study in studies},
     )
 
 
@@ -49,13 +54,55 @@ def test_the_mouse_study_reads_as_its_rows_say():
 
 def test_counts_variable_genes_gene_sets_and_limits_are_stated():
     text = written(studies=["mdd"], methods=["bcnmf_poisson", "bcnmf_safeguarded", "shared_target"])
-    assert "scaled to 10,000 per sample and log1p-transformed, and the 3000 most variable" in text
+    assert (
+        "First the 3000 most variable features of target and background together were kept "
+        "(scanpy, flavour 'seurat'); then the counts of these were scaled to 10,000 per sample and "
+        "log1p-transformed."
+    ) in text
     assert "bcNMF on counts (Poisson likelihood, K = 20, contrast alpha = 300;" in text
     assert "damped with exponent 0.5" in text
     assert "the safeguarded solver, descent on the reduced objective, at most 500 iter" in text
     assert "the model of 20 shared and 10 target topics on counts" in text
     assert "go_bp (msigdb/c5.go.bp.v2025.1.Hs.symbols.gmt)" in text
     assert "1000 permutations" in text
+
+
+def test_the_order_of_steps_is_that_which_was_recorded():
+    text = written(studies=["mdd"], methods=["bcnmf"], scaled_over="all")
+    assert (
+        "Counts were scaled to 10,000 per sample and log1p-transformed, over all features of the "
+        "data; then the 3000 most variable features of target and background together were kept"
+    ) in text
+    text = written("quick", studies=["simulation_beta2"], scaled_over="all")
+    assert "log1p-transformed, over all features of the data. Fitted" in text
+
+
+def test_the_answer_is_explained_where_there_is_one():
+    text = written(studies=["mouse"], methods=["nmf", "bcnmf"])
+    assert "beside at most 10 topics of the background, fitted to it by NMF [nmf]" in text
+    assert "cross-fitted [crossfit] (bcnmf): target and background were split into 3 parts" in text
+    assert "so that 5% are expected by chance" in text
+    assert "over draws of samples, or of whole units where a side has several, of target" in text
+    assert "logistic regression of target against background" in text
+    assert "@article{crossfit" in text
+    assert "@article{sklearn" in text
+    none = written(studies=["simulation_beta2"], methods=["nmf", "bcnmf"])
+    assert "cross-fitted" not in none
+    assert "@article{crossfit" not in none
+
+
+def test_without_a_label_nothing_is_compared_with_one():
+    text = written(studies=["mouse"], methods=["bcnmf"], unlabelled=True)
+    assert "No label was held out. Samples are shown on a two-dimensional UMAP" in text
+    assert "Rand" not in text
+    assert "()" not in text
+
+
+def test_tests_over_samples_are_said_to_be_that():
+    text = written(studies=["mouse"], methods=["bcnmf"])
+    assert "replicates of a unit they are not independent, and the test on means of units" in text
+    alone = written("quick", studies=["digits_texture"])
+    assert "by Welch's test over samples. P-values were adjusted" in alone
 
 
 def test_combined_bases_are_stated():

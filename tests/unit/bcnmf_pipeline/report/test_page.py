@@ -11,10 +11,14 @@ import pandas as pd
 import pytest
 
 from bcnmf import InputError
-from bcnmf_pipeline.report.page import png_size, render_caption, write_report
+from bcnmf_pipeline.figures.representative import Chosen
+from bcnmf_pipeline.report.answer import answer_of
+from bcnmf_pipeline.report.page import StudyDetails, write_report
+from bcnmf_pipeline.report.pictures import png_size, render_caption
 from bcnmf_pipeline.report.tables import mean_sd, reported_table, scores_text_table, study_table
+from bcnmf_pipeline.report.topic_words import Topic
 from plot_tables import beta_scores, mouse_scores, summarise
-from report_figures import CAPTIONS, figure_of, tiny_png
+from report_figures import CAPTIONS, figure_of, shares_of, tiny_png
 
 LABELS = {"bcnmf": "bcNMF", "nmf": "NMF"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -240,6 +244,63 @@ def test_what_ran(page, scores):
     ]
     assert [int(t) for t, _ in page.column("table-ran", "Fits")] == expected
     assert "19 fits: 6 methods, 1 data replicate, 3 seeds" in page.text()
+
+
+# --- the answer --------------------------------------------------------------
+
+
+def details_of(names, **more):
+    topic = Topic(3, "b", 0.9, 1e-9, np.nan, ["ISG15"], [("IFN", 0.01)], stability=0.9)
+    found = {}
+    for name in names:
+        row = {"study": name, "label": "Genotype", "unit": ""}
+        answer = answer_of(pd.DataFrame(shares_of(name, {})), row, "bcnmf")
+        found[name] = StudyDetails(
+            Chosen("bcnmf", 15, 1.0, 0, 0), [topic], answer=answer, with_sets=True, **more
+        )
+    return found
+
+
+def order_of(text, *parts):
+    places = [text.index(part) for part in parts]
+    return places == sorted(places)
+
+
+def test_the_answer_comes_first_then_warnings_then_the_rest(tmp_path, scores):
+    text = make(
+        tmp_path, scores, details=details_of(["mouse"]),
+        figures=[figure_of(tmp_path / "run" / "figures", "mouse", name,
+                           caption_file=CAPTIONS / "scores.rst")
+                 for name in ("scores", "answer")],
+    )  # fmt: skip
+    page = Page(text)
+    assert order_of(
+        page.text(), "50 of 100 target samples hold something", "No unit of replication",
+        "Mind this.", "What ran Background-contrastive", "Topics in words",
+    )  # fmt: skip
+    assert [image["alt"] for image in page.of("img")] == ["answer of mouse", "scores of mouse"]
+    (program,) = page.tables["table-programs-1-1"][1:]
+    assert [cell[0] for cell in program] == ["Topic 3", "ISG15", "IFN", "–", "0.90"]
+    answer = (tmp_path / "run" / "tables" / "answer.txt").read_text()
+    assert answer.startswith("Title of mouse\n50 of 100 target samples hold something")
+
+
+def test_many_studies_share_a_table_and_keep_their_answers(tmp_path, scores):
+    names = ["mouse", *(f"s{place}" for place in range(4))]
+    studies = [study(name, label="Genotype") for name in names]
+    text = make(tmp_path, scores, studies=studies, figures=[], details=details_of(names))
+    page = Page(text)
+    titles = [cell[0] for cell in page.column("table-answers-1", "Study")]
+    assert titles == [f"Title of {name}" for name in names]
+    assert text.count('<p class="headline">') == 5
+    assert [a["href"] for a in page.of("a") if a["href"].startswith("#study")].count(
+        "#study-2"
+    ) == 1
+    assert order_of(text, 'id="table-answers-1"', 'id="warnings"', 'class="headline"')
+
+
+def test_a_run_without_answers_says_nothing_of_them(page):
+    assert not [tag for tag, attributes in page.elements if attributes.get("id") == "answer"]
 
 
 def test_same_input_same_bytes(tmp_path, scores):

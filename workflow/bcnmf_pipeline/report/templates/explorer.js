@@ -1,4 +1,4 @@
-// A map of samples: colours by label, annotation, topic or gene; zoom, hover, classes on and off.
+// A map of samples: colours by label, annotation, target score, topic or gene; zoom, hover, classes on and off.
 const COLOURS = [
   "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
   "#332288", "#44aa99", "#999933", "#882255", "#ddaa33", "#777777",
@@ -40,6 +40,7 @@ class Explorer {
     this.root = root;
     this.maps = data.maps.map((map) => ({
       ...map, x: words(map.x), y: words(map.y), topics: map.topics.map(bytes),
+      scores: map.scores.map((one) => ({ ...one, values: bytes(one.values) })),
     }));
     this.classes = data.classes.map((one) => ({ ...one, codes: words(one.codes), off: new Set() }));
     this.genes = data.genes.map((gene) => ({ ...gene, values: bytes(gene.values) }));
@@ -120,7 +121,7 @@ class Explorer {
     const topics = this.map.topics.map((values, i) => ({
       name: `${this.map.noun} ${i + 1}`, values, low: this.map.low[i], high: this.map.high[i],
     }));
-    this.colourings = [...this.classes, ...topics, ...this.genes];
+    this.colourings = [...this.classes, ...this.map.scores, ...topics, ...this.genes];
     this.colourSelect.replaceChildren(
       ...this.colourings.map((one, i) => element("option", { value: i }, one.name)),
     );

@@ -1,0 +1,245 @@
+"""How many target samples hold what the background does not, judged by fits that saw none of them.
+
+A fit looks for what its target has more of than its background, and finds some even where nothing
+is there. Samples that it has not seen show whether there is: if not, 5% of them lie above the 95%
+point of background samples that it has not seen either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from bcnmf import checks
+from bcnmf.calibration import CHANCE, CrossFit
+from bcnmf.errors import InputError
+from bcnmf.matrices.inputs import host_array, is_anndata
+from bcnmf.matrices.sources import is_on_disk
+from bcnmf.seeds import derive_seed
+
+_COMPONENTS = 50
+
+# Given the samples of a fold's training parts: what scores others (samples,), and topics.
+Judge = Callable[[Any], np.ndarray]
+Fitting = Callable[[Any, Any], tuple[Judge, np.ndarray]]
+
+
+def crossfit(
+    estimator: Any,
+    X: Any,
+    background: Any = None,
+    folds: int = 3,
+    random_state: int = 0,
+    units: Any = None,
+    background_units: Any = None,
+) -> CrossFit:
+    """Fit without each part of the samples in turn, and score the part that was left out.
+
+    Parameters
+    ----------
+    estimator : BCNMF, NMF, SharedTargetNMF or CombinedBasisNMF
+        How to fit; it is not changed itself.
+    X : ndarray, scipy sparse, torch.Tensor, DataFrame or AnnData of shape (n, features)
+        Target.
+    background : as X, of shape (m, features)
+        Background; required.
+    folds : int
+        Parts, at least 2, at random, of target and background each.
+    random_state : int
+        Seed of the parts and of the interval.
+    units, background_units : array of shape (n,), (m,), optional
+        What each sample comes from, for instance its donor. Where both sides have at least two
+        units, parts are of whole units (the same unit of both sides is in the same part; with fewer
+        units than `folds` there are fewer parts), so that a sample is judged by a fit that has seen
+        nothing of its donor, beside background samples of which it has not either. Only then does
+        what merely tells donors apart not count as new.
+
+    Returns
+    -------
+    CrossFit
+
+    Raises
+    ------
+    InputError
+        No background, fewer samples than parts need, or anything that the estimator refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bcnmf import BCNMF, crossfit
+    >>> rng = np.random.default_rng(0)
+    >>> X, Y = rng.random((60, 12)), rng.random((60, 12))
+    >>> found = crossfit(BCNMF(2, random_state=0, tol=1e-3), X, background=Y)
+    >>> found.share < 0.3, found.above.shape
+    (True, (60,))
+    """
+    if not hasattr(estimator, "target_score"):
+        raise InputError(
+            f"{type(estimator).__name__} has no target_score; give BCNMF, NMF, SharedTargetNMF or "
+            "CombinedBasisNMF"
+        )
+
+    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
+        model = clone(estimator).fit(target, background=other)
+        return model.target_score, model.components_
+
+    return _judged(fitted, X, background, folds, random_state, units, background_units)
+
+
+def coverage(
+    X: Any,
+    background: Any = None,
+    folds: int = 3,
+    random_state: int = 0,
+    units: Any = None,
+    background_units: Any = None,
+) -> CrossFit:
+    """Score samples as `crossfit` does, by a classifier that tells target from background.
+
+    It is a logistic regression, balanced, on 50 principal components of unit
+    variance. It names no programs, but
+    what it finds and topics do not is what they miss.
+
+    Parameters
+    ----------
+    X, background, folds, random_state, units, background_units
+        See `crossfit`; data in memory. Sparse data are not made dense.
+
+    Returns
+    -------
+    CrossFit
+
+    Raises
+    ------
+    InputError
+        As `crossfit`, and data on disk.
+    """
+    for name, data in (("target", X), ("background", background)):
+        if is_on_disk(data):
+            raise InputError(
+                f"{name}: is on disk; principal components are computed in memory. Take a random "
+                "part of its samples: data[rows].to_memory()"
+            )
+
+    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
+        sparse = sp.issparse(target) or sp.issparse(other)
+        values = (
+            sp.vstack(list(map(sp.csr_matrix, (target, other))), format="csr")
+            if sparse
+            else (np.concatenate([target, other]))
+        )
+        label = np.repeat([1, 0], [target.shape[0], other.shape[0]])
+        seed = derive_seed("principal components", random_state)
+        k = min(_COMPONENTS, min(values.shape) - 1)
+        space = PCA(k, whiten=True, svd_solver="arpack", random_state=seed)
+        classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
+        model = make_pipeline(space, classifier).fit(values, label)
+        weights = classifier.coef_ / np.sqrt(space.explained_variance_)
+        return model.decision_function, weights @ space.components_
+
+    return _judged(fitted, X, background, folds, random_state, units, background_units)
+
+
+def _judged(
+    fitted: Fitting,
+    X: Any,
+    background: Any,
+    folds: int,
+    random_state: int,
+    units: Any,
+    background_units: Any,
+) -> CrossFit:
+    if background is None:
+        raise InputError("background is missing: samples are new beside one; pass background=...")
+    checks.check_integer("folds", folds, 2)
+    checks.check_integer("random_state", random_state, 0)
+    checks.check_same_names(
+        checks.feature_names(background), checks.feature_names(X), "background", "target"
+    )
+    target, other = _Side(X, "target", units), _Side(background, "background", background_units)
+    folds = _cut(target, other, folds, random_state)
+    threshold, components = np.empty(folds), []
+    for fold in range(folds):
+        judge, topics = fitted(target.without(fold), other.without(fold))
+        components.append(topics)
+        left_out = np.asarray(judge(other.only(fold)), dtype=float)
+        spread = left_out.std()
+        for side, values in ((target, judge(target.only(fold))), (other, left_out)):
+            scaled = (values - left_out.mean()) / (spread if spread > 0 else 1.0)
+            side.score[side.part == fold] = scaled
+        scores = other.score[other.part == fold]
+        threshold[fold] = np.quantile(scores, 1 - CHANCE, method="weibull")
+    return CrossFit(
+        target.score, target.part, other.score, other.part, threshold, components, random_state,
+        target.units, other.units,
+    )  # fmt: skip
+
+
+class _Side:
+    """Target or background, to be cut into parts, and the scores that they are given."""
+
+    part: np.ndarray
+
+    def __init__(self, data: Any, name: str, units: Any) -> None:
+        self.data, self.name = _selectable(data, name), name
+        n = self.data.shape[0]
+        self.score = np.empty(n)
+        self.units = None if units is None else np.asarray(units).astype(str)
+        if self.units is not None and self.units.shape != (n,):
+            raise InputError(
+                f"units of the {name} have shape {self.units.shape}; expected one a sample, ({n},)"
+            )
+
+    def without(self, fold: int) -> Any:
+        """Return the samples of all other parts."""
+        return self.data[np.flatnonzero(self.part != fold)]
+
+    def only(self, fold: int) -> Any:
+        """Return the samples of a part."""
+        return self.data[np.flatnonzero(self.part == fold)]
+
+
+def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int:
+    """Cut both sides into random parts, of whole units where there are some; return how many."""
+    sides = (target, background)
+    units = [set() if side.units is None else set(side.units) for side in sides]
+    if min(map(len, units)) < 2:
+        for side in sides:
+            n = len(side.score)
+            if n < 2 * folds:
+                raise InputError(
+                    f"{side.name}: has {n} samples; {folds} folds need at least {2 * folds}: "
+                    "lower folds, or use target_score of one fit, which cannot say how many "
+                    "samples hold something new"
+                )
+            rng = np.random.default_rng(derive_seed("folds", side.name, random_state))
+            side.part = rng.permutation(n) % folds
+        return folds
+    folds = min(folds, *map(len, units))
+    rng = np.random.default_rng(derive_seed("folds", "units", random_state))
+    both = rng.permutation(sorted(units[0] & units[1]))
+    for side, own, other in zip(sides, units, units[::-1], strict=True):
+        # Those of both sides first: each is in the same part on either.
+        names = [*both, *rng.permutation(sorted(own - other))]
+        number = {name: place % folds for place, name in enumerate(names)}
+        side.part = np.array([number[name] for name in np.asarray(side.units)])
+    return folds
+
+
+def _selectable(data: Any, name: str) -> Any:
+    """Return data of which samples can be taken by their numbers."""
+    if not is_on_disk(data):
+        return host_array(data, name)
+    if is_anndata(data):
+        return data
+    raise InputError(
+        f"{name}: is a data set in a file, of which no samples can be taken; pass a backed AnnData "
+        "(anndata.read_h5ad(path, backed='r')), or read it into memory"
+    )

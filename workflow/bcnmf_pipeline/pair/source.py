@@ -1,0 +1,294 @@
+"""What a user's file holds: read in part where that is possible, with names as people know them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData, read_h5ad
+from anndata.io import read_elem, sparse_dataset
+
+from bcnmf.errors import InputError
+from bcnmf.formats import kind_of
+from bcnmf.readers import STORED, files_of, read, stored, unique_names
+from bcnmf_pipeline.datasets.single_cell import unique_names as unique_symbols
+from bcnmf_pipeline.plan.sheets import nearest
+
+# Columns of var that hold what genes are called where their names are identifiers, lower case.
+SYMBOLS = (
+    "feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbols", "symbol",
+    "gene_short_name", "hgnc_symbol", "external_gene_name",
+)  # fmt: skip
+_IDENTIFIER = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?|\d+")
+# Values are judged by those of so many samples of a side.
+_LOOKED_AT = 250
+_BLOCK, _BLOCKS = 1 << 17, 8
+
+
+@dataclass
+class Heads:
+    """What a file holds beside its matrix.
+
+    Attributes
+    ----------
+    path, kind
+        Where it is, and its format (`bcnmf.formats.kind_of`).
+    obs : DataFrame
+        The columns that were asked for; all of them where one is missing.
+    var : DataFrame
+        Features of the layer, by unique names.
+    image_shape
+        ``uns["image_shape"]``, None where there is none.
+    layers : tuple of str
+        What `layer` may be: names of layers, and "raw".
+    layer : str
+        The layer that is meant; "" for X.
+    remarks : list of str
+    data : AnnData or None
+        All of it, where no part could be read alone.
+    """
+
+    path: Path
+    kind: str
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    image_shape: Any
+    layers: tuple[str, ...]
+    layer: str
+    remarks: list[str] = field(default_factory=list)
+    data: AnnData | None = None
+
+    @property
+    def elsewhere(self) -> str:
+        """Say where else in the file values stand; "" where nowhere."""
+        return elsewhere(self.layer, self.layers)
+
+    def values(self, mask: np.ndarray) -> Any:
+        """Return the values of some of the samples of a mask, evenly spread over the file."""
+        rows = np.flatnonzero(mask)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int))]
+        if self.data is not None:
+            return self.data.X[rows]
+        with stored(self.path, self.kind) as group:
+            return _rows_of(_matrix(group, self.layer), rows, mask)
+
+
+def heads(
+    path: str | os.PathLike[str], names: Sequence[str] | None, layer: str, where: str
+) -> Heads:
+    """Read what a file holds beside its matrix; `names` are the columns of obs, None for all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or has no such layer.
+    """
+    path = Path(path).expanduser()
+    try:
+        stamps = tuple((str(one), one.stat().st_mtime_ns) for one in files_of(path))
+        return _heads(path, stamps, None if names is None else tuple(names), layer)
+    except NoLayer as error:
+        raise InputError(f"{where}, column layer: {path}: {error}") from error
+    except InputError as error:
+        raise type(error)(f"{where}, column dataset: {error}") from error
+
+
+class NoLayer(InputError):
+    """The data have no layer of that name."""
+
+
+def forget() -> None:
+    """Give back the memory of data that were looked at."""
+    _heads.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _heads(
+    path: Path, stamps: tuple[tuple[str, int], ...], names: tuple[str, ...] | None, layer: str
+) -> Heads:
+    """Read once what the rows of a sheet ask for again and again; `stamps` tell of a change."""
+    kind = kind_of(path)
+    if kind not in STORED:
+        return _heads_in_memory(read(path), path, kind, layer)
+    try:
+        with stored(path, kind) as group:
+            if kind == "h5ad" and hasattr(group.get("obs"), "dtype"):  # before anndata 0.7
+                return _heads_in_memory(read_h5ad(path), path, kind, layer)
+            missing = [name for name in ("obs", "var") if name not in group]
+            if missing:
+                raise InputError(
+                    f"{path}: holds no {', '.join(missing)}; expected a file as AnnData writes it"
+                )
+            layers = tuple(group["layers"]) if "layers" in group else ()
+            layers += ("raw",) if "raw" in group and "raw" not in layers else ()
+            layer = layer_of(layer, layers)
+            if layer != "raw" and layer not in layers and "X" not in group:
+                raise InputError(
+                    f"{path}: holds no X; expected an .h5ad file with a matrix X, samples x "
+                    "features, as AnnData.write_h5ad writes it"
+                    + (f", or one of {', '.join(layers)} in column layer" if layers else "")
+                )
+            var = read_elem(group["raw/var" if _in_raw(group, layer) else "var"])
+            found = Heads(
+                path, kind, _columns(group["obs"], names), var,
+                read_elem(group["uns/image_shape"]) if "uns/image_shape" in group else None,
+                layers, layer,
+            )  # fmt: skip
+    except (OSError, KeyError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: not a readable .{kind} file ({error}); write it again with "
+            f"AnnData.write_{'zarr' if kind == 'zarr' else 'h5ad'}"
+        ) from error
+    return _named(found)
+
+
+def _heads_in_memory(data: AnnData, path: Path, kind: str, layer: str) -> Heads:
+    data, layers, layer = of_layer(data, layer)
+    remarks = [str(text) for text in data.uns.get("remarks", ())]
+    shape = data.uns.get("image_shape")
+    return _named(Heads(path, kind, data.obs, data.var, shape, layers, layer, remarks, data))
+
+
+def _named(found: Heads) -> Heads:
+    found.obs = without_blanks(found.obs)
+    found.var, remarks = with_symbols(found.var)
+    found.remarks += remarks
+    return found
+
+
+def of_layer(data: AnnData, layer: str) -> tuple[AnnData, tuple[str, ...], str]:
+    """Return data with a layer as X, which layers there are, and the one that is meant.
+
+    Raises
+    ------
+    InputError
+        There is no such layer.
+    """
+    layers = tuple(data.layers)
+    layers += ("raw",) if data.raw is not None and "raw" not in layers else ()
+    layer = layer_of(layer, layers)
+    if not layer:
+        return data, layers, layer
+    if layer in data.layers:
+        values, var = data.layers[layer], data.var
+    else:
+        values, var = data.raw.X, data.raw.var
+    return AnnData(values, obs=data.obs, var=var, uns=data.uns), layers, layer
+
+
+def elsewhere(layer: str, layers: Sequence[str]) -> str:
+    """Say where else than in a layer ("" for X) values stand; "" where nowhere."""
+    others = [repr(one) for one in layers if one != layer]
+    if not others:
+        return ""
+    fitted = f"Layer {layer!r}" if layer else "X"
+    return (
+        f"{fitted} is what is fitted; the file also holds {', '.join(others)}: name one in column "
+        "layer"
+    )
+
+
+def layer_of(layer: str, layers: Sequence[str]) -> str:
+    """Return the layer that a cell of the sheet means; "" for X."""
+    if layer in layers or layer in ("", "X"):
+        return layer if layer in layers else ""
+    raise NoLayer(
+        f"has no layer {layer!r}{nearest(layer, list(layers))}; "
+        + (f"layers: {', '.join(layers)}; empty for X" if layers else "leave it empty for X")
+    )
+
+
+def without_blanks(obs: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of samples in which empty text, as R and GEO write it, is a missing value."""
+    changed = {}
+    for name, column in obs.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = list(column.cat.categories)
+        elif column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+            levels = list(column.dropna().unique())
+        else:
+            continue
+        blank = [one for one in levels if isinstance(one, str) and not one.strip()]
+        if blank and isinstance(column.dtype, pd.CategoricalDtype):
+            changed[name] = column.cat.remove_categories(blank)
+        elif blank:
+            changed[name] = column.mask(column.isin(blank))
+    return obs.assign(**changed) if changed else obs
+
+
+def with_symbols(var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return features by symbols where they are called by identifiers, else by their own names.
+
+    Identifiers are kept as `feature_id`. Repeated names are made unique.
+    """
+    names = pd.Index(var.index.astype(str).to_numpy(object))
+    columns = {str(name).lower(): name for name in var.columns}
+    known = next((columns[name] for name in SYMBOLS if name in columns), None)
+    if known is None or not len(names) or not all(map(_IDENTIFIER.fullmatch, names[:1000])):
+        unique, remarks = unique_names(names)
+        return var.set_axis(unique), remarks
+    own = pd.Series(names)
+    symbols = pd.Series(var[known].astype(object).to_numpy())
+    symbols = symbols.where(symbols.notna() & (symbols.astype(str).str.strip() != ""), own)
+    found, repeated = unique_symbols(symbols.astype(str), own)
+    remarks = [f"features are called as var[{str(known)!r}] has them, not {names[0]!r} and so on"]
+    if repeated:
+        remarks.append(f"{repeated} of these names stand more than once: identifiers were appended")
+    return var.assign(feature_id=names).set_axis(found), remarks
+
+
+def writable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that an .h5ad can hold: dates, intervals and mixed values as text."""
+    table = table.rename(columns=str).drop(columns=["_index", ""], errors="ignore")
+    for name, column in table.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            if column.cat.categories.dtype.kind not in "biufO":
+                table[name] = column.cat.rename_categories(column.cat.categories.astype(str))
+        elif column.dtype.kind not in "biuf":
+            text = column.astype(object)
+            table[name] = text.where(text.isna(), text.astype(str)).where(text.notna(), np.nan)
+    table.index.name = None
+    return table
+
+
+def _in_raw(group: Any, layer: str) -> bool:
+    return layer == "raw" and not ("layers" in group and "raw" in group["layers"])
+
+
+def _matrix(group: Any, layer: str) -> Any:
+    if _in_raw(group, layer):
+        return group["raw/X"]
+    return group[f"layers/{layer}"] if layer else group["X"]
+
+
+def _rows_of(stored_as: Any, rows: np.ndarray, mask: np.ndarray) -> Any:
+    """Return rows of a matrix on disk; of one that is stored by columns, some of its values."""
+    if hasattr(stored_as, "dtype"):  # dense
+        return np.stack([stored_as[int(row)] for row in rows])
+    matrix = sparse_dataset(stored_as)
+    if matrix.format == "csr":
+        return matrix[rows]
+    data, indices = stored_as["data"], stored_as["indices"]
+    starts = np.unique(np.linspace(0, max(0, len(data) - _BLOCK), _BLOCKS).astype(int))
+    parts = [slice(int(start), int(start) + _BLOCK) for start in starts]
+    found = np.concatenate([data[part][mask[indices[part]]] for part in parts])
+    return sp.csr_matrix(found[None, :])
+
+
+def _columns(group: Any, names: Sequence[str] | None) -> pd.DataFrame:
+    """Read some columns of a table; all of them where one is missing, for the error to list."""
+    if names is None or not set(names) <= set(group.attrs["column-order"]):
+        table: pd.DataFrame = read_elem(group)
+        return table
+    index = pd.Index(read_elem(group[group.attrs["_index"]]))
+    return pd.DataFrame({name: read_elem(group[name]) for name in names}).set_axis(index)

@@ -1,0 +1,191 @@
+"""What a reader sees first: the answers of a run, on the page and on the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcnmf.errors import InputError
+from bcnmf_pipeline.report.answer import Answer, headline, percent, sentences
+from bcnmf_pipeline.report.answer_tables import (
+    answers_table,
+    program_line,
+    programs_table,
+    shown,
+)
+from bcnmf_pipeline.report.tables import Cell, Table, aligned
+from bcnmf_pipeline.report.topic_words import Topic
+
+ANSWER = "answer.txt"
+_WHOLE = 3  # Up to so many studies each has its answer in full on the first screen.
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A study with its answer.
+
+    Attributes
+    ----------
+    row : mapping
+        Its row of the studies sheet.
+    place : str
+        Where the page says more of it.
+    answer : Answer
+        How much is new.
+    topics : list of Topic
+        Its programs.
+    with_sets : bool
+        Whether topics were tested against gene sets.
+    figure : mapping, optional
+        The figure `answer`.
+    """
+
+    row: Mapping[str, str]
+    place: str
+    answer: Answer
+    topics: Sequence[Topic]
+    with_sets: bool = False
+    figure: Mapping[str, Any] | None = None
+
+    @property
+    def headline(self) -> str:
+        """The sentence that stands first."""
+        return headline(self.answer)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What stands below it."""
+        return sentences(self.answer)
+
+    @property
+    def programs(self) -> Table:
+        """The table of programs."""
+        return programs_table(self.topics, f"Programs: {self.answer.method}", self.with_sets)
+
+    @property
+    def note(self) -> str:
+        """What there is to know of the table of programs."""
+        if any(pd.notna(topic.stability) for topic in self.topics):
+            return (
+                "Stability is the mean cosine of a topic with its best match in fits from other "
+                "starts: 1 is the same topic every time."
+            )
+        return (
+            "How stable the topics are is not known, because there was one start. "
+            "Several `seeds` in the configuration would tell."
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the first screen: a table of answers, or answers in full.
+
+    Attributes
+    ----------
+    title : str
+        Empty: the answers have titles of their own.
+    words : str
+        What the table says, in a sentence.
+    table : Table or None
+        One row a study.
+    figures : list of mapping
+        Figures across its studies.
+    whole : list of Answered
+        Answers in full.
+    """
+
+    title: str = ""
+    words: str = ""
+    table: Table | None = None
+    figures: Sequence[Mapping[str, Any]] = ()
+    whole: Sequence[Answered] = field(default_factory=list)
+
+
+def parts_of(answered: Sequence[Answered], figures: Sequence[Mapping[str, Any]] = ()) -> list[Part]:
+    """Return the first screen, from the answers of a run in their order.
+
+    Studies that one row of the sheet asked for (`each`) share a table, and the figures of their
+    group. Of the others each has its answer in full where they are few, else they share a table.
+    """
+    groups: dict[str, list[Answered]] = {}
+    alone = []
+    for one in answered:
+        if one.row["each"]:
+            groups.setdefault(one.row["group"], []).append(one)
+        else:
+            alone.append(one)
+    parts = [_part_of_group(name, group, figures) for name, group in groups.items()]
+    if len(alone) <= _WHOLE:
+        return [*parts, *([Part(whole=alone)] if alone else [])]
+    rows = [(Cell(one.row["title"], href=one.place), one.answer, one.topics) for one in alone]
+    caption = "Target samples that hold something the background does not; chance alone gives 5%"
+    return [*parts, Part(table=answers_table(rows, caption, "Study"))]
+
+
+def _part_of_group(
+    name: str, group: Sequence[Answered], figures: Sequence[Mapping[str, Any]]
+) -> Part:
+    column = group[0].row["each"].partition("=")[0]
+    values = [one.row["each"].partition("=")[2] for one in group]
+    rows = [
+        (Cell(value, href=one.place), one.answer, one.topics)
+        for value, one in zip(values, group, strict=True)
+    ]
+    above = sum(one.answer.whole.above_chance for one in group)
+    best = max(range(len(group)), key=lambda place: group[place].answer.whole.share)
+    share = percent(group[best].answer.whole.share)
+    return Part(
+        title=group[0].row["title"].removesuffix(f": {values[0]}"),
+        words=(
+            f"In {above} of {len(group)} values of {column} more target samples than by chance "
+            f"hold something that the background does not; most in {values[best]} ({share}). "
+            "Chance alone would give 5%."
+        ),
+        table=answers_table(rows, f"Each {column} by itself", column),
+        figures=[one for one in figures if one["study"] == name],
+    )
+
+
+def text_of(parts: Sequence[Part]) -> str:
+    """Return the first screen as plain text, for a terminal."""
+    blocks = []
+    for part in parts:
+        if part.table is not None:
+            lines = aligned(
+                [part.table.columns, *[[c.text for c in row] for row in part.table.rows]]
+            )
+            words = textwrap.fill(part.words, _WIDTH)
+            blocks.append("\n".join(filter(None, [part.title, words, lines])))
+        blocks += [_text_of_one(one) for one in part.whole]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _text_of_one(one: Answered) -> str:
+    words = [one.headline, *one.sentences, *[program_line(topic) for topic in shown(one.topics)]]
+    lines = [textwrap.fill(text, _WIDTH, subsequent_indent="  ") for text in words]
+    return "\n".join([one.row["title"], *lines])
+
+
+def answer_text(folder: Path) -> str:
+    """Return the answers of a finished run as plain text.
+
+    Parameters
+    ----------
+    folder : Path
+        For instance ``results/quick``.
+
+    Raises
+    ------
+    InputError
+        The run has not got so far.
+    """
+    path = folder / "tables" / ANSWER
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run `snakemake {folder.name}` first")
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""How many target samples hold what the background does not: fits of the first data, cross-fitted."""
+
+ANSWER = "results/{config}/answer/{study}/"
+
+
+def shares_of(config_name: str, studies: list[str]) -> list[str]:
+    """Return the shares of those studies that have something to cross-fit."""
+    plan = PLANS[config_name]
+    return [
+        f"results/{config_name}/answer/{study}/shares.tsv"
+        for study in studies
+        if plan.answered_runs(study)
+    ]
+
+
+def answered_files(wildcards) -> list[str]:
+    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
+
+
+rule answer:
+    input:
+        target="results/{config}/pairs/{study}/0/target.h5ad",
+        background="results/{config}/pairs/{study}/0/background.h5ad",
+    output:
+        samples=f"{ANSWER}samples.parquet",
+        shares=f"{ANSWER}shares.tsv",
+    log:
+        "results/{config}/logs/answer/{study}.log",
+    benchmark:
+        "results/{config}/benchmarks/answer/{study}.tsv"
+    conda:
+        fit_env
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=gpus_of,
+    params:
+        code=code("answer.py"),
+        files=answered_files,
+        methods=lambda wildcards: {
+            method: recipe(wildcards, method)
+            for method in sorted({Run.of_file(file).method for file in answered_files(wildcards)})
+        },
+        compute=arithmetic,
+        columns=lambda wildcards: plan_of(wildcards).colours(wildcards.study),
+        folds=setting("answer", "folds"),
+    script:
+        "../scripts/answer.py"
