@@ -444,6 +444,15 @@ def test_text_table_has_the_numbers(scores):
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_the_target_score_stands_among_the_scores(scores):
+    renamed = scores.query("study == 'mouse' and method == 'bcnmf'").replace(
+        {"score": {"ari_usage": "ari_target_score", "ari_umap": "share_above"}}
+    )
+    table = summarise(renamed, LABELS)
+    assert "ari target score" in scores_text_table(table).splitlines()[0]
+    assert study_table(table).columns[3:5] == ["Something new, share", "ARI target score"]
+
+
 def test_text_table_of_methods_without_shares(scores):
     table = summarise(scores.query("study == 'mouse' and method == 'pca'"))
     assert "usage share" not in scores_text_table(table).splitlines()[0]
