@@ -236,3 +236,41 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"mask: has shape \(3,\); expected \(30,\)"):
         found.share_of(np.ones(3, dtype=bool))
     assert np.isnan(found.share_of(np.zeros(30, dtype=bool))).all()
+
+
+@pytest.fixture(scope="module")
+def kang(shared_data):
+    """Return log values of real cells, their donor, and which were stimulated."""
+    data = ad.read_h5ad(shared_data / "kang" / "kang.h5ad")
+    shares = data.X.toarray() / data.X.sum(1) * 1e4
+    values = np.asarray(np.log1p(shares), dtype=np.float32)
+    return (
+        values,
+        data.obs["donor"].to_numpy(dtype=str),
+        (data.obs["group_id"] == "stim").to_numpy(),
+    )
+
+
+@pytest.mark.shared
+def test_stimulated_cells_are_found_among_real_ones(kang):
+    values, donor, stimulated = kang
+    target, background = donor == "101", (donor == "107") & ~stimulated
+    model = BCNMF(2, max_iter=50, device="cpu", random_state=0)
+    found = crossfit(model, values[target], background=values[background])
+    assert found.share_of(stimulated[target])[0] >= 0.98
+    assert found.share_of(~stimulated[target])[0] < 0.2
+
+
+@pytest.mark.long
+@pytest.mark.shared
+@pytest.mark.parametrize("k", [2, 10])
+def test_nothing_is_found_where_nothing_is(kang, k):
+    values, _, stimulated = kang
+    cells = values[~stimulated]
+    shares = []
+    for split in range(20):
+        order = np.random.default_rng(split).permutation(len(cells))
+        model = BCNMF(k, max_iter=50, device="cpu", random_state=0)
+        halves = cells[order[:375]], cells[order[375:]]
+        shares.append(crossfit(model, halves[0], background=halves[1]).share)
+    assert 0.03 <= np.mean(shares) <= 0.07
