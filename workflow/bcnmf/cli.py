@@ -6,10 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bcnmf import __version__
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path, check_writable
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from bcnmf.calibration import CrossFit
+    from bcnmf.estimators.contrast import BCNMF
+
+# How many features of a topic are named.
+_LEADING = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +81,22 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="file for the state of a long fit; if it is there, the fit goes on from it",
     )
-    fit.add_argument("--layer", help="layer to fit instead of X, for instance counts")
+    fit.add_argument("--layer", help="layer to fit instead of X")
+    fit.add_argument(
+        "--n-background", type=int, default=10, help="background topics beside which samples score"
+    )
+    fit.add_argument(
+        "--folds",
+        type=int,
+        default=3,
+        help="parts of the samples, each judged by a fit without it; 0: none (default: 3)",
+    )
+    fit.add_argument(
+        "--unit",
+        metavar="COLUMN",
+        help="column of obs that says what samples come from, such as the donor; parts are then "
+        "of whole units",
+    )
     fit.add_argument(
         "--out", required=True, type=output_path, help=".h5ad: the target with its topics"
     )
@@ -114,11 +139,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fit(options: argparse.Namespace) -> None:
     from bcnmf.files import read_h5ad as read
-    from bcnmf.tools import fit, write
+    from bcnmf.tools import fit, looks_like_counts, write
 
     backed = options.batch_size is not None
     target = read(options.target, backed)
     background = None if options.background is None else read(options.background, backed)
+    if options.loss == "squared_error" and looks_like_counts(target, options.layer):
+        print(
+            "remark: the values are whole numbers. If they are counts, the deepest samples and the "
+            "largest features decide the fit: take log1p of counts per 10,000 (scanpy.pp."
+            "normalize_total, scanpy.pp.log1p), or bcnmf.SharedTargetNMF in Python",
+            file=sys.stderr,
+        )
     model = fit(
         target,
         background,
@@ -136,6 +168,7 @@ def _fit(options: argparse.Namespace) -> None:
         n_init=options.n_init,
         random_state=options.seed,
         device=options.device,
+        n_background=options.n_background,
         verbose=options.verbose,
     )
     write(target, options.out)
@@ -147,6 +180,49 @@ def _fit(options: argparse.Namespace) -> None:
         f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
         f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
     )
+    for number, loadings in enumerate(model.components_, start=1):
+        leading = target.var_names[loadings.argsort()[::-1][:_LEADING]]
+        print(f"  topic {number}: {', '.join(leading)}")
+    if background is not None and options.folds:
+        _say_how_many(target, background, model, options)
+
+
+def _say_how_many(target: AnnData, background: AnnData, model: BCNMF, options: Any) -> None:
+    """Print how many target samples hold something new, by fits that have not seen them."""
+    from bcnmf.tools import crossfit, write
+
+    try:
+        found, classified = crossfit(
+            target, background, model, layer=options.layer, folds=options.folds, unit=options.unit
+        )
+    except InputError as error:
+        print(f"not judged how many samples hold something new: {error}", file=sys.stderr)
+        return
+    write(target, options.out)
+    print(
+        f"{int(found.above.sum())} of {target.n_obs} target samples ({_percent(found)}) hold "
+        f"something that the background does not; {found.chance:.0%} would by chance. Each was "
+        f"judged by a fit that had not seen "
+        f"{f'its {options.unit}' if found.by_unit else 'it'}."
+    )
+    if classified is not None:
+        text = (
+            f"A classifier that tells target from background finds {_percent(classified)} "
+            f"(AUROC {classified.auroc:.3f}; the topics' {found.auroc:.3f})"
+        )
+        sees_more = classified.interval[0] > found.share and classified.auroc > found.auroc
+        more = ": the topics miss something; try a larger --alpha, more topics or --n-init 5"
+        print(text + (more if sees_more else "."))
+    if not found.by_unit:
+        print(
+            "What tells one donor or batch from another shows as if it were the condition: only "
+            "several on both sides, named by --unit COLUMN, can tell them apart."
+        )
+
+
+def _percent(found: CrossFit) -> str:
+    low, high = found.interval
+    return f"{found.share:.0%}, 95% interval {low:.0%} to {high:.0%}"
 
 
 def _select(options: argparse.Namespace) -> None:
@@ -178,4 +254,8 @@ def _project(options: argparse.Namespace) -> None:
     data = read(options.data)
     project(data, options.model, layer=options.layer)
     write(data, options.out)
-    print(f"{options.out}: usages of {data.n_obs} samples in obsm['X_bcnmf']")
+    scored = "bcnmf_target_score" in data.obs
+    print(
+        f"{options.out}: usages of {data.n_obs} samples in obsm['X_bcnmf']"
+        + (", target score in obs['bcnmf_target_score']" if scored else "")
+    )

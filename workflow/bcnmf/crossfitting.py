@@ -16,7 +16,6 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from bcnmf import checks
 from bcnmf.calibration import CHANCE, CrossFit
@@ -104,7 +103,8 @@ def coverage(
 ) -> CrossFit:
     """Score samples as `crossfit` does, by a classifier that tells target from background.
 
-    It is a logistic regression, balanced, on 50 principal components. It names no programs, but
+    It is a logistic regression, balanced, on 50 principal components of unit
+    variance. It names no programs, but
     what it finds and topics do not is what they miss.
 
     Parameters
@@ -137,10 +137,11 @@ def coverage(
         )
         label = np.repeat([1, 0], [target.shape[0], other.shape[0]])
         seed = derive_seed("principal components", random_state)
-        space = PCA(min(_COMPONENTS, min(values.shape) - 1), svd_solver="arpack", random_state=seed)
+        k = min(_COMPONENTS, min(values.shape) - 1)
+        space = PCA(k, whiten=True, svd_solver="arpack", random_state=seed)
         classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
-        model = make_pipeline(space, StandardScaler(), classifier).fit(values, label)
-        weights = classifier.coef_ / model[1].scale_
+        model = make_pipeline(space, classifier).fit(values, label)
+        weights = classifier.coef_ / np.sqrt(space.explained_variance_)
         return model.decision_function, weights @ space.components_
 
     return _judged(fitted, X, background, folds, random_state, units, background_units)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
 
-from bcnmf import selection
+from bcnmf import crossfitting, selection
+from bcnmf.calibration import CrossFit
 from bcnmf.checks import check_same_names, feature_names
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.files import atomic_path
+from bcnmf.matrices.inputs import host_array
+from bcnmf.matrices.sources import is_on_disk
 from bcnmf.selection import Selection
+from bcnmf.sklearn_errors import ConvergenceWarning
 
 if TYPE_CHECKING:
     import anndata as ad
+
+
+# Folds are judged by samples that they have not seen, for which so many iterations do.
+_FOLD_ITERATIONS = 150
 
 
 def fit(
@@ -36,8 +47,9 @@ def fit(
     layer : str, optional
         Layer to fit instead of X.
     key : str
-        Results go to ``obsm["X_<key>"]`` (usage), ``varm["<key>_components"]`` (loadings, features
-        x K) and ``uns[key]`` (parameters, objective).
+        Results go to ``obsm["X_<key>"]`` (usage), ``varm["<key>_loadings"]`` (features x K),
+        ``obs["<key>_target_score"]`` (see `BCNMF.target_score`; not without a background) and
+        ``uns[key]`` (parameters, objective).
     checkpoint : path, optional
         See `BCNMF.fit_transform`.
     **parameters
@@ -54,13 +66,16 @@ def fit(
         Different features, a missing layer, or anything `BCNMF` refuses.
     """
     model = BCNMF(**parameters)
+    values = _values(target, layer, "target")
     usage = model.fit_transform(
-        _values(target, layer, "target"),
+        values,
         background=None if background is None else _values(background, layer, "background"),
         checkpoint=checkpoint,
     )
     target.obsm[f"X_{key}"] = usage
-    target.varm[f"{key}_components"] = np.ascontiguousarray(model.components_.T)
+    target.varm[f"{key}_loadings"] = np.ascontiguousarray(model.components_.T)
+    if model.has_target_score:
+        target.obs[f"{key}_target_score"] = model.target_score(values)
     parameters = model.to_fit().info["estimator"]["parameters"]
     target.uns[key] = {
         "parameters": {name: value for name, value in parameters.items() if value is not None},
@@ -71,6 +86,82 @@ def fit(
         "device": model.device_,
     }
     return model
+
+
+def crossfit(
+    target: ad.AnnData,
+    background: ad.AnnData,
+    model: BCNMF,
+    *,
+    layer: str | None = None,
+    key: str = "bcnmf",
+    folds: int = 3,
+    unit: str | None = None,
+) -> tuple[CrossFit, CrossFit | None]:
+    """Judge samples by fits that have not seen them, and store in `target` which hold something.
+
+    Parameters
+    ----------
+    target, background : AnnData
+        As they were fitted.
+    model : BCNMF
+        Whose parameters are used; of iterations 150 at most.
+    layer : str, optional
+        Layer instead of X.
+    key : str
+        Results go to ``obs["<key>_above"]`` and ``obs["<key>_crossfit_score"]``, and into
+        ``uns[key]``: share, interval, chance, auroc, threshold, by_unit, and the same of the
+        classifier under coverage.
+    folds : int
+        See `bcnmf.crossfit`.
+    unit : str, optional
+        Column of obs of both sides: what samples come from, for instance the donor.
+
+    Returns
+    -------
+    found, classified : CrossFit
+        Of the topics, and of the classifier (`bcnmf.coverage`; None for data on disk).
+    """
+    sides = [_values(target, layer, "target"), _values(background, layer, "background")]
+    units = [_units(target, unit, "target"), _units(background, unit, "background")]
+    given = {} if isinstance(model.init, str) else {"init": "random"}
+    iterations = min(model.max_iter, _FOLD_ITERATIONS)
+    estimator = clone(model).set_params(max_iter=iterations, verbose=0, **given)
+    options: dict[str, Any] = {"folds": folds, "random_state": model.seed_}
+    options |= {"units": units[0], "background_units": units[1]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = crossfitting.crossfit(estimator, *sides, **options)
+    in_memory = not any(is_on_disk(side) for side in sides)
+    classified = crossfitting.coverage(*sides, **options) if in_memory else None
+    target.obs[f"{key}_above"] = found.above
+    target.obs[f"{key}_crossfit_score"] = found.score
+    target.uns[key] = dict(target.uns.get(key, {})) | _shares(found)
+    if classified is not None:
+        target.uns[key]["coverage"] = _shares(classified)
+    return found, classified
+
+
+def _shares(found: CrossFit) -> dict[str, Any]:
+    """Return what a cross-fit came to as a file can hold it."""
+    return {
+        "share": found.share,
+        "interval": np.array(found.interval),
+        "chance": found.chance,
+        "auroc": found.auroc,
+        "threshold": found.threshold,
+        "by_unit": found.by_unit,
+    }
+
+
+def _units(data: ad.AnnData, unit: str | None, name: str) -> np.ndarray | None:
+    if unit is None:
+        return None
+    if unit not in data.obs:
+        raise InputError(
+            f"{name}: obs has no column {unit!r}; found: {', '.join(data.obs) or 'none'}"
+        )
+    return np.asarray(data.obs[unit].to_numpy(dtype=str))
 
 
 def select(
@@ -92,6 +183,13 @@ def select(
     return selection.select(*sides, **options)
 
 
+def looks_like_counts(data: ad.AnnData, layer: str | None = None) -> bool:
+    """Return whether the first samples hold whole numbers alone, and larger ones than marks do."""
+    first = host_array(_values(data, layer, "data")[:100], "data")
+    values = first.data if sp.issparse(first) else first
+    return bool(values.size and (values == np.floor(values)).all() and values.max() > 2)
+
+
 def project(
     data: ad.AnnData,
     model: str | os.PathLike[str],
@@ -101,13 +199,18 @@ def project(
 ) -> np.ndarray:
     """Store in ``data.obsm["X_<key>"]`` the usages of its samples under a saved model.
 
+    If the model holds topics of its background, ``data.obs["<key>_target_score"]`` is stored too.
+
     Raises
     ------
     InputError
         The features are not those of the fit, in its order.
     """
-    usage = BCNMF.load(model).transform(_values(data, layer, "data"))
+    loaded, values = BCNMF.load(model), _values(data, layer, "data")
+    usage = loaded.transform(values)
     data.obsm[f"X_{key}"] = usage
+    if loaded.has_target_score:
+        data.obs[f"{key}_target_score"] = loaded.target_score(values)
     return usage
 
 

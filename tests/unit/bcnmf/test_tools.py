@@ -34,7 +34,7 @@ def test_results_stand_where_scanpy_users_look(pair):
         target.X, background=background.X
     )
     np.testing.assert_array_equal(target.obsm["X_bcnmf"], expected)
-    np.testing.assert_array_equal(target.varm["bcnmf_components"], model.components_.T)
+    np.testing.assert_array_equal(target.varm["bcnmf_loadings"], model.components_.T)
     assert target.uns["bcnmf"]["n_iter"] == 10
     # What has to be written into a file is not the generator but the seed that it gave.
     fit(

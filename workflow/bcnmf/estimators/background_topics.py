@@ -33,6 +33,11 @@ class WithBackgroundTopics(Factorisation):
             self._background = None
         return self._background_topics
 
+    @property
+    def has_target_score(self) -> bool:
+        """Whether there are topics of a background to score beside, or a background to fit."""
+        return self._background is not None or self._background_topics is not None
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fitted model as .npz (no pickles), topics of its background with it."""
         self._settle()
