@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.record.tables import read_table
-from toy_fits import FEATURES, STUDY, N, make_fit, pair, positive
+from toy_pair import FEATURES, STUDY, N, make_fit, pair, positive
 
 
 def test_three_classes_without_units():

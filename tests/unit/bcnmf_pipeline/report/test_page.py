@@ -299,6 +299,20 @@ def test_many_studies_share_a_table_and_keep_their_answers(tmp_path, scores):
     assert order_of(text, 'id="table-answers-1"', 'id="warnings"', 'class="headline"')
 
 
+def test_every_figure_stands_on_the_page_once(tmp_path, scores):
+    names = ["mouse", *(f"s{place}" for place in range(4))]
+    figures = [
+        figure_of(
+            tmp_path / "run" / "figures", name, "answer", caption_file=CAPTIONS / "scores.rst"
+        )
+        for name in [*names, "unanswered", "group"]
+    ]
+    studies = [study(name, label="Genotype") for name in [*names, "unanswered"]]
+    text = make(tmp_path, scores, studies=studies, figures=figures, details=details_of(names))
+    alt = [image["alt"] for image in Page(text).of("img")]
+    assert sorted(alt) == sorted(figure["alt"] for figure in figures)
+
+
 def test_a_run_without_answers_says_nothing_of_them(page):
     assert not [tag for tag, attributes in page.elements if attributes.get("id") == "answer"]
 
