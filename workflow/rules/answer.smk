@@ -3,20 +3,6 @@
 ANSWER = "results/{config}/answer/{study}/"
 
 
-def shares_of(config_name: str, studies: list[str]) -> list[str]:
-    """Return the shares of those studies that have something to cross-fit."""
-    plan = PLANS[config_name]
-    return [
-        f"results/{config_name}/answer/{study}/shares.tsv"
-        for study in studies
-        if plan.answered_runs(study)
-    ]
-
-
-def answered_files(wildcards) -> list[str]:
-    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
-
-
 rule answer:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
