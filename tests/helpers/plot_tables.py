@@ -305,3 +305,84 @@ def digit_tables(side: int = 8) -> dict[str, pd.DataFrame]:
     tables["loadings"] = loadings.assign(loading=values)
     tables["samples"]["unit"] = None
     return tables
+
+
+def answer_tables(
+    *,
+    label: tuple[str, ...] = ("control", "treated"),
+    units: int = 8,
+    both: bool = False,
+    kinds: tuple[str, ...] = ("B cells", "T cells", "Monocytes"),
+    per_unit: int = 20,
+    study: str = "mine",
+) -> dict[str, pd.DataFrame]:
+    """Cross-fitted scores and shares of one study, its samples and annotations.
+
+    Odd classes of the label score high. A unit has one class, or samples of all of them (`both`).
+    """
+    rng = np.random.default_rng(7)
+    n = max(units, 1) * per_unit
+    unit = np.repeat(np.arange(max(units, 1)), per_unit)
+    classes = np.array(label or ("",))
+    code = (np.arange(n) if both else unit) % len(classes)
+    kind = rng.integers(0, max(len(kinds), 1), n)
+    fold = rng.integers(0, 3, n)
+    threshold = np.array([1.4, 1.5, 1.6])[fold]
+    run = {"study": study, "k": 2, "seed": 0}
+    key = {
+        "sample": [f"cell{i}" for i in range(n)],
+        "unit": [f"donor {i + 1}" if units else "" for i in unit],
+        "label": classes[code],
+    }
+    high = (code % 2 == 1) | (not label)
+    tables, rows = [], []
+    for method, alpha, shift in (("bcnmf", 1.5, 2.0), ("classifier", np.nan, 2.4)):
+        score = np.abs(rng.normal(0.8, 0.45, n)) + shift * high * (1 + 0.1 * kind)
+        above = score > threshold
+        one = run | {"method": method, "alpha": alpha} | key | {"score": score, "fold": fold}
+        tables.append(pd.DataFrame(one | {"above": above, "threshold": threshold}))
+        groups = [("", "", np.full(n, True))]
+        groups += [("group", name, classes[code] == name) for name in label]
+        groups += [("donor", f"donor {i + 1}", unit == i) for i in range(units)]
+        groups = [one for one in groups if one[2].any()]
+        rows += [
+            run | {"method": method, "alpha": alpha, "column": column, "group": group,
+                   "n": int(of.sum()), "n_above": int(above[of].sum()), "share": above[of].mean(),
+                   "low": 0.9 * above[of].mean(), "high": min(1.0, above[of].mean() + 0.05)}
+            for column, group, of in groups
+        ]  # fmt: skip
+    samples = pd.DataFrame(
+        run | {"replicate": 0, "method": "bcnmf", "alpha": 1.5} | key
+        | {"umap_1": rng.normal(size=n), "umap_2": rng.normal(size=n)}
+    )  # fmt: skip
+    annotations = {"sample": key["sample"]}
+    if kinds:
+        annotations["cell_type"] = np.array(kinds)[kind]
+    return {
+        "answer": pd.concat(tables, ignore_index=True),
+        "shares": pd.DataFrame(rows),
+        "samples": samples,
+        "annotations": pd.DataFrame(annotations),
+    }
+
+
+def each_tables(values: tuple[str, ...]) -> dict[str, object]:
+    """Shares, topics and loadings of a study for each value: one gene in common, one its own."""
+    shares, topics, loadings = [], [], []
+    for place, _ in enumerate(values):
+        run = {"study": f"mine-{place}", "k": 2, "seed": 0}
+        for method, alpha in (("bcnmf", 1.5), ("classifier", np.nan)):
+            share = (place + 1) / (len(values) + 1)
+            one = run | {"method": method, "alpha": alpha, "group": "", "n": 100}
+            of_all = {"share": share, "low": 0.9 * share, "high": 1.1 * share}
+            shares += [one | {"column": ""} | of_all, one | {"column": "donor"} | of_all]
+        run |= {"method": "bcnmf", "alpha": 1.5, "replicate": 0}
+        topics += [run | {"topic": topic, "mean_usage": 1.0} for topic in (1, 2)]
+        genes = {"common": 0.8, f"own {place}": 0.4} | {f"gene {i}": 0.01 * i for i in range(20)}
+        loadings += [run | {"topic": 1, "feature": f, "loading": w} for f, w in genes.items()]
+    return {
+        "shares": pd.DataFrame(shares),
+        "topics": pd.DataFrame(topics),
+        "loadings": pd.DataFrame(loadings),
+        "each": {f"mine-{place}": f"cell_type={value}" for place, value in enumerate(values)},
+    }

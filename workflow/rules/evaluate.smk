@@ -75,7 +75,7 @@ rule maps:
 rule study_scores:
     input:
         scores=lambda wildcards: tables_of_replicates(wildcards, "scores.tsv"),
-        shares=lambda wildcards: shares_of(wildcards.config, [wildcards.study]),
+        shares=lambda wildcards: answer_tables(wildcards.config, [wildcards.study], "shares.tsv"),
         reported=lambda wildcards: plan_of(wildcards).sheet_paths["reported"],
     output:
         scores="results/{config}/tables/studies/{study}.scores.tsv",
@@ -111,7 +111,9 @@ rule tables:
             f"results/{wildcards.config}/tables/studies/{study}.summary.tsv"
             for study in plan_of(wildcards).study_ids()
         ],
-        shares=lambda wildcards: shares_of(wildcards.config, plan_of(wildcards).study_ids()),
+        shares=lambda wildcards: answer_tables(
+            wildcards.config, plan_of(wildcards).study_ids(), "shares.tsv"
+        ),
     output:
         shares="results/{config}/tables/shares.tsv",
         scores="results/{config}/tables/scores.tsv",

@@ -7,6 +7,8 @@ TABLES = {
     "image_shape": "results/{config}/pairs/{study}/0/pair.json",
     "ora": f"{ENRICHMENT}ora.tsv",
     "summary": f"{SELECTION}summary.tsv",
+    "answer": "results/{config}/answer/{study}/samples.parquet",
+    "shares": "results/{config}/answer/{study}/shares.tsv",
 }
 # What figures are told of the plan.
 TOLD = {
@@ -16,6 +18,13 @@ TOLD = {
     "label_name": lambda config, drawing, studies: PLANS[config].study(studies[0])["label"],
     "unit": lambda config, drawing, studies: PLANS[config].study(studies[0])["unit"] or "unit",
     "marked": lambda config, drawing, studies: PLANS[config].marked(studies[0]),
+    # The figures of the paper's studies show what the paper scored.
+    "target_score": lambda config, drawing, studies: is_own(
+        PLANS[config].study(studies[0])["dataset"]
+    ),
+    "each": lambda config, drawing, studies: {
+        study: PLANS[config].study(study)["each"] for study in studies
+    },
     "variants": lambda config, drawing, studies: {
         study: variant_of(PLANS[config].study(study)["dataset"]) for study in studies
     },
@@ -23,12 +32,12 @@ TOLD = {
 
 
 def tables_of(drawing):
-    """Return the tables that a figure reads: of its study, or of all studies of a series."""
-    if not drawing.series:
+    """Return the tables that a figure reads: of its study, or of all studies of a group."""
+    if not drawing.of_group:
         return {name: TABLES[name] for name in drawing.reads}
 
     def of_studies(wildcards, name):
-        studies = series_studies(wildcards.config, wildcards.study, drawing.series)
+        studies = studies_of(wildcards.config, wildcards.study, drawing)
         return expand(TABLES[name], config=wildcards.config, study=studies)
 
     return {

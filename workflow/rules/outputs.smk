@@ -44,12 +44,12 @@ def enrichment_tables(config_name: str, table: str) -> list[str]:
     ]
 
 
-def answer_tables(config_name: str, table: str) -> list[str]:
-    """Return one table of the answer of each chosen study that is cross-fitted."""
+def answer_tables(config_name: str, studies: list[str], table: str) -> list[str]:
+    """Return one table of the answer of each of these studies that is cross-fitted."""
     plan = PLANS[config_name]
     return [
         f"results/{config_name}/answer/{study}/{table}"
-        for study in plan.study_ids()
+        for study in studies
         if plan.answered_runs(study)
     ]
 
@@ -84,19 +84,18 @@ def studies_of(config_name: str, place: str, drawing) -> list[str]:
 
 def series_figures(config_name: str, studies: list[str]) -> list[str]:
     """Return the figures across studies of which these are members."""
-    rows = PLANS[config_name].all_studies.loc[studies]
-    across_each = [
+    plan = PLANS[config_name]
+    rows = plan.all_studies.loc[studies]
+    answered = [study for study in studies if plan.answered_runs(study)]
+    return [
         path
         for drawing in FIGURES.values()
-        if drawing.asked == "each"
-        for group in rows.loc[rows["each"] != "", "group"].unique()
-        for path in figure_files(config_name, group, drawing.name)
-    ]
-    return across_each + [
-        path
-        for drawing in FIGURES.values()
-        if drawing.series
-        for group in rows.loc[rows["series"] == drawing.series, "group"].unique()
+        if drawing.of_group
+        for group in (
+            rows.loc[rows["series"] == drawing.series, "group"].unique()
+            if drawing.series
+            else rows.loc[answered].query("each != ''")["group"].unique()
+        )
         for path in figure_files(config_name, group, drawing.name)
     ]
 
@@ -198,7 +197,7 @@ def joint_enrichment(config_name: str) -> list[str]:
 
 def joint_answer(config_name: str) -> list[str]:
     """Return the table of all studies, if any is cross-fitted."""
-    found = answer_tables(config_name, "shares.tsv")
+    found = answer_tables(config_name, PLANS[config_name].study_ids(), "shares.tsv")
     return [f"results/{config_name}/tables/shares.tsv"] if found else []
 
 
@@ -226,7 +225,7 @@ def report_details(config_name: str) -> list[str]:
         *[
             path
             for table in ("samples.parquet", "shares.tsv")
-            for path in answer_tables(config_name, table)
+            for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
     ]

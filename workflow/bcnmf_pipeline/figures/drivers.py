@@ -105,7 +105,7 @@ def plot_drivers(
     Raises
     ------
     InputError
-        A column is missing, or no study has a score of a driver.
+        A column is missing, or no study has the score.
     """
     require_columns(scores, _COLUMNS, "scores")
     table = scores.assign(variant=scores["study"].map(variants))
@@ -119,12 +119,6 @@ def plot_drivers(
         )
     methods = methods_in(table, methods, "scores")
     panels = driver_panels(table[table["method"].isin(methods)], automatic)
-    if not panels:
-        raise InputError(
-            "table scores: no driver has two levels; found the variants "
-            f"{', '.join(map(repr, pd.unique(table['variant'])))}; run further studies of the "
-            "group drivers, or leave this figure out"
-        )
     marks = method_marks(methods)
     columns = grid_columns(len(panels), _COLUMNS_OF_PANELS)
     rows = -(-len(panels) // columns)
@@ -148,7 +142,7 @@ def plot_drivers(
 
 
 def driver_panels(table: pd.DataFrame, automatic: Collection[str] = AUTOMATIC) -> list[Panel]:
-    """Return the panels that have at least two levels.
+    """Return the panels that have at least two levels; where none has, one of all data sets.
 
     On every data set a method is shown with the setting that most data sets have in common, see
     `reference_settings`. K is varied at the reference's alpha on the data sets of `TOPICS_AT`, and
@@ -174,7 +168,9 @@ def driver_panels(table: pd.DataFrame, automatic: Collection[str] = AUTOMATIC) -
         for variant, title in TOPICS_AT.items()
     ]
     panels += _alpha_panels(base, references, automatic)
-    return [panel for panel in panels if len(panel.ticks) > 1]
+    variants = list(rows["variant"].unique())
+    alone = _panel("Score", "data set", variants, [name or "base" for name in variants], rows)
+    return [panel for panel in panels if len(panel.ticks) > 1] or [alone]
 
 
 def reference_settings(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from bcnmf_pipeline.figures.representative import AUTOMATIC, representative_runs
 from bcnmf_pipeline.figures.style import (
@@ -27,10 +27,19 @@ from bcnmf_pipeline.figures.style import (
     scatter,
     styled,
 )
-from bcnmf_pipeline.figures.tables import Classes, method_label, require_columns, shorten
+from bcnmf_pipeline.figures.tables import (
+    Classes,
+    has_label,
+    known,
+    method_label,
+    require_columns,
+    shorten,
+)
 
 _COLUMNS = ("sample", "label", "umap_1", "umap_2")
 _MAP = "viridis"
+_TAIL = 0.01  # of the scores, at either end, has the colour of the end
+SCORE_NAME = "Target score, from 0 to 1 in each panel"
 
 
 @styled
@@ -47,7 +56,8 @@ def plot_embedding(
     Parameters
     ----------
     samples : DataFrame
-        Rows of one study: method, k, alpha, replicate, seed, sample, label, umap_1, umap_2.
+        Rows of one study: method, k, alpha, replicate, seed, sample, label, umap_1, umap_2;
+        target_score if there is no label.
     methods : sequence of str, optional
         Methods in the order of the panels.
     labels : mapping, optional
@@ -61,7 +71,8 @@ def plot_embedding(
     -------
     Figure
         One panel per method. A label with more than twelve classes is coloured by value where all
-        are numbers, else its eleven largest classes have colours and the rest is grey.
+        are numbers, else its eleven largest classes have colours and the rest is grey. Without a
+        label the colour is the target score, from low to high in each panel.
 
     Raises
     ------
@@ -75,7 +86,7 @@ def plot_embedding(
     width = SINGLE_COLUMN if columns <= 2 else DOUBLE_COLUMN
     figure = new_figure(width, lines * (width / columns + 0.12) + 0.35)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    colouring = Colouring(samples["label"])
+    samples, colouring, label_name = coloured(samples, label_name)
     for axes, one in zip(panels, chosen, strict=False):
         rows = one.rows(samples, "samples")
         draw_umap(axes, rows, colouring)
@@ -103,6 +114,25 @@ def name_setting(axes: Axes, setting: str) -> None:
     )  # fmt: skip
 
 
+def coloured(samples: pd.DataFrame, label_name: str) -> tuple[pd.DataFrame, Colouring, str]:
+    """Return samples with what colours them as their label, the colours, and what they mean.
+
+    Where no sample has a label that is the target score, in each fit from 0 to 1.
+    """
+    if has_label(samples["label"]):
+        return samples, Colouring(samples["label"]), label_name
+    require_columns(samples, ("target_score",), "samples")
+    runs = samples.groupby(["method", "k", "alpha", "replicate", "seed"], dropna=False)
+    score = known(runs["target_score"].transform(relative_score))
+    return samples.assign(label=score), Colouring(score, scores=True), SCORE_NAME
+
+
+def relative_score(scores: pd.Series) -> pd.Series:
+    """Return scores from 0 to 1, the ends being the first and last hundredth of them."""
+    low, high = scores.quantile([_TAIL, 1 - _TAIL])
+    return (scores.clip(low, high) - low) / ((high - low) or 1.0)
+
+
 class Colouring:
     """Colours of samples by a label: classes, or a scale for many numbers.
 
@@ -110,12 +140,15 @@ class Colouring:
     ----------
     values : Series
         The label of every sample of the study.
+    scores : bool
+        The values are numbers however few there are.
     """
 
-    def __init__(self, values: pd.Series) -> None:
-        known = values.dropna().astype(str)
-        numbers = pd.to_numeric(known.drop_duplicates(), errors="coerce")
-        self.continuous = len(numbers) > MAX_CLASSES and bool(numbers.notna().all())
+    def __init__(self, values: pd.Series, scores: bool = False) -> None:
+        texts = values.dropna().astype(str).drop_duplicates()
+        numbers = pd.to_numeric(texts, errors="coerce")
+        enough = len(numbers) > (0 if scores else MAX_CLASSES)
+        self.continuous = enough and bool(numbers.notna().all())
         self.classes = Classes(values)
         if self.continuous:
             self.scale = ScalarMappable(Normalize(numbers.min(), numbers.max()), _MAP)
@@ -132,7 +165,9 @@ class Colouring:
             for colour, number in zip(colours, numbers, strict=True)
         ]
 
-    def legend(self, figure: Figure, title: str, width: float, panels: list[Axes]) -> None:
+    def legend(
+        self, figure: Figure | SubFigure, title: str, width: float, panels: list[Axes]
+    ) -> None:
         """Put the legend, or the colour bar, below the panels."""
         if self.continuous:
             bar = figure.colorbar(

@@ -58,7 +58,8 @@ def plot_loadings(
     loadings : DataFrame
         method, k, alpha, replicate, seed, topic, feature, loading, rank.
     topics : DataFrame
-        method, k, alpha, replicate, seed, topic, p_value, p_adjusted, favours.
+        method, k, alpha, replicate, seed, topic, p_value, p_adjusted, favours; mean_usage is needed
+        without a label.
     features : DataFrame
         feature, p_adjusted, favours; `replicate` if there are several.
     method : str
@@ -78,7 +79,8 @@ def plot_loadings(
     Figure
         Heatmap (each topic divided by its largest absolute loading; grey where a feature is not
         among those stored for the topic), below it -log10 of the topics' adjusted p, beside it that
-        of each feature's own test, both coloured by the class with the higher mean.
+        of each feature's own test, both coloured by the class with the higher mean. Where the study
+        has no label, the topics that are used most, and below it their mean usages.
 
     Raises
     ------
@@ -125,12 +127,19 @@ class LoadingParts:
     marks: Classes
 
     @property
+    def tested(self) -> bool:
+        """Whether there is a label that anything was tested against."""
+        return bool(self.topics["p_value"].notna().any() or self.own["p_adjusted"].notna().any())
+
+    @property
     def height(self) -> float:
         """Height of the heatmap in inches."""
         return 0.125 * len(self.grid)
 
     def entries(self) -> dict[str, Mark]:
         """Return the entries of a legend."""
+        if not self.tested:
+            return {}
         return {
             f"higher in {shorten(name, 20)}": mark for name, mark in self.marks.entries().items()
         }
@@ -175,11 +184,14 @@ def draw_loadings(
     )
     heat = figure.add_subplot(cells[0, 0])
     below = figure.add_subplot(cells[1, 0])
-    beside = figure.add_subplot(cells[0, 1], sharey=heat)
     corner = figure.add_subplot(cells[1, 1])
     image = _heatmap(heat, grid, signed)
-    _topic_bars(below, parts.topics, parts.marks, signed)
-    _feature_bars(beside, parts.own, parts.marks)
+    if parts.tested:
+        beside = figure.add_subplot(cells[0, 1], sharey=heat)
+        _topic_bars(below, parts.topics, parts.marks, signed)
+        _feature_bars(beside, parts.own, parts.marks)
+    else:
+        _usage_bars(below, parts.topics, signed)
     _scale(corner, image, signed)
     for name, text in zip(grid.index, heat.get_yticklabels(), strict=True):
         if name in marked:
@@ -255,6 +267,15 @@ def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) 
     axes.set_xlabel(noun)
     axes.set_ylabel(f"{noun}'s own\n−log₁₀ adj. p", rotation=0, ha="right", va="center")
     axes.set_ylim(0, _head(height))
+    axes.set_xlim(-0.5, len(topics) - 0.5)
+
+
+def _usage_bars(axes: Axes, topics: pd.DataFrame, signed: bool) -> None:
+    axes.bar(range(len(topics)), topics["mean_usage"], width=0.62, color=FAINT, gid="usages")
+    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(component_noun(signed))
+    axes.set_ylabel("Mean usage", rotation=0, ha="right", va="center")
     axes.set_xlim(-0.5, len(topics) - 0.5)
 
 

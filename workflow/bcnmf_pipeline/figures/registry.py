@@ -10,7 +10,7 @@ from typing import Any
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan.sheets import load_yaml, nearest
 
-ASKED = ("panels", "figure", "series", "gene_sets", "select")
+ASKED = ("panels", "figure", "series", "gene_sets", "select", "answer", "each")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Drawing:
     told: Sequence[str] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     methods: Sequence[str | Sequence[str]] = ()
+
+    @property
+    def of_group(self) -> bool:
+        """Whether it shows several studies, and stands in the folder of their group."""
+        return bool(self.series) or self.asked == "each"
 
 
 def read_drawings(path: Path) -> dict[str, Drawing]:

@@ -38,6 +38,7 @@ REPRESENTATIONS = {
     "ari_umap": "k-means on UMAP",
     "ari_usage_merged": "on usage, clusters\nmerged by majority label",
 }
+TARGET_SCORE = {"ari_target_score": "k-means on target score"}
 _COLUMNS = ("method", "k", "alpha", "seed", "replicate", "score", "value")
 
 
@@ -48,6 +49,7 @@ def plot_scores(
     methods: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     unit: str = "unit",
+    target_score: bool = False,
     automatic: Collection[str] = AUTOMATIC,
 ) -> Figure:
     """Draw the adjusted Rand indices of one study, a row per method, K and alpha.
@@ -62,6 +64,8 @@ def plot_scores(
         Names of methods.
     unit : str
         What a unit is (mouse, donor), where the scores have unit-level figures.
+    target_score : bool
+        Whether a panel is about the target score too.
     automatic : collection of str
         Methods with automatic alphas, whose rows are weak, middle and strong rather than values,
         since these differ between replicates.
@@ -79,11 +83,14 @@ def plot_scores(
     InputError
         A column is missing, several studies are mixed, or no ARI is there.
     """
-    shown, rows, _ = _rows_and_panels(scores, methods, labels, automatic)
+    known = REPRESENTATIONS | (TARGET_SCORE if target_score else {})
+    shown, rows, _ = _rows_and_panels(scores, methods, labels, automatic, known)
     has_units = scores["score"].astype(str).str.endswith("_units").any()
     width = DOUBLE_COLUMN if len(shown) > 1 else SINGLE_COLUMN + 0.6
     figure = new_figure(width, 1.15 + len(rows) * (0.30 if has_units else 0.21))
-    draw_scores(figure, scores, methods=methods, labels=labels, unit=unit, automatic=automatic)
+    draw_scores(
+        figure, scores, methods=methods, labels=labels, unit=unit, automatic=automatic, known=known
+    )
     return figure
 
 
@@ -95,9 +102,13 @@ def draw_scores(
     labels: Mapping[str, str] | None = None,
     unit: str = "unit",
     automatic: Collection[str] = AUTOMATIC,
+    known: Mapping[str, str] = REPRESENTATIONS,
 ) -> list[Axes]:
-    """Draw what `plot_scores` does into a figure, or a part of one; return its panels."""
-    shown, rows, table = _rows_and_panels(scores, methods, labels, automatic)
+    """Draw what `plot_scores` does into a figure, or a part of one; return its panels.
+
+    `known` are the scores that there may be, with the titles of their panels.
+    """
+    shown, rows, table = _rows_and_panels(scores, methods, labels, automatic, known)
     marks = method_marks(list(dict.fromkeys(key[0] for key, _ in rows)))
     has_units = table["score"].astype(str).str.endswith("_units").any()
     panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
@@ -105,7 +116,7 @@ def draw_scores(
         for place, (key, _) in enumerate(rows):
             of_setting = table[(table["method"] == key[0]) & (table["setting"] == key[1])]
             _row(axes, place, of_setting, score, marks[key[0]])
-        axes.set_title(REPRESENTATIONS[score])
+        axes.set_title(known[score])
         axes.set_xlabel("Adjusted Rand index")
     _finish(panels, rows, table, shown)
     _legend(figure, table, unit, has_units)
@@ -117,6 +128,7 @@ def _rows_and_panels(
     methods: Sequence[str] | None,
     labels: Mapping[str, str] | None,
     automatic: Collection[str],
+    known: Mapping[str, str],
 ) -> tuple[list[str], list[tuple[tuple[str, str], str]], pd.DataFrame]:
     """Return the scores that are shown, the rows from top to bottom, and their table."""
     require_columns(scores, _COLUMNS, "scores")
@@ -126,11 +138,11 @@ def _rows_and_panels(
             f"table scores, column study: found {len(studies)} studies; "
             "this figure shows one; select the rows of one study"
         )
-    shown = [score for score in REPRESENTATIONS if score in set(scores["score"])]
+    shown = [score for score in known if score in set(scores["score"])]
     if not shown:
         raise InputError(
             f"table scores, column score: found {', '.join(map(str, pd.unique(scores['score'])))}; "
-            f"needed one of {', '.join(REPRESENTATIONS)}; run the evaluation of this study again"
+            f"needed one of {', '.join(known)}; run the evaluation of this study again"
         )
     methods = methods_in(scores, methods, "scores")
     table = with_settings(scores[scores["method"].isin(methods)], automatic)

@@ -165,8 +165,13 @@ def component_noun(signed: bool) -> str:
 
 
 def order_topics(topics: pd.DataFrame) -> pd.DataFrame:
-    """Return topics by association with the label: smallest p first, then largest statistic."""
+    """Return topics by association with the label: smallest p first, then largest statistic.
+
+    Where none was tested, those that the target uses most come first.
+    """
     size = topics["statistic"].abs() if "statistic" in topics else pd.Series(0, topics.index)
+    if topics["p_value"].isna().all() and "mean_usage" in topics:
+        size = topics["mean_usage"]
     return (
         topics.assign(_size=size)
         .sort_values(
@@ -179,6 +184,26 @@ def order_topics(topics: pd.DataFrame) -> pd.DataFrame:
 def shorten(text: str, length: int = 24) -> str:
     """Return a name that fits beside an axis."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def distinct(names: Sequence[str], length: int) -> list[str]:
+    """Return names that fit beside an axis; those that begin alike are shortened in the middle."""
+    short = [shorten(name, length) for name in names]
+    tail = length // 2
+    return [
+        one if short.count(one) == 1 else f"{name[: length - tail - 1]}…{name[-tail:]}"
+        for name, one in zip(names, short, strict=True)
+    ]
+
+
+def known(values: pd.Series) -> pd.Series:
+    """Return a column with its empty texts as missing values."""
+    return values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
+
+
+def has_label(values: pd.Series) -> bool:
+    """Return whether any sample has a label: without one it is missing or an empty text."""
+    return bool(known(values).notna().any())
 
 
 def _name(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Samples in the plane of the two topics that are most associated with the label."""
+"""Samples in the plane of the two topics that are most associated with the label, or most used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.scale import FuncScale
 
 from bcnmf.errors import InputError
 from bcnmf.seeds import derive_seed
-from bcnmf_pipeline.figures.embedding import Colouring
+from bcnmf_pipeline.figures.embedding import Colouring, coloured
 from bcnmf_pipeline.figures.representative import AUTOMATIC, representative_runs
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
@@ -26,6 +26,7 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import (
     component_noun,
+    has_label,
     method_label,
     order_topics,
     p_text,
@@ -56,9 +57,11 @@ def plot_usages(
     Parameters
     ----------
     samples : DataFrame
-        Rows of one study: method, k, alpha, replicate, seed, sample, label, usage_1 ... usage_K.
+        Rows of one study: method, k, alpha, replicate, seed, sample, label, usage_1 ... usage_K;
+        target_score if there is no label.
     topics : DataFrame
-        method, k, alpha, replicate, seed, topic, p_value; `statistic` breaks ties.
+        method, k, alpha, replicate, seed, topic, p_value; `statistic` breaks ties, `mean_usage` is
+        needed without a label.
     methods : sequence of str, optional
         Methods in the order of the panels.
     labels : mapping, optional
@@ -75,7 +78,8 @@ def plot_usages(
     -------
     Figure
         One panel per method; with a single topic its usage by class. Axes name the topic and the p
-        value of its association.
+        value of its association. Without a label: the two topics that are used most, coloured by
+        the target score.
 
     Raises
     ------
@@ -92,11 +96,12 @@ def plot_usages(
     width = {1: SINGLE_COLUMN, 2: 2 / 3 * DOUBLE_COLUMN}.get(columns, DOUBLE_COLUMN)
     figure = new_figure(width, lines * (width / columns + 0.05) + 0.35)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    colouring = Colouring(samples["label"])
+    labelled = has_label(samples["label"])
+    samples, colouring, label_name = coloured(samples, label_name)
     for axes, one in zip(panels, chosen, strict=False):
         rows = one.rows(samples, "samples")
         top = top_topics(one.rows(topics, "topics"), 2)
-        draw_usages(axes, rows, top, colouring, scale)
+        draw_usages(axes, rows, top, colouring, scale, labelled)
         axes.set_title(f"{shorten(method_label(one.method, labels), 28)}\n{one.setting}")
     for axes in panels[len(chosen) :]:
         axes.remove()
@@ -105,7 +110,7 @@ def plot_usages(
 
 
 def top_topics(topics: pd.DataFrame, n: int) -> dict[int, float]:
-    """Return the n topics of a fit with the smallest p values, and these."""
+    """Return the n topics of a fit with the smallest p values (else the most used), and these."""
     ordered = order_topics(topics).head(n)
     return dict(zip(ordered["topic"].astype(int), ordered["p_value"].astype(float), strict=True))
 
@@ -121,8 +126,12 @@ def draw_usages(
     top: Mapping[int, float],
     colouring: Colouring,
     scale: str = "auto",
+    labelled: bool = True,
 ) -> None:
-    """Scatter one or two topics of a fit (a strip by class where there is one)."""
+    """Scatter one or two topics of a fit (a strip by class where there is one).
+
+    Unless samples are `labelled`, the colouring is no label's, and no p value is named.
+    """
     signed = is_signed(rows)
     columns = [rows[f"usage_{topic}"].to_numpy(dtype=float) for topic in top]
     exponents = [power_of_ten(values) for values in columns]
@@ -130,12 +139,13 @@ def draw_usages(
     # Both axes or none: a plane with two different scales is easily misread.
     root = any(_takes_root(value, scale, signed) for value in values)
     texts = [
-        axis_text(topic, p_value, exponent, signed, root)
+        axis_text(topic, p_value if labelled else None, exponent, signed, root)
         for (topic, p_value), exponent in zip(top.items(), exponents, strict=True)
     ]
     marks = colouring.marks_of(rows["label"])
     if len(values) == 1:
-        _strip(axes, values[0], rows["label"], marks)
+        classes = rows["label"] if labelled else pd.Series("", rows.index)
+        _strip(axes, values[0], classes, marks)
         set_scale(axes, "y", values[0], root)
         axes.set_ylabel(texts[0])
     else:
@@ -147,11 +157,12 @@ def draw_usages(
     axes.set_box_aspect(1)
 
 
-def axis_text(topic: int, p_value: float, exponent: int, signed: bool, root: bool) -> str:
-    """Return the label of an axis that shows one topic."""
+def axis_text(topic: int, p_value: float | None, exponent: int, signed: bool, root: bool) -> str:
+    """Return the label of an axis that shows one topic, and the p value of its association."""
     what = "score" if signed else "usage"
     text = with_unit(f"{component_noun(signed)} {topic} {what}", exponent)
-    return f"{text}{', √ scale' if root else ''}\n{p_text(p_value)}"
+    text += ", √ scale" if root else ""
+    return text if p_value is None else f"{text}\n{p_text(p_value)}"
 
 
 def set_scale(axes: Axes, axis: str, values: np.ndarray, root: bool) -> None:

@@ -138,7 +138,7 @@ def _heads(
                 )
             var = read_elem(group["raw/var" if _in_raw(group, layer) else "var"])
             found = Heads(
-                path, kind, _columns(group["obs"], names), var,
+                path, kind, _columns(group["obs"], names or None), var,
                 read_elem(group["uns/image_shape"]) if "uns/image_shape" in group else None,
                 layers, layer,
             )  # fmt: skip

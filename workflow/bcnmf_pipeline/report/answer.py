@@ -188,7 +188,7 @@ def headline(answer: Answer) -> str:
 def sentences(answer: Answer) -> list[str]:
     """Return what stands below the headline: groups, units, what one unit cannot tell, coverage."""
     parts = [_groups(column, shares) for column, shares in answer.groups.items() if shares]
-    return [*parts, *_units(answer), *_coverage(answer)]
+    return [*parts, *_agreement(answer), *untold(answer), *_coverage(answer)]
 
 
 def _groups(column: str, shares: list[Share]) -> str:
@@ -202,7 +202,18 @@ def _groups(column: str, shares: list[Share]) -> str:
     )
 
 
-def _units(answer: Answer) -> list[str]:
+def _agreement(answer: Answer) -> list[str]:
+    if len(answer.units) < 2:
+        return []
+    above = sum(one.above_chance for one in answer.units)
+    return [
+        f"{above} of {len(answer.units)} units ({answer.unit}) agree: their own interval lies "
+        "above 5%."
+    ]
+
+
+def untold(answer: Answer) -> list[str]:
+    """Return what too few units cannot tell, as a sentence, or nothing."""
     same = "would look the same as the difference between target and background"
     unit = answer.unit
     if not unit:
@@ -211,26 +222,17 @@ def _units(answer: Answer) -> list[str]:
             f"or batches, the difference between these {same}."
         ]
     target = len(answer.units) or answer.whole.n_units
-    alone = [
-        name
-        for name, n in (("target", target), ("background", answer.n_background_units))
-        if n == 1
-    ]
-    said = []
-    if target > 1:
-        above = sum(one.above_chance for one in answer.units)
-        said = [f"{above} of {target} units ({unit}) agree: their own interval lies above 5%."]
+    sizes = {"target": target, "background": answer.n_background_units}
+    alone = [name for name, n in sizes.items() if n == 1]
     if len(alone) == 2:
-        said.append(
+        return [
             f"Target and background are one {unit} each. If they are different ones, the "
             f"difference between the two {same}. Only more of them can tell."
-        )
-    elif alone:
-        said.append(
-            f"The {alone[0]} is one {unit}. What sets this one apart {same}. Only more of them can "
-            "tell."
-        )
-    return said
+        ]
+    return [
+        f"The {name} is one {unit}. What sets this one apart {same}. Only more of them can tell."
+        for name in alone
+    ]
 
 
 def _coverage(answer: Answer) -> list[str]:

@@ -45,8 +45,8 @@ def answers_table(
         for name, answer, topics in answers
     ]  # fmt: skip
     units = ["Units above 5%"] if with_units else []
-    columns = [first, "Hold something new", "Samples", *units, "AUROC", "Classifier finds"]
-    return Table(caption, [*columns, "First topic is led by"], rows)
+    columns = [first, "Something new", "Samples", *units, "AUROC", "Classifier"]
+    return Table(caption, [*columns, "First topic led by"], rows)
 
 
 def _units_cell(answer: Answer) -> Cell:

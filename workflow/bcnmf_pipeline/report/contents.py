@@ -22,6 +22,7 @@ _EVALUATION = (
     "top_values.parquet",
 )  # fmt: skip
 _ENRICHMENT = ("genes", "ora", "gsea")
+_NAMED = 3  # Studies that a warning names; of more it says how many.
 
 
 def described_figure(
@@ -83,13 +84,15 @@ def all_warnings(
     left_out : mapping of study to mapping of method to str
         Methods of the configuration that were not run on a study, and why.
     """
-    found = []
+    by_text: dict[str, list[str]] = {}
     for study, record in zip(studies, records, strict=True):
         reasons: dict[str, list[str]] = {}
         for method, reason in left_out.get(study["study"], {}).items():
             reasons.setdefault(reason, []).append(method)
         texts = [f"not run: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
-        found += [f"{study['title']}: {text}" for text in [*record["warnings"], *texts]]
+        for text in [*record["warnings"], *texts]:
+            by_text.setdefault(text, []).append(study["title"])
+    found = [f"{_several(titles, len(studies))}: {text}" for text, titles in by_text.items()]
     if made_otherwise:
         found.append(
             "No reported values stand beside studies of other data than the paper's, or of a "
@@ -97,6 +100,13 @@ def all_warnings(
             f"{', '.join(made_otherwise)}."
         )
     return found
+
+
+def _several(titles: Sequence[str], n: int) -> str:
+    """Return which studies a warning is about."""
+    if len(titles) <= _NAMED:
+        return "; ".join(titles)
+    return f"All {n} studies" if len(titles) == n else f"{len(titles)} of {n} studies"
 
 
 def study_details(

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.report.answer import Answer, headline, percent, sentences
+from bcnmf_pipeline.report.answer import Answer, headline, percent, sentences, untold
 from bcnmf_pipeline.report.answer_tables import (
     answers_table,
     program_line,
@@ -23,7 +23,7 @@ from bcnmf_pipeline.report.topic_words import Topic
 
 ANSWER = "answer.txt"
 _WHOLE = 3  # Up to so many studies each has its answer in full on the first screen.
-_WIDTH = 100
+_WIDTH, _CELL = 100, 28
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,18 @@ class Answered:
     def note(self) -> str:
         """What there is to know of the table of programs."""
         if any(pd.notna(topic.stability) for topic in self.topics):
-            return (
+            stable = (
                 "Stability is the mean cosine of a topic with its best match in fits from other "
                 "starts: 1 is the same topic every time."
             )
-        return (
-            "How stable the topics are is not known, because there was one start. "
-            "Several `seeds` in the configuration would tell."
-        )
+        else:
+            stable = (
+                "How stable the topics are is not known, because there was one start. "
+                "Several `seeds` in the configuration would tell."
+            )
+        if any(topic.used for topic in self.topics):
+            stable += " Times: mean usage there, in units of the mean of all other samples."
+        return stable
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Part:
         Empty: the answers have titles of their own.
     words : str
         What the table says, in a sentence.
+    notes : list of str
+        What holds of all its studies.
     table : Table or None
         One row a study.
     figures : list of mapping
@@ -102,6 +108,7 @@ class Part:
 
     title: str = ""
     words: str = ""
+    notes: Sequence[str] = ()
     table: Table | None = None
     figures: Sequence[Mapping[str, Any]] = ()
     whole: Sequence[Answered] = field(default_factory=list)
@@ -125,7 +132,13 @@ def parts_of(answered: Sequence[Answered], figures: Sequence[Mapping[str, Any]] 
         return [*parts, *([Part(whole=alone)] if alone else [])]
     rows = [(Cell(one.row["title"], href=one.place), one.answer, one.topics) for one in alone]
     caption = "Target samples that hold something the background does not; chance alone gives 5%"
-    return [*parts, Part(table=answers_table(rows, caption, "Study"))]
+    return [*parts, Part(table=answers_table(rows, caption, "Study"), notes=_of_all(alone))]
+
+
+def _of_all(answered: Sequence[Answered]) -> list[str]:
+    """Return what too few units cannot tell, where it is the same of all studies."""
+    said = {tuple(untold(one.answer)) for one in answered}
+    return list(said.pop()) if len(said) == 1 else []
 
 
 def _part_of_group(
@@ -147,6 +160,7 @@ def _part_of_group(
             f"hold something that the background does not; most in {values[best]} ({share}). "
             "Chance alone would give 5%."
         ),
+        notes=_of_all(group),
         table=answers_table(rows, f"Each {column} by itself", column),
         figures=[one for one in figures if one["study"] == name],
     )

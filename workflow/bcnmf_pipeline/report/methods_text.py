@@ -80,7 +80,7 @@ def methods_text(
     parts.append(_evaluation(settings, studies))
     crossfitted = list(dict.fromkeys(name for names in answered.values() for name in names))
     if crossfitted:
-        parts.append(_answer(settings, studies, crossfitted))
+        parts.append(_answer(settings, studies, rows, crossfitted))
     enriched = [row for row in studies if row.get("gene_sets")]
     if enriched:
         parts.append(_enrichment(settings, enriched))
@@ -222,15 +222,22 @@ def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]
 
 
 def _answer(
-    settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]], methods: Sequence[str]
+    settings: Mapping[str, Any],
+    studies: Sequence[Mapping[str, str]],
+    rows: Mapping[str, Sequence[Mapping[str, str]]],
+    methods: Sequence[str],
 ) -> str:
+    used = [row for group in rows.values() for row in group if row["label"] in methods]
+    solved = "by non-negative least squares"
+    if any(row["loss"] == "poisson" for row in used):
+        solved += " (of Poisson models by likelihood, as shares of what is fitted to the sample)"
     folds = settings["answer"]["folds"]
     drawn = "samples, or of whole units where a side has several," if any(
         row["unit"] for row in studies
     ) else "samples"  # fmt: skip
     return (
         "The target score of a sample is the square root of the sum of its usages of the target's "
-        "topics, which are solved by non-negative least squares beside at most 10 topics of the "
+        f"topics, which are solved {solved} beside at most 10 topics of the "
         "background, fitted to it by NMF [nmf]: the background may explain what it can. How many "
         f"samples hold something that the background does not was cross-fitted [crossfit] "
         f"({_listed(methods)}): target and background were split into {folds} parts at random, and "

@@ -143,8 +143,9 @@ def write_report(
     }
     parts = parts_of([one for one in answered.values() if one is not None], drawn)
     in_front = {one.row["study"] for part in parts for one in part.whole}
-    shown = [id(figure) for part in parts for figure in part.figures]
-    rest = [figure for figure in drawn if figure["name"] != "answer" and id(figure) not in shown]
+    shown = [figure for part in parts for figure in part.figures]
+    shown += [one.figure for one in answered.values() if one is not None and one.figure]
+    rest = [figure for figure in drawn if not any(figure is one for one in shown)]
     sections = [
         {
             "row": row,

@@ -11,6 +11,9 @@ import pandas as pd
 from bcnmf.errors import InputError
 
 SCORE_TITLES = {
+    "share_above": "Something new, share",
+    "auroc_target_score": "AUROC target score",
+    "ari_target_score": "ARI target score",
     "ari_usage": "ARI usage",
     "ari_usage_share": "ARI usage share",
     "ari_umap": "ARI UMAP",
@@ -28,7 +31,10 @@ SCORE_TITLES = {
     "program_cosine_least": "Cosine to the true programs, least",
     "shared_leakage": "Energy on shared genes",
 }
-_TERMINAL_SCORES = ("ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merged")
+_TERMINAL_SCORES = (
+    "ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merged", "ari_target_score",
+    "auroc_target_score",
+)  # fmt: skip
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
     "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
@@ -151,7 +157,7 @@ def alpha_cell(alpha: float, setting: object = "") -> Cell:
 
 
 def scores_text_table(summary: pd.DataFrame) -> str:
-    """Return the ARIs of a summary as plain text for a terminal.
+    """Return the main scores of a summary as plain text for a terminal.
 
     Parameters
     ----------
@@ -161,7 +167,7 @@ def scores_text_table(summary: pd.DataFrame) -> str:
     Returns
     -------
     str
-        A block per study with a row per method, K and alpha: mean ± sd of each ARI over runs, the
+        A block per study with a row per method, K and alpha: mean ± sd of each score over runs, the
         number of runs, and the values that the paper reports, labelled as such.
     """
     require(summary, SUMMARY_COLUMNS, "summary")

@@ -179,8 +179,9 @@ def introduction(
     text += f"; features {ranked_by}."
     if any(pd.notna(topic.p_adjusted) and pd.isna(topic.p_units) for topic in found):
         text += (
-            " Without units, p-values are over samples. Samples of one donor or batch are not "
-            "independent, so these p-values are too small: they rank topics and prove nothing."
+            " There is no test on means of units, so p-values are over samples. Samples of one "
+            "donor or batch are not independent, and these p-values are too small: they rank "
+            "topics and prove nothing."
         )
     return text
 

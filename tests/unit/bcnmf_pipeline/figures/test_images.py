@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from bcnmf_pipeline.figures import style
+from bcnmf_pipeline.figures.answer import plot_answer
 from bcnmf_pipeline.figures.beta import plot_beta
+from bcnmf_pipeline.figures.each import plot_each
 from bcnmf_pipeline.figures.embedding import plot_embedding
 from bcnmf_pipeline.figures.enrichment import plot_enrichment
 from bcnmf_pipeline.figures.loadings import plot_loadings
@@ -21,7 +23,7 @@ from bcnmf_pipeline.figures.mouse import plot_mouse
 from bcnmf_pipeline.figures.scores import plot_scores
 from bcnmf_pipeline.figures.selection import plot_selection
 from bcnmf_pipeline.figures.single_cell import plot_single_cell
-from plot_tables import beta_scores, mouse_scores, study_tables
+from plot_tables import answer_tables, beta_scores, each_tables, mouse_scores, study_tables
 
 BASELINE = Path(__file__).parent / "baseline"
 DPI = 40
@@ -37,6 +39,10 @@ def draw():
     loadings, features = tables["loadings"], tables["features"]
     units = samples.drop_duplicates("sample")[["sample", "unit"]]
     return {
+        "answer": lambda: plot_answer(
+            **answer_tables(), method="bcnmf", label_name="group", unit="donor"
+        ),
+        "each": lambda: plot_each(**each_tables(("B cells", "T cells")), method="bcnmf"),
         "beta": lambda: plot_beta(beta_scores(replicates=4)),
         "scores": lambda: plot_scores(mouse_scores()),
         "embedding": lambda: plot_embedding(samples),
@@ -91,7 +97,8 @@ def difference(one, other):
 
 
 NAMES = (
-    "beta", "scores", "embedding", "loadings", "mouse", "single_cell", "enrichment", "selection",
+    "answer", "each", "beta", "scores", "embedding", "loadings", "mouse", "single_cell",
+    "enrichment", "selection",
 )  # fmt: skip
 
 

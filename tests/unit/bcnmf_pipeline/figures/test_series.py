@@ -156,10 +156,27 @@ def test_drivers_that_were_not_run_are_left_out():
     assert [axes.get_title() for axes in figure.axes] == ["Background lacks a program"]
     assert "one data set a point" in texts(figure)
     check_layout(figure)
-    with pytest.raises(InputError, match="no driver has two levels; found the variants ''"):
-        plot_drivers(few[few["study"] == "drivers_base"], VARIANTS_OF)
     with pytest.raises(InputError, match="no row of the score ari_umap of a study of the drivers"):
         plot_drivers(table, VARIANTS_OF, score="ari_umap")
+
+
+@pytest.mark.parametrize(
+    ("studies", "ticks"),
+    [
+        (["drivers_base"], ["base"]),
+        (["drivers_rare5"], ["rare5"]),
+        (["drivers_cells250", "drivers_depth3"], ["cells250", "depth3"]),
+    ],
+)
+def test_studies_that_share_no_driver_are_drawn_side_by_side(studies, ticks):
+    table = driver_scores(replicates=1, seeds=1).query("method == 'nmf' and k == 2")
+    few = table[table["study"].isin(studies)]
+    figure = plot_drivers(few, VARIANTS_OF)
+    check_layout(figure)
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ticks
+    line = gids(axes, "mean nmf")[0]
+    np.testing.assert_allclose(np.array(line.get_ydata(), dtype=float), few["value"])
 
 
 def test_reference_is_what_most_data_sets_were_fitted_with():
@@ -194,6 +211,18 @@ def test_scores_bars_dots_and_sd_by_hand(beta):
     diamonds = [d.get_offsets()[0].tolist() for d in gids(axes, "reported")]
     assert diamonds == [[0.001, 0], [0.998, 1], [0.998, 2]]
     check_layout(figure)
+
+
+def test_scores_of_the_target_score_are_shown_where_they_are_wanted():
+    table = mouse_scores().query("score == 'ari_usage' and method in ('pca', 'bcnmf')")
+    own = table[table["method"] == "bcnmf"].assign(score="ari_target_score", value=0.9)
+    both = pd.concat([table, own])
+    assert len(plot_scores(both).axes) == 1
+    figure = plot_scores(both, target_score=True)
+    check_layout(figure)
+    axes = figure.axes[1]
+    assert axes.get_title() == "k-means on target score"
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.9])
 
 
 def test_scores_of_a_single_run_have_no_bars_of_error():

@@ -80,6 +80,17 @@ def test_methods_that_were_not_run_are_named_with_their_reasons():
     ]
 
 
+def test_a_warning_of_several_studies_is_said_once():
+    studies = [STUDY | {"study": name, "title": name} for name in "abcde"]
+    few, own = {"warnings": ["few"]}, {"warnings": ["few", "own"]}
+    none = {"warnings": []}
+    assert all_warnings(studies, [few, own, few, few, few], [], {}) == [
+        "All 5 studies: few", "b: own",
+    ]  # fmt: skip
+    assert all_warnings(studies, [few, none, few, few, few], [], {}) == ["4 of 5 studies: few"]
+    assert all_warnings(studies, [none, few, few, none, none], [], {}) == ["b; c: few"]
+
+
 @pytest.fixture
 def run(tmp_path):
     """Return the folder of a run with the tables of one study, and the table of samples."""

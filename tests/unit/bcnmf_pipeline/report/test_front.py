@@ -58,6 +58,8 @@ def test_values_of_each_share_a_table_and_the_figures_of_their_group():
     assert parts[0].figures == [figure]
     assert parts[0].words.startswith("In 1 of 2 values of cell type more target samples than by")
     assert "most in NA (80%)" in parts[0].words
+    (note,) = parts[0].notes
+    assert note.startswith("No unit of replication is named.")
     assert [row[0] for row in texts(parts[0].table)] == ["B", "NA"]
     assert [answer.row["study"] for answer in parts[1].whole] == ["alone"]
 
@@ -83,7 +85,18 @@ def test_the_terminal_gets_the_same_words():
     ) in words
     assert max(map(len, text.splitlines())) <= 100
     many = text_of(parts_of([one(name) for name in "abcd"]))
-    assert len(many.splitlines()) == 6
+    lines = many.splitlines()
+    assert [line.split()[0] for line in lines if line[0] in "abcd" and line[1] == " "] == list(
+        "abcd"
+    )
+    assert max(map(len, lines)) <= 100
+
+
+def test_what_units_cannot_tell_is_said_of_a_table_only_where_it_holds_of_all():
+    (part,) = parts_of([one("a", unit="donor"), *(one(name) for name in "bcd")])
+    assert part.notes == []
+    (part,) = parts_of([one(name) for name in "abcd"])
+    assert len(part.notes) == 1
 
 
 def test_the_text_of_a_run_is_read_or_asked_for(tmp_path):

@@ -29,7 +29,12 @@ def written(*names, scaled_over="kept", unlabelled=False, **changes):
         {study: len(plan.replicates(study)) for study in studies},
         VERSIONS,
         {row["study"]: {"study": row, "scaled_over": scaled_over} for row in rows},
-        {study: [run.method for run in plan.answered_runs(study)] for study in studies},
+        {
+            study: [
+                plan.method_row(study, run.method)["label"] for run in plan.answered_runs(study)
+            ]
+            for study in studies
+        },
     )
 
 
@@ -80,12 +85,15 @@ def test_the_order_of_steps_is_that_which_was_recorded():
 def test_the_answer_is_explained_where_there_is_one():
     text = written(studies=["mouse"], methods=["nmf", "bcnmf"])
     assert "beside at most 10 topics of the background, fitted to it by NMF [nmf]" in text
-    assert "cross-fitted [crossfit] (bcnmf): target and background were split into 3 parts" in text
+    assert "cross-fitted [crossfit] (bcNMF): target and background were split into 3 parts" in text
     assert "so that 5% are expected by chance" in text
     assert "over draws of samples, or of whole units where a side has several, of target" in text
     assert "logistic regression of target against background" in text
     assert "@article{crossfit" in text
     assert "@article{sklearn" in text
+    assert "Poisson models" not in text
+    text = written(studies=["mdd"], methods=["bcnmf", "shared_target"])
+    assert "least squares (of Poisson models by likelihood, as shares of what is fitted" in text
     none = written(studies=["simulation_beta2"], methods=["nmf", "bcnmf"])
     assert "cross-fitted" not in none
     assert "@article{crossfit" not in none

@@ -299,6 +299,20 @@ def test_many_studies_share_a_table_and_keep_their_answers(tmp_path, scores):
     assert order_of(text, 'id="table-answers-1"', 'id="warnings"', 'class="headline"')
 
 
+def test_every_figure_stands_on_the_page_once(tmp_path, scores):
+    names = ["mouse", *(f"s{place}" for place in range(4))]
+    figures = [
+        figure_of(
+            tmp_path / "run" / "figures", name, "answer", caption_file=CAPTIONS / "scores.rst"
+        )
+        for name in [*names, "unanswered", "group"]
+    ]
+    studies = [study(name, label="Genotype") for name in [*names, "unanswered"]]
+    text = make(tmp_path, scores, studies=studies, figures=figures, details=details_of(names))
+    alt = [image["alt"] for image in Page(text).of("img")]
+    assert sorted(alt) == sorted(figure["alt"] for figure in figures)
+
+
 def test_a_run_without_answers_says_nothing_of_them(page):
     assert not [tag for tag, attributes in page.elements if attributes.get("id") == "answer"]
 
@@ -442,6 +456,15 @@ def test_text_table_has_the_numbers(scores):
     assert len(lines) == 2 + len(settings)
     assert sum(line.startswith("simulation_beta8") for line in lines) == 1
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_target_score_stands_among_the_scores(scores):
+    renamed = scores.query("study == 'mouse' and method == 'bcnmf'").replace(
+        {"score": {"ari_usage": "ari_target_score", "ari_umap": "share_above"}}
+    )
+    table = summarise(renamed, LABELS)
+    assert "ari target score" in scores_text_table(table).splitlines()[0]
+    assert study_table(table).columns[3:5] == ["Something new, share", "ARI target score"]
 
 
 def test_text_table_of_methods_without_shares(scores):

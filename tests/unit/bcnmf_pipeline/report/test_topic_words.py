@@ -56,7 +56,9 @@ def test_a_sentence_claims_no_more_than_the_test(tables):
     text = sentences(found, "Genotype")[0]
     assert "shows no clear association with Genotype (adjusted p = 0.4 over samples)" in text
     assert "units" not in text
-    assert "Samples of one donor or batch are not independent" in introduction(fit, {}, "", found)
+    assert "so p-values are over samples. Samples of one donor or batch are not" in (
+        introduction(fit, {}, "", found)
+    )
     assert len(sentences(found, "Genotype")) == 5
 
 
