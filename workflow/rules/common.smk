@@ -270,6 +270,10 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
     ]
 
 
+def answered_files(wildcards) -> list[str]:
+    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
+
+
 def part_of(dataset: str, part: str):
     """Return an input function: the file of a registered part that can be had here."""
 
