@@ -80,6 +80,15 @@ def test_units_may_hold_both_classes():
     assert units["n"] == 12
 
 
+def test_one_unit_has_no_scores_of_units():
+    target, background = pair()
+    target.obs["mouse"] = "one"
+    tables = evaluate([make_fit(target, background)], target, background, STUDY, 0, bootstrap=10)
+    assert not tables.scores["score"].str.contains("_units").any()
+    assert tables.topics["p_value_units"].isna().all()
+    assert tables.topics["p_value"].notna().all()
+
+
 def test_stability_is_the_cosine_to_other_seeds():
     target, background = pair()
     fits = [positive(make_fit(target, background, seed=seed)) for seed in range(3)]
