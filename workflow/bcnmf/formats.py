@@ -115,8 +115,8 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         raise _unreadable(path, error) from error
     if not there:
         raise InputError(
-            f"{path}: no such file{_beside(path)}; expected {READABLE}, its path from the working "
-            f"directory ({Path.cwd()})"
+            f"{path}: no such file{_beside(path) or f'; expected {READABLE}'}, its path from the "
+            f"working directory ({Path.cwd()})"
         )
     raw = _head(path)
     if not raw.strip(b"\x00 \r\n\t"):
@@ -140,7 +140,7 @@ def stem_of(path: Path) -> str:
 def _refused(path: Path, what: str, remedy: str) -> InputError:
     named = f"{path}: not a readable {''.join(path.suffixes[-1:]) or 'data'} file"
     words = remedy.replace("{name}", path.name).replace("{stem}", stem_of(path))
-    return InputError(f"{named}: {what}; {words}. Read are {READABLE}")
+    return InputError(f"{named}: {what}; {words}")
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
@@ -197,7 +197,7 @@ def _kind_of_text(path: Path, head: bytes) -> str:
     if b"\x00" in head.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff"):
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise _refused(path, "it is text in UTF-16", "save it as UTF-8")
-        raise _refused(path, f"it begins with the bytes {head[:8]!r}", "convert it to one of these")
+        raise _refused(path, f"it begins with the bytes {head[:8]!r}", f"expected {READABLE}")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if not set(TABLE_SUFFIXES) & set(suffixes[-2:]):
         begins = head[:40].decode(errors="replace").splitlines()[:1]

@@ -123,7 +123,7 @@ def load_plans() -> dict[str, Plan]:
     base = load_yaml(DEFAULT_CONFIG)
     quick = merge(base, load_yaml(find("config/quick.yaml")), given)
     settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
-    return {
+    plans = {
         name: Plan(
             one,
             find,
@@ -136,6 +136,11 @@ def load_plans() -> dict[str, Plan]:
         )
         for name, one in settings.items()
     }
+    if seen_once.cache_info().currsize:
+        from bcnmf_pipeline.pair.source import forget
+
+        forget()  # data that had to be read whole
+    return plans
 
 
 try:

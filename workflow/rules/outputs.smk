@@ -84,19 +84,18 @@ def studies_of(config_name: str, place: str, drawing) -> list[str]:
 
 def series_figures(config_name: str, studies: list[str]) -> list[str]:
     """Return the figures across studies of which these are members."""
-    rows = PLANS[config_name].all_studies.loc[studies]
-    across_each = [
+    plan = PLANS[config_name]
+    rows = plan.all_studies.loc[studies]
+    answered = [study for study in studies if plan.answered_runs(study)]
+    return [
         path
         for drawing in FIGURES.values()
-        if drawing.asked == "each"
-        for group in rows.loc[rows["each"] != "", "group"].unique()
-        for path in figure_files(config_name, group, drawing.name)
-    ]
-    return across_each + [
-        path
-        for drawing in FIGURES.values()
-        if drawing.series
-        for group in rows.loc[rows["series"] == drawing.series, "group"].unique()
+        if drawing.of_group
+        for group in (
+            rows.loc[rows["series"] == drawing.series, "group"].unique()
+            if drawing.series
+            else rows.loc[answered].query("each != ''")["group"].unique()
+        )
         for path in figure_files(config_name, group, drawing.name)
     ]
 

@@ -14,4 +14,6 @@ with logged(snakemake):
     ):
         # A run may have no study that is cross-fitted.
         tables = [read_table(path) for path in inputs] or [pd.DataFrame(columns=SHARE_COLUMNS)]
-        write_table(pd.concat(tables), output)
+        # Tables without a row would turn whole numbers of the others into floats.
+        filled = [table for table in tables if len(table)] or tables[:1]
+        write_table(pd.concat(filled), output)

@@ -6,7 +6,7 @@ that this fit has not seen either: where there is nothing, 5% are above it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,37 +132,29 @@ def _crossfits(
         "units": truth.units,
         "background_units": units_of(background, str(target.uns["study"].get("unit", ""))),
     }
-    sizes = target.n_obs, background.n_obs
     for run in runs:
         row = methods[run.method]["row"]
         where = f"study {truth.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
-        if reason := _too_few(*sizes, folds, run.k, int(row["n_shared"] or 0)):
-            print(f"{where}: not cross-fitted, {reason}")
-            continue
         x, y = (values_of(side, row["values"], where) for side in (target, background))
         estimator = make_estimator(row["algorithm"], **parameters(run, row, compute, {}))
-        try:
-            found = crossfit(estimator, x, background=y, **how)
-        except InputError as error:
-            raise InputError(f"{where}, cross-fitted: {error}") from error
-        print(f"{where}, seed={run.seed}, cross-fitted: {found.share:.1%} above")
-        yield run, found
-    if runs and not _too_few(*sizes, folds):
-        found = coverage(target.X, background=background.X, **how)
-        print(f"study {truth.study}, {CLASSIFIER}: {found.share:.1%} above")
+        if found := _unless_refused(where, crossfit, estimator, x, background=y, **how):
+            yield run, found
+    where = f"study {truth.study}, {CLASSIFIER}"
+    if found := _unless_refused(where, coverage, target.X, background=background.X, **how):
         yield Run(truth.study, 0, CLASSIFIER, 0, "none", 0), found
 
 
-def _too_few(n: int, m: int, folds: int, k: int = 0, n_shared: int = 0) -> str:
-    """Return why there are too few samples, of the target or the background, to leave folds out."""
-    for side, size, topics in (("target", n, k), ("background", m, n_shared)):
-        seen = size - -(-size // folds)
-        if size < 2 * folds or seen < topics:
-            return (
-                f"since the {side} has {size} samples: {folds} folds need {2 * folds}, and "
-                f"{topics} topics as many in the {seen} that a fit sees"
-            )
-    return ""
+def _unless_refused(
+    where: str, cross: Callable[..., CrossFit], *data: Any, **how: Any
+) -> CrossFit | None:
+    """Return a cross-fit, or print why there is none: data that a fit can use may be too few."""
+    try:
+        found = cross(*data, **how)
+    except InputError as error:
+        print(f"{where}: not cross-fitted: {error}")
+        return None
+    print(f"{where}, cross-fitted: {found.share:.1%} above")
+    return found
 
 
 def _groups(target: AnnData, truth: Truth, columns: Sequence[str]) -> dict[str, pd.Series]:

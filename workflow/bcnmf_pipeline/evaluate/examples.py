@@ -18,8 +18,8 @@ def example_images(
     target, background : AnnData
         A pair of images.
     label : str
-        Column of `target.obs` with the classes. The first image of each class is taken, then the
-        second of each, and so on, until there are enough.
+        Column of `target.obs` with the classes; empty: one class. The first image of each class is
+        taken, then the second of each, and so on, until there are enough.
     n_target, n_background : int
         How many at most; of the background the first ones.
 
@@ -29,7 +29,8 @@ def example_images(
         side, place (from 0, in the order of the figure), label ("" in the background), sample,
         feature, value: one row a pixel. Targets are sorted by class.
     """
-    classes = target.obs[label].astype(str).reset_index(drop=True)
+    named = target.obs[label] if label else pd.Series("", index=target.obs_names)
+    classes = named.astype(str).reset_index(drop=True)
     turn = classes.groupby(classes).cumcount()
     first = np.argsort(turn.to_numpy(), kind="stable")[:n_target]
     rows = np.array(sorted(first, key=lambda row: (classes[row], row)))

@@ -24,6 +24,7 @@ from bcnmf_pipeline.pair.samples import (
     class_sizes,
     image_shape_of,
     n_top_features_of,
+    overlap,
     remarks_of,
     select_side,
 )
@@ -101,18 +102,17 @@ def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Lo
     InputError
         One line a fault, each with its remedy: data that are missing, of an unknown format or
         without a matrix; a layer, column or value that is not there; a selection that cannot be
-        read; sides that are empty or share samples; fewer than four target samples; samples without
+        read; sides that are empty or the same; fewer than four target samples; samples without
         label or unit; a label with nearly as many classes as samples; repeated names of selected
         samples; values that are negative, missing or not what is declared, as far as a large sample
         of them shows; more highly variable features than features; images where there are none.
     """
-    found = _heads(path, row, where)
-    if found.obs.shape[1] == 0:
+    if set("{}") & set(os.fspath(path)):
         raise InputError(
-            f"{where}, column dataset: {path} has no annotation of its samples, by which target "
-            f"and background are chosen; {_remedy(found)}"
+            f"{where}, column dataset: {path} holds curly brackets, in which Snakemake sees "
+            "wildcards; call the file or folder otherwise"
         )
-    return _Looker(found, row, where).result()
+    return _Looker(_described(_heads(path, row, where), where), row, where).result()
 
 
 def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
@@ -121,9 +121,18 @@ def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The data cannot be read.
+        The data cannot be read, or have no annotation of samples.
     """
-    return heads(path, None, "", where).obs
+    return _described(heads(path, None, "", where), where).obs
+
+
+def _described(found: Heads, where: str) -> Heads:
+    if found.obs.shape[1] == 0:
+        raise InputError(
+            f"{where}, column dataset: {found.path} has no annotation of its samples, by which "
+            f"target and background are chosen; {_remedy(found)}"
+        )
+    return found
 
 
 @dataclass
@@ -203,7 +212,12 @@ class _Looker:
             units_background=class_sizes(sides[1], row.get("unit", "")),
             label=row.get("label", "") if len(classes) > 1 else "",
             layers=found.layers,
-            remarks=[*found.remarks, *odd, *remarks_of(sides[0], sides[1], row)],
+            remarks=[
+                *found.remarks,
+                *odd,
+                *overlap(masks[0], masks[1]),
+                *remarks_of(sides[0], sides[1], row),
+            ],
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.selection_syntax import Condition, column_of, parse_selection, select
+from bcnmf_pipeline.plan.selection_syntax import ANY, Condition, column_of, parse_selection, select
 
 # A label class or a background of fewer samples, or a class of fewer units, is worth a warning.
 FEW_SAMPLES, FEW_UNITS = 10, 3
@@ -82,24 +81,14 @@ def check_unit(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> None:
 def check_apart(
     target: np.ndarray, background: np.ndarray, row: Mapping[str, str], where: str
 ) -> None:
-    """Refuse sides that share samples."""
-    common, n, m = int((target & background).sum()), int(target.sum()), int(background.sum())
-    if not common:
-        return
-    advice = "select others"
-    with suppress(InputError):
+    """Refuse sides that are the same samples."""
+    if (target == background).all():
         first = parse_selection(row["target"], where)[0]
-        advice = (
-            f"add ;{replace(first, negated=not first.negated)} to column background, or {advice}"
+        raise InputError(
+            f"{where}, column background: the target and the background are the same "
+            f"{int(target.sum())} samples, so nothing can be new to one; select others, such as "
+            f"{replace(first, negated=not first.negated)}"
         )
-    found = (
-        f"the target and the background are the same {n} samples"
-        if common == n == m
-        else f"{common} samples are in the target (of {n}) and in the background (of {m}) too"
-    )
-    raise InputError(
-        f"{where}, column background: {found}; what both sides hold cannot be new to one: {advice}"
-    )
 
 
 def _complete(obs: pd.DataFrame, name: str, place: str) -> pd.Series:
@@ -109,9 +98,8 @@ def _complete(obs: pd.DataFrame, name: str, place: str) -> pd.Series:
         known = sorted(obs[name].dropna().astype(str).unique())
         advice = "name another column"
         if known:
-            condition = Condition(name, tuple(known[:_SHOWN]))
-            more = ",..." if len(known) > _SHOWN else ""
-            advice = f"select those that have one: add ;{condition}{more} to column target"
+            condition = Condition(name, tuple(known) if len(known) <= _SHOWN else (ANY,))
+            advice = f"select those that have one: add ;{condition} to column target"
         raise InputError(
             f"{place}: {missing} of {len(obs)} target samples have no value in {name!r}; {advice}"
         )

@@ -12,6 +12,8 @@ import pandas as pd
 
 from bcnmf.errors import InputError
 
+# As a value: any, so that samples without one are left out.
+ANY = "*"
 _SHOWN = 20
 _SYNTAX = (
     "expected column=value, column=value1,value2 or column!=value, joined by ; "
@@ -28,7 +30,8 @@ class Condition:
     column : str
         Column of obs.
     values : tuple of str
-        Any of these values; the same values of a numeric column whatever way they are written.
+        Any of these values (`ANY`: any at all); the same values of a numeric column whatever way
+        they are written.
     negated : bool
         None of the values instead of any.
     """
@@ -48,9 +51,9 @@ def parse_selection(text: str, where: str) -> list[Condition]:
     Parameters
     ----------
     text : str
-        ``column=value[,value...]`` or ``column!=value[,value...]``, joined by ``;``. Spaces around
-        names do not count. A backslash makes the next comma, semicolon, equals sign, exclamation
-        mark or backslash part of a name.
+        ``column=value[,value...]`` or ``column!=value[,value...]``, joined by ``;``; ``column=*``
+        for all that have a value. Spaces around names do not count. A backslash makes the next
+        comma, semicolon, equals sign, exclamation mark or backslash part of a name.
     where : str
         What to call the text in errors, for instance "config/studies.tsv, study mouse, column
         target".
@@ -142,6 +145,8 @@ def _condition(part: str, text: str, where: str) -> Condition:
 def _fulfilled(obs: pd.DataFrame, condition: Condition, where: str) -> np.ndarray:
     column = column_of(obs, condition.column, where)
     codes, levels = pd.factorize(column)
+    if condition.values == (ANY,) and not condition.negated:
+        return np.asarray(codes >= 0)
     levels = pd.Index(list(levels))  # of the values' own type, where they are categories
     wanted = [_level(levels, value, condition.column, where) for value in condition.values]
     found = np.isin(codes, wanted)

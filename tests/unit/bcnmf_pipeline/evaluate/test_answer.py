@@ -156,18 +156,24 @@ def test_a_constant_label_is_a_group_without_a_score():
 @pytest.mark.parametrize(
     ("n", "m", "runs", "left", "said"),
     [
-        (5, 90, RUNS, [], "the target has 5 samples: 3 folds need 6"),
-        (90, 5, RUNS, [], "the background has 5 samples: 3 folds need 6"),
-        (90, 6, RUNS[:1], ["bcnmf", "classifier"], ""),
         (
-            90, 5 + 1, [Run("toy", 0, "shared", 2, "none", 0)], ["shared", "classifier"], "",
+            5,
+            90,
+            RUNS,
+            [],
+            "method shared, K=2, alpha=none: not cross-fitted: target: has 5 samples",
         ),
+        (90, 5, RUNS, [], "classifier: not cross-fitted: background: has 5 samples"),
+        (90, 12, RUNS, ["bcnmf", "shared", "classifier"], ""),
         (
-            12, 12, [Run("toy", 0, "bcnmf", 9, "1.5", 0)], ["classifier"],
-            "and 9 topics as many in the 8 that a fit sees",
+            12,
+            90,
+            [Run("toy", 0, "bcnmf", 9, "1.5", 0)],
+            ["classifier"],
+            "K=9, alpha=1.5: not cross",
         ),
     ],
-)  # fmt: skip
+)
 def test_too_few_samples_are_left_out_and_named(n, m, runs, left, said, capsys):
     target, background = pair(n, m, unit="")
     tables = answer(target, background, runs, METHODS, COMPUTE)

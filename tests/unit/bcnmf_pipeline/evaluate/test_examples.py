@@ -39,3 +39,11 @@ def test_sparse_images_give_the_same():
     pd.testing.assert_frame_equal(
         example_images(dense, dense, "digit"), example_images(sparse, sparse, "digit")
     )
+
+
+def test_without_a_label_the_first_images_are_taken():
+    target = side([[i, i] for i in range(6)])
+    table = example_images(target, target, "", n_target=2, n_background=1)
+    shown = table[table["side"] == "target"].drop_duplicates("place")
+    assert shown["sample"].tolist() == ["s0", "s1"]
+    assert set(shown["label"]) == {""}
