@@ -244,9 +244,10 @@ def _answer(
         f"({_listed(methods)}): target and background were split into {folds} parts at random"
         f"{parts}, and each sample was scored by a fit to the other parts. It counts if its score "
         "exceeds the 95% point of the background samples that were left out with it, so that 5% "
-        f"are expected by chance. Intervals (95%) are over draws of {drawn} of target and background. "
-        "What there is to see beside topics was found in the same way by a classifier: logistic "
-        "regression of target against background, with balanced classes, on at most 50 principal "
+        "are expected by chance. Intervals (95%) are over draws of "
+        f"{drawn} of target and background. What there is to see beside topics was found in the "
+        "same way by a classifier: logistic regression of target against background, with balanced "
+        "classes, on at most 50 principal "
         "components [sklearn]."
     )
 
