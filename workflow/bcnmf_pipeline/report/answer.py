@@ -10,7 +10,6 @@ import pandas as pd
 
 from bcnmf_pipeline.figures.tables import method_label
 
-CHANCE = 0.05
 CLASSIFIER = "classifier"
 _NAMED = 6  # Groups that a sentence names; of more it names the ends.
 _MISSED = 0.05  # Difference of shares from which topics are said to miss something.
@@ -32,6 +31,8 @@ class Share:
         Units of replication in the group.
     auroc : float
         Target against background; missing for groups.
+    chance : float
+        The share to expect where there is nothing: 0.05, or more where the background is small.
     """
 
     group: str
@@ -42,11 +43,12 @@ class Share:
     high: float
     n_units: int
     auroc: float
+    chance: float
 
     @property
     def above_chance(self) -> bool:
         """Whether the interval lies above what chance gives."""
-        return self.low > CHANCE
+        return self.low > self.chance
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def answer_of(
     ----------
     shares : DataFrame
         `tables/shares.tsv`: study, method, k, alpha, seed, column, group, n, n_above, share, low,
-        high, n_units, auroc.
+        high, n_units, auroc, chance.
     study : mapping
         Its row of the studies sheet.
     method : str
@@ -120,7 +122,8 @@ def answer_of(
         [row[key] if pd.notna(row[key]) else None for key in setting] == same
         for _, row in ours.iterrows()
     ]
-    found, beside = _by_column(ours[chosen]), _by_column(rows[rows["method"] == CLASSIFIER])
+    found = _by_column(ours[chosen])
+    beside = _by_column(rows[rows["method"] == CLASSIFIER])
     alpha = "" if pd.isna(first["alpha"]) else f", α = {float(first['alpha']):g}"
     name = method_label(str(first["method"]), labels)
     return Answer(
@@ -146,6 +149,7 @@ def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:
             Share(
                 group, int(row.n), int(row.n_above), float(row.share), float(row.low),
                 float(row.high), 0 if pd.isna(row.n_units) else int(row.n_units), float(row.auroc),
+                float(row.chance),
             )
         )  # fmt: skip
     return {column: sorted(found[column], key=lambda one: -one.share) for column in found}
@@ -177,11 +181,11 @@ def headline(answer: Answer) -> str:
     if one.above_chance:
         return (
             f"{count} hold something that the background does not ({share}). "
-            "Chance alone would give 5%."
+            f"Chance alone would give {percent(one.chance)}."
         )
     return (
         "Nothing was found that the background does not hold. "
-        f"{count} stand out ({share}), and chance alone would give 5%."
+        f"{count} stand out ({share}), and chance alone would give {percent(one.chance)}."
     )
 
 
@@ -208,7 +212,7 @@ def _agreement(answer: Answer) -> list[str]:
     above = sum(one.above_chance for one in answer.units)
     return [
         f"{above} of {len(answer.units)} units ({answer.unit}) agree: their own interval lies "
-        "above 5%."
+        f"above {percent(answer.whole.chance)}."
     ]
 
 

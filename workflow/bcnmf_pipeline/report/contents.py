@@ -72,6 +72,8 @@ def all_warnings(
     records: Sequence[Mapping[str, Any]],
     made_otherwise: Sequence[str],
     left_out: Mapping[str, Mapping[str, str]],
+    answered: Mapping[str, Sequence[str]],
+    shares: pd.DataFrame,
 ) -> list[str]:
     """Return what the pairing noticed, what was not run, and which comparison would not be fair.
 
@@ -83,6 +85,10 @@ def all_warnings(
         Studies that the paper reports values of, which are made otherwise here.
     left_out : mapping of study to mapping of method to str
         Methods of the configuration that were not run on a study, and why.
+    answered : mapping of study to sequence of str
+        Methods that were to be cross-fitted.
+    shares : DataFrame
+        `tables/shares.tsv`: what was.
     """
     by_text: dict[str, list[str]] = {}
     for study, record in zip(studies, records, strict=True):
@@ -90,6 +96,12 @@ def all_warnings(
         for method, reason in left_out.get(study["study"], {}).items():
             reasons.setdefault(reason, []).append(method)
         texts = [f"not run: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        done = set(shares.loc[shares["study"] == study["study"], "method"])
+        if missing := [name for name in answered.get(study["study"], []) if name not in done]:
+            texts.append(
+                f"not cross-fitted: {', '.join(missing)}; there are too few samples "
+                f"(logs/answer/{study['study']}.log says more)"
+            )
         for text in [*record["warnings"], *texts]:
             by_text.setdefault(text, []).append(study["title"])
     found = [f"{_several(titles, len(studies))}: {text}" for text, titles in by_text.items()]
@@ -145,7 +157,8 @@ def study_details(
     known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
     found = {table: path for table, path in known.items() if str(path) in available}
     read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
-    answer = answer_of(shares, study, method, labels, int(record.get("n_background_units", 0)))
+    n_background_units = int(record.get("n_background_units", 0))
+    answer = answer_of(shares, study, method, labels, n_background_units)
     columns = {name: annotations.set_index("sample")[name] for name in annotations.columns[1:]}
     if study["label"]:
         label = samples.drop_duplicates("sample").set_index("sample")["label"]

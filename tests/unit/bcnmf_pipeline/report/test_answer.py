@@ -38,6 +38,14 @@ def test_a_share_that_chance_can_give_is_no_finding():
     assert text.endswith("(7%, 95% interval 3–14%), and chance alone would give 5%.")
 
 
+def test_of_a_small_background_chance_is_said_to_be_more():
+    table = shares_of("mine", GROUPS, whole=(30, 100, 0.15, 0.40), chance=0.2)
+    answer = answered(table)
+    assert headline(answer).startswith("Nothing was found that the background does not hold.")
+    assert headline(answer).endswith("and chance alone would give 20%.")
+    assert "2 of 3 units (donor) agree: their own interval lies above 20%." in sentences(answer)
+
+
 def test_groups_and_units_are_told_apart_and_counted():
     answer = answered(shares_of("mine", GROUPS))
     assert list(answer.groups) == ["treatment"]
