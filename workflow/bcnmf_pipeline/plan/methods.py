@@ -27,8 +27,6 @@ class Methods:
         The sheet.
     schemas : Path
         Folder of the JSON schemas.
-    studies : iterable of str
-        Known studies and groups.
 
     Raises
     ------
@@ -36,22 +34,16 @@ class Methods:
         A row that cannot be used.
     """
 
-    def __init__(self, path: Path, schemas: Path, studies: Iterable[str]) -> None:
+    def __init__(self, path: Path, schemas: Path) -> None:
         self.path = path
         self._rows: dict[str, list[dict[str, str]]] = {}
         table = load_sheet(path, load_yaml(schemas / "methods.schema.yaml"))
-        known = sorted({OWN, OTHERS, *studies})
+        self._scopes: list[tuple[str, str]] = []
         taken = set()
         for line, row in zip(table.index, table.to_dict("records"), strict=True):
             where = f"{path}, line {line} ({row['method']!r})"
             _check_numbers(row, where)
-            for name in as_list(row["studies"]):
-                if name not in known:
-                    raise InputError(
-                        f"{where}, column studies: {name!r} is no study or group"
-                        f"{nearest(name, known)}; {OWN} stands for all data of your own, "
-                        f"{OTHERS} for every study without a row"
-                    )
+            self._scopes += [(where, name) for name in as_list(row["studies"])]
             key = (row["method"], row["studies"], row["values"])
             if key in taken:
                 raise InputError(
@@ -65,6 +57,23 @@ class Methods:
     def names(self) -> list[str]:
         """All methods, in the order of the sheet."""
         return list(self._rows)
+
+    def check_scopes(self, studies: Iterable[str]) -> None:
+        """Refuse rows for studies and groups that there are not.
+
+        Raises
+        ------
+        InputError
+            A name in the column `studies` that is none of these.
+        """
+        known = sorted({OWN, OTHERS, *studies})
+        for where, name in self._scopes:
+            if name not in known:
+                raise InputError(
+                    f"{where}, column studies: {name!r} is no study or group"
+                    f"{nearest(name, known)}; {OWN} stands for all data of your own, {OTHERS} for "
+                    "every study without a row"
+                )
 
     def chosen(self, wanted: Iterable[str], where: str) -> list[str]:
         """Return the methods that are asked for, each once.

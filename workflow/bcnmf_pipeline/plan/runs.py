@@ -120,7 +120,7 @@ class Plan:
         # Those of the repository stand in its own configuration and methods sheet.
         repository = schemas.parents[1] / "config"
         known = names_of(self._rows) | names_of(load_studies(repository / "studies.tsv", schemas))
-        self._methods = Methods(self.sheet_paths["methods"], schemas, known)
+        self._methods = Methods(self.sheet_paths["methods"], schemas)
         self.reported = load_sheet(
             self.sheet_paths["reported"], load_yaml(schemas / "reported.schema.yaml")
         )
@@ -154,6 +154,7 @@ class Plan:
         self.all_studies = pd.DataFrame(self._rows.values(), index=list(self._rows))
         self.studies = self.all_studies.loc[kept]
         others = set(read_sheet(repository / "methods.tsv")[0]["method"])
+        self._methods.check_scopes(known | set(kept))
         self._check_names(known | set(kept), others | set(self._methods.names))
         for study in kept:
             self.method_rows(study)

@@ -147,6 +147,19 @@ def test_several_targets_against_one_background(tmp_path):
     assert {plan.study(name)["background"] for name in plan.study_ids()} == {"arm=vehicle"}
 
 
+def test_a_study_that_each_makes_can_have_rows_and_seeds_of_its_own(tmp_path):
+    sheet = tmp_path / "methods.tsv"
+    sheet.write_text(
+        "method\tlabel\talgorithm\tstudies\tvalues\tk\n"
+        "pca\tPCA\tpca\tmine\tdefault\t3\npca\tPCA\tpca\tmine-T-cells\tdefault\t4\n"
+    )
+    changes = {"methods": ["pca"], "seeds": {"mine-T-cells": [3]}}
+    changes["sheets"] = {"methods": str(sheet)}
+    plan = own_plan(tmp_path, Seen(obs=cells()), changes, each="cell_type")
+    found = [(run.k, run.seed) for study in plan.study_ids() for run in plan.runs(study, 0)]
+    assert found == [(3, 0), (4, 3), (3, 0)]
+
+
 def test_values_with_a_sign_of_the_syntax_are_escaped_and_seeds_are_those_of_the_group(tmp_path):
     obs = cells().replace({"T cells": "T, naive; CD4"})
     plan = own_plan(tmp_path, Seen(obs=obs), {"seeds": {"mine": [7]}}, each="cell_type")

@@ -237,7 +237,7 @@ def test_faulty_method_rows_are_refused(tmp_path, changes, message):
     sheet = tmp_path / "methods.tsv"
     sheet.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
     with pytest.raises(InputError, match=message):
-        plan({"methods": ["bcnmf"]}, {"methods": str(sheet)})
+        plan({"methods": ["bcnmf"], "studies": ["mouse"]}, {"methods": str(sheet)})
 
 
 def test_a_default_number_of_replicates_is_for_data_that_are_drawn():
