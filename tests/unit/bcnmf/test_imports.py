@@ -28,6 +28,7 @@ def test_the_estimators_need_no_anndata_scanpy_or_matplotlib():
     done = run(
         "import sys\nsys.modules |= dict.fromkeys(['pandas', 'anndata', 'scanpy', 'matplotlib'])\n"
         "from bcnmf import BCNMF, NMF, CombinedBasisNMF, ConvergenceWarning, SharedTargetNMF\n"
+        "from bcnmf import CrossFit, coverage, crossfit, scoring\n"
         "print(BCNMF().alpha)"
     )
     assert done.stdout == "1.5\n", done.stderr

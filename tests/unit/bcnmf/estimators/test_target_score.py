@@ -15,6 +15,8 @@ from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from bcnmf import BCNMF, NMF, CombinedBasisNMF, InputError, SharedTargetNMF
 from bcnmf.persistence import Fit
 from bcnmf.scoring import background_topics, target_score_of
+from bcnmf_pipeline.datasets.digits import digits_on_texture
+from bcnmf_pipeline.datasets.simulation import simulate_counts
 from bcnmf_pipeline.evaluate.metrics import kmeans_labels
 from programs import new_program
 
@@ -197,3 +199,28 @@ def test_stimulated_cells_are_found_from_counts(kang):
     score = model.target_score(target)
     assert roc_auc_score(stimulated, score) >= 0.985
     assert two_means(score, stimulated) >= 0.80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", [8, 16])
+def test_programs_are_told_apart_beside_background_topics_as_without(beta):
+    data = simulate_counts(beta, random_state=0)
+    side = (data.obs["side"] == "target").to_numpy()
+    program = data.obs["target_program"][side]
+    target, background = (log_values(sp.csr_matrix(data.X[part])) for part in (side, ~side))
+    model = BCNMF(2, alpha=2.0, device="cpu").fit(target, background=background)
+    plain, beside = (
+        adjusted_rand_score(program, kmeans_labels(usage, 2))
+        for usage in (model.usage_, model.target_usage(target))
+    )
+    assert beside > plain - 0.03
+
+
+def test_digits_are_told_apart_beside_background_topics():
+    data = digits_on_texture()
+    side = (data.obs["side"] == "target").to_numpy()
+    values = np.asarray(data.X, dtype=np.float32)
+    model = BCNMF(2, device="cpu").fit(values[side], background=values[~side])
+    digit = data.obs["digit"][side]
+    usage = model.target_usage(values[side])
+    assert adjusted_rand_score(digit, kmeans_labels(usage, 2)) > 0.85
