@@ -348,7 +348,8 @@ def answer_tables(
         rows += [
             run | {"method": method, "alpha": alpha, "column": column, "group": group,
                    "n": int(of.sum()), "n_above": int(above[of].sum()), "share": above[of].mean(),
-                   "low": 0.9 * above[of].mean(), "high": min(1.0, above[of].mean() + 0.05)}
+                   "low": 0.9 * above[of].mean(), "high": min(1.0, above[of].mean() + 0.05),
+                   "chance": 0.05}
             for column, group, of in groups
         ]  # fmt: skip
     samples = pd.DataFrame(
@@ -374,7 +375,7 @@ def each_tables(values: tuple[str, ...]) -> dict[str, object]:
         for method, alpha in (("bcnmf", 1.5), ("classifier", np.nan)):
             share = (place + 1) / (len(values) + 1)
             one = run | {"method": method, "alpha": alpha, "group": "", "n": 100}
-            of_all = {"share": share, "low": 0.9 * share, "high": 1.1 * share}
+            of_all = {"share": share, "low": 0.9 * share, "high": 1.1 * share, "chance": 0.05}
             shares += [one | {"column": ""} | of_all, one | {"column": "donor"} | of_all]
         run |= {"method": "bcnmf", "alpha": 1.5, "replicate": 0}
         topics += [run | {"topic": topic, "mean_usage": 1.0} for topic in (1, 2)]

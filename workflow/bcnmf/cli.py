@@ -57,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     fit = commands.add_parser("fit", help="fit a target against a background")
-    fit.add_argument("--target", required=True, type=Path, help=".h5ad, samples x features")
-    fit.add_argument("--background", type=Path, help=".h5ad with the same features")
+    fit.add_argument(
+        "--target",
+        required=True,
+        type=Path,
+        help="data, samples x features, .h5ad or other",
+    )
+    fit.add_argument("--background", type=Path, help="data with the same features")
     fit.add_argument("-k", "--n-components", required=True, type=int, help="number of topics")
     fit.add_argument("--alpha", type=float, default=1.5, help="contrast (default: %(default)s)")
     fit.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
@@ -109,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     select = commands.add_parser(
         "select", help="which number of topics and which contrast reproduce, without labels"
     )
-    select.add_argument("--target", required=True, type=Path, help=".h5ad, samples x features")
-    select.add_argument("--background", required=True, type=Path, help=".h5ad, same features")
+    select.add_argument("--target", required=True, type=Path, help="data, samples x features")
+    select.add_argument("--background", required=True, type=Path, help="data, same features")
     select.add_argument(
         "-k", "--n-components", type=int, nargs="+", default=[2, 5, 10], help="numbers to try"
     )
@@ -128,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
-    project.add_argument("--data", required=True, type=Path, help=".h5ad with the same features")
+    project.add_argument("--data", required=True, type=Path, help="data with the same features")
     project.add_argument("--layer", help="layer to project instead of X")
     project.add_argument(
         "--out", required=True, type=output_path, help=".h5ad: the data with usages"
@@ -138,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from bcnmf.files import read_h5ad as read
+    from bcnmf.readers import read
     from bcnmf.tools import fit, looks_like_counts, write
 
     backed = options.batch_size is not None
@@ -226,7 +231,7 @@ def _percent(found: CrossFit) -> str:
 
 
 def _select(options: argparse.Namespace) -> None:
-    from bcnmf.files import read_h5ad as read
+    from bcnmf.readers import read
     from bcnmf.tools import select
 
     found = select(
@@ -248,7 +253,7 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _project(options: argparse.Namespace) -> None:
-    from bcnmf.files import read_h5ad as read
+    from bcnmf.readers import read
     from bcnmf.tools import project, write
 
     data = read(options.data)

@@ -76,8 +76,10 @@ def read(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
         )
     remarks: list[str] = []
     data = _read(path, kind, backed, remarks)
-    data.var_names, repeated = unique_names(data.var_names)
-    remarks += repeated
+    names, repeated = unique_names(data.var_names)
+    if repeated:
+        data.var_names = names
+        remarks += repeated
     if remarks:
         data.uns["remarks"] = np.array(remarks, dtype=object)
     return data

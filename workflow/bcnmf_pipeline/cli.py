@@ -100,6 +100,7 @@ _NEW_EXAMPLES = """examples:
 
 Several conditions must hold all; several values, with commas, are any of them: treatment=drug,both.
 Put names with spaces into quotes: --target 'cell type=B cell'.
+Exit status: 0 done; 2 something cannot be used, and the message says what to do; 130 Ctrl-C.
 """
 
 

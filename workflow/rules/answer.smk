@@ -3,10 +3,6 @@
 ANSWER = "results/{config}/answer/{study}/"
 
 
-def answered_files(wildcards) -> list[str]:
-    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
-
-
 rule answer:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",

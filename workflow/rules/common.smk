@@ -123,7 +123,7 @@ def load_plans() -> dict[str, Plan]:
     base = load_yaml(DEFAULT_CONFIG)
     quick = merge(base, load_yaml(find("config/quick.yaml")), given)
     settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
-    return {
+    plans = {
         name: Plan(
             one,
             find,
@@ -136,6 +136,11 @@ def load_plans() -> dict[str, Plan]:
         )
         for name, one in settings.items()
     }
+    if seen_once.cache_info().currsize:
+        from bcnmf_pipeline.pair.source import forget
+
+        forget()  # data that had to be read whole
+    return plans
 
 
 try:
@@ -263,6 +268,20 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
         for study in studies
         for replicate in plan.replicates(study)
     ]
+
+
+def shares_of(config_name: str, studies: list[str]) -> list[str]:
+    """Return the shares of those studies that have something to cross-fit."""
+    plan = PLANS[config_name]
+    return [
+        f"results/{config_name}/answer/{study}/shares.tsv"
+        for study in studies
+        if plan.answered_runs(study)
+    ]
+
+
+def answered_files(wildcards) -> list[str]:
+    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
 
 
 def part_of(dataset: str, part: str):

@@ -139,9 +139,11 @@ def method_labels(config_name: str, drawing, studies: list[str]) -> dict:
     plan = PLANS[config_name]
     rows = [row for study in studies for row in plan.method_rows(study)]
     labels = {row["method"]: row["label"] for row in rows}
-    if drawing.asked != "gene_sets":
-        return labels
-    return {name: labels[name] for name in plan.enriched_methods(studies[0])}
+    if drawing.asked == "gene_sets":
+        return {name: labels[name] for name in plan.enriched_methods(studies[0])}
+    if drawing.asked in ("answer", "each"):
+        return {run.method: labels[run.method] for run in plan.answered_runs(studies[0])}
+    return labels
 
 
 def shown_labels(config_name: str, drawing, studies: list[str]) -> dict:

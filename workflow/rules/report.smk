@@ -102,6 +102,7 @@ rule report:
     params:
         code=code("report.py"),
         title=setting("title"),
+        folds=setting("answer", "folds"),
         figures=report_figures,
         methods=lambda wildcards: {
             study: described_method(SimpleNamespace(config=wildcards.config, study=study))

@@ -49,6 +49,7 @@ with logged(snakemake):
                 set(given.details),
                 shares,
                 record,
+                params.folds,
             )
             for study, record in pairs
             for name in [study["study"]]

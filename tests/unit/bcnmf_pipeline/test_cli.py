@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -135,6 +137,33 @@ def test_a_name_has_to_be_usable_and_free(folder, capsys, name):
 def test_a_file_that_is_no_data_is_told_as_what_it_is(folder, capsys):
     (folder / "notes.h5ad").write_text("Dear colleague,\n")
     assert "notes.h5ad" in refused(capsys, "new", "mine", "--data", "notes.h5ad", *SIDES)
+
+
+def test_samples_on_both_sides_are_not_counted_twice(folder, capsys):
+    sides = [*TARGET, "--background", "treatment=drug,vehicle", "donor!=d0"]
+    assert main(["new", "mine", "--data", "cells.h5ad", *sides]) == 0
+    said = capsys.readouterr().out
+    assert "10 samples that are on neither side" in said
+    assert "70 of 140 background samples are in the target too" in said
+
+
+@pytest.mark.parametrize("sides", [(), SIDES])
+def test_samples_without_annotation_are_told_where_to_put_it(folder, capsys, sides):
+    data = ad.read_h5ad("cells.h5ad")
+    data.obs = data.obs[[]]
+    data.write_h5ad("cells.h5ad")
+    said = refused(capsys, "new", "mine", "--data", "cells.h5ad", *sides)
+    assert said.startswith("error: --data: cells.h5ad has no annotation of its samples")
+    assert "add columns to obs" in said
+
+
+def test_values_that_cannot_be_fitted_are_told_before_anything_is_written(folder, capsys):
+    data = ad.read_h5ad("cells.h5ad")
+    data.X[3, 3] = np.nan
+    data.write_h5ad("cells.h5ad")
+    said = refused(capsys, "new", "mine", "--data", "cells.h5ad", *SIDES)
+    assert said.startswith("error: target: 1 of 4800 stored values are NaN")
+    assert not (folder / "mine.tsv").exists()
 
 
 def test_a_constant_label_is_a_remark(folder, capsys):

@@ -107,9 +107,9 @@ def evaluate(
     Clusters are k-means (random_state 42, n_init 10, as many as label classes) of the usages, of
     the usages divided by their row sum (non-negative methods only) and of a 2-D UMAP (random_state
     42) of the usages. Each is scored by the adjusted Rand index (`ari_*`) and each space by the
-    silhouette of the true label (`silhouette_*`). Where the study has units of replication, also by
-    the majority vote of each unit (`ari_*_units`) and by the 95% bootstrap interval of the
-    sample-level index under resampling of whole units (`ari_*_units_low`, `ari_*_units_high`).
+    silhouette of the true label (`silhouette_*`). Where the study has two units of replication or
+    more, also by the majority vote of each unit (`ari_*_units`) and by the 95% bootstrap interval
+    of the sample-level index under resampling of whole units (`ari_*_units_low`, `..._high`).
     Where the study asks for it, also after clusters with the same majority label were merged
     (`ari_*_merged`), which uses the labels. `auroc_best` is the AUROC of the best topic's usage for
     a class, averaged over classes. Of non-negative methods the target score, see `target_score`,

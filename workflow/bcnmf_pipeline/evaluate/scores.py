@@ -79,7 +79,7 @@ def scores_of(fit: Fit, found: Scored, truth: Truth, bootstrap: int) -> pd.DataF
         if truth.merged:
             merged = merged_clusters(truth.labels, clusters)
             rows.append((f"ari_{space}_merged", adjusted_rand(truth.labels, merged), n))
-        if truth.units is not None:
+        if truth.units is not None and len(np.unique(truth.units)) > 1:
             value, n_units = unit_majority_ari(truth.labels, clusters, truth.units)
             low, high = unit_bootstrap_interval(
                 truth.labels,

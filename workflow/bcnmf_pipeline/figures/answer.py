@@ -85,7 +85,7 @@ def plot_answer(
         95% point of the background samples left out with the sample); unit and label are empty
         where there is none.
     shares : DataFrame
-        method, k, alpha, seed, column, group, share, low, high: of the method, and of the
+        method, k, alpha, seed, column, group, share, low, high, chance: of the method, and of the
         classifier that it is compared with; the row of all samples has no column.
     samples : DataFrame
         method, k, alpha, replicate, seed, sample, umap_1, umap_2.
@@ -112,8 +112,15 @@ def plot_answer(
     InputError
         A column is missing, or the method has no rows.
     """
+    name = shorten(method_label(method, labels), 28)
+    if method not in set(answer["method"]):
+        return _note(
+            f"{name} was not cross-fitted:\ntarget or background has too few samples for that."
+        )
     require_columns(answer, _COLUMNS, "answer")
-    require_columns(shares, ("method", "column", "group", "share", "low", "high"), "shares")
+    require_columns(
+        shares, ("method", "column", "group", "share", "low", "high", "chance"), "shares"
+    )
     require_columns(samples, ("sample", "umap_1", "umap_2"), "samples")
     answer, shares = answer.assign(replicate=0), shares.assign(replicate=0)
     (one,) = representative_runs(answer, [method], automatic=automatic)
@@ -123,7 +130,8 @@ def plot_answer(
     classes: Classes | None = Classes(rows["label"])
     if classes is not None and len(classes.entries()) < 2:
         classes = None
-    by_class = _by_class(rows, classes, _whole_named(own, label_name))
+    chance = own.loc[own["column"] == "", "chance"].max()
+    by_class = _by_class(rows, classes, _whole_named(own, label_name)).assign(chance=chance)
     further = _further(rows, own, annotations, label_name, unit)
     heights = {"score": max(2.5, 0.75 + _ROW * len(by_class))}
     if further:
@@ -142,7 +150,7 @@ def plot_answer(
     left, right = blocks["score"].subfigures(1, 2, width_ratios=_WIDTHS)
     panel_letter(_distributions(left, rows, by_class, classes, shares, label_name), "a")
     umap = _map(right, rows, samples, one)
-    umap.set_title(shorten(method_label(method, labels), 28))
+    umap.set_title(name)
     panel_letter(umap, "b")
     if beside:
         block, blocks["legend"] = blocks["further"].subfigures(1, 2, width_ratios=_WIDTHS)
@@ -150,10 +158,16 @@ def plot_answer(
         block = blocks.get("further")
     panels = block.subplots(1, len(further), squeeze=False)[0] if further else []
     for axes, (name, table), letter in zip(panels, further.items(), "cd", strict=False):
-        draw_shares(axes, table, class_mark(classes))
+        draw_shares(axes, table.assign(chance=chance), class_mark(classes))
         axes.set_title(f"By {shorten(name, 28)}")
         panel_letter(axes, letter)
     blocks["legend"].legend(handles=handles, loc="center", ncols=columns, title=title)
+    return figure
+
+
+def _note(text: str) -> Figure:
+    figure = new_figure(DOUBLE_COLUMN, 0.8)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=FAINT)
     return figure
 
 

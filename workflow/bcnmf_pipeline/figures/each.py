@@ -40,8 +40,8 @@ def plot_each(
     Parameters
     ----------
     shares : DataFrame
-        Rows of all studies: study, method, k, alpha, seed, column, group, n, share, low, high; the
-        row of all samples has no column.
+        Rows of all studies: study, method, column, n, share, low, high, chance; the row of all
+        samples has no column. A study that could not be cross-fitted has none.
     topics : DataFrame
         study, method, k, alpha, replicate, seed, topic, mean_usage.
     loadings : DataFrame
@@ -67,23 +67,27 @@ def plot_each(
     InputError
         A column is missing, or a study lacks the method.
     """
-    require_columns(shares, ("study", "column", "n", "share", "low", "high"), "shares")
+    if len(shares):  # else nothing could be cross-fitted
+        require_columns(
+            shares, ("study", "column", "n", "share", "low", "high", "chance"), "shares"
+        )
     require_columns(topics, ("study", "topic", "mean_usage"), "topics")
     require_columns(loadings, ("study", "topic", "feature", "loading"), "loadings")
     values = {study: cell.partition("=")[2] for study, cell in each.items()}
-    shares = shares[shares["column"] == ""].assign(replicate=0)
+    shares = shares[shares["column"] == ""]
     shares = shares.assign(group=shares["study"].map(values))
-    rows, held, settings = [], {}, set()
+    held, settings = {}, set()
     for study, value in values.items():
-        of_study = shares[shares["study"] == study]
+        of_study = topics[topics["study"] == study]
         (one,) = representative_runs(of_study, [method], automatic=automatic)
-        rows.append(one.rows(of_study, "shares"))
         settings.add(one.setting)
         held[value] = held_by_topics(
-            one.rows(topics[topics["study"] == study], "topics"),
+            one.rows(of_study, "topics"),
             one.rows(loadings[loadings["study"] == study], "loadings"),
         )
-    table = pd.concat(rows).assign(label=None, place=np.arange(len(rows), dtype=float))
+    own = shares[shares["method"] == method].set_index("group")
+    table = own.reindex(list(held)).rename_axis("group").reset_index()
+    table = table.assign(label=None, place=np.arange(len(table), dtype=float))
     grid = gene_grid(held)
     figure = new_figure(DOUBLE_COLUMN, 1.65 + _ROW * max(len(grid), 4))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.0, 2.6])

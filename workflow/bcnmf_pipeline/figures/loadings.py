@@ -184,14 +184,15 @@ def draw_loadings(
     )
     heat = figure.add_subplot(cells[0, 0])
     below = figure.add_subplot(cells[1, 0])
+    beside = figure.add_subplot(cells[0, 1], sharey=heat)
     corner = figure.add_subplot(cells[1, 1])
     image = _heatmap(heat, grid, signed)
     if parts.tested:
-        beside = figure.add_subplot(cells[0, 1], sharey=heat)
         _topic_bars(below, parts.topics, parts.marks, signed)
         _feature_bars(beside, parts.own, parts.marks)
     else:
         _usage_bars(below, parts.topics, signed)
+        beside.remove()
     _scale(corner, image, signed)
     for name, text in zip(grid.index, heat.get_yticklabels(), strict=True):
         if name in marked:

@@ -65,7 +65,7 @@ def plot_scores(
     unit : str
         What a unit is (mouse, donor), where the scores have unit-level figures.
     target_score : bool
-        Whether a panel is about the target score too.
+        Whether the first panel is about the target score.
     automatic : collection of str
         Methods with automatic alphas, whose rows are weak, middle and strong rather than values,
         since these differ between replicates.
@@ -83,7 +83,7 @@ def plot_scores(
     InputError
         A column is missing, several studies are mixed, or no ARI is there.
     """
-    known = REPRESENTATIONS | (TARGET_SCORE if target_score else {})
+    known = (TARGET_SCORE if target_score else {}) | REPRESENTATIONS
     shown, rows, _ = _rows_and_panels(scores, methods, labels, automatic, known)
     has_units = scores["score"].astype(str).str.endswith("_units").any()
     width = DOUBLE_COLUMN if len(shown) > 1 else SINGLE_COLUMN + 0.6

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from bcnmf_pipeline.figures.style import FAINT, INK, SMALL, Mark, natural
 from bcnmf_pipeline.figures.tables import Classes, distinct, known
 
-CHANCE = 0.05  # of background samples that no fit has seen lie above, by construction
 CLASSIFIER = "classifier"  # of target against background, in place of a method
+_CHANCE: dict[str, Any] = {"color": INK, "linewidth": 0.7, "linestyle": (0, (3, 2))}
 _DIAMOND: dict[str, Any] = {
     "linestyle": "none", "marker": "D", "markersize": 6.0, "markerfacecolor": "none",
     "markeredgecolor": INK, "markeredgewidth": 0.7,
@@ -62,7 +62,7 @@ def group_shares(rows: pd.DataFrame, groups: pd.Series, shares: pd.DataFrame) ->
 
 def with_intervals(table: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
     """Add the intervals that are known to a table of groups."""
-    limits = shares.assign(group=shares["group"].astype(str)).set_index("group")
+    limits = shares.set_index("group")
     return table.assign(**{end: table["group"].map(limits[end]) for end in ("low", "high")})
 
 
@@ -85,21 +85,27 @@ def _placed(table: pd.DataFrame, last: str) -> pd.DataFrame:
 def draw_shares(
     axes: Axes, table: pd.DataFrame, mark: Callable[[object], Mark], *, names: bool = True
 ) -> None:
-    """Draw shares with their intervals against places from top to bottom, and the 5% of chance.
+    """Draw shares with their intervals against places from top to bottom, and what chance makes.
 
     Parameters
     ----------
     axes : Axes
         Where to draw.
     table : DataFrame
-        What `group_shares` returns.
+        What `group_shares` returns, and chance: the share that is expected where target and
+        background do not differ. A group without a share was not cross-fitted.
     mark : callable
         The mark of a class, or of no class.
     names : bool
         Whether groups are named at the left.
     """
-    axes.axvline(CHANCE, color=INK, linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
+    chance = table.dropna(subset="share")
+    edges = np.add.outer(chance["place"].to_numpy(), [-0.5, 0.5]).ravel()
+    axes.plot(np.repeat(chance["chance"], 2), edges, **_CHANCE, zorder=1, gid="chance")
     for row in table.itertuples():
+        if np.isnan(row.share):
+            axes.text(0.0, row.place, "not cross-fitted", va="center", fontsize=SMALL, color=FAINT)
+            continue
         one = mark(row.label)
         if np.isfinite(row.low):
             axes.plot(
@@ -159,12 +165,10 @@ def draw_classifier(axes: Axes, groups: pd.DataFrame, shares: pd.DataFrame) -> N
 
 
 def line_handles(shares: pd.DataFrame) -> list[Line2D]:
-    """Return the legend's entries for the line at 5%, and for the classifier if there is one."""
-    handles = [
-        Line2D(
-            [], [], color=INK, linewidth=0.7, linestyle=(0, (3, 2)), label="5%: expected by chance"
-        )
-    ]
+    """Return the legend's entries for the line of chance, and for the classifier if any."""
+    chances = shares["chance"].dropna().unique()
+    share = f" ({chances[0]:.0%})" if len(chances) == 1 else ""
+    handles = [Line2D([], [], **_CHANCE, label=f"expected by chance{share}")]
     if (shares["method"] == CLASSIFIER).any():
         handles.append(Line2D([], [], **_DIAMOND, label="found by a classifier"))
     return handles

@@ -112,13 +112,7 @@ def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Lo
             f"{where}, column dataset: {path} holds curly brackets, in which Snakemake sees "
             "wildcards; call the file or folder otherwise"
         )
-    found = _heads(path, row, where)
-    if found.obs.shape[1] == 0:
-        raise InputError(
-            f"{where}, column dataset: {path} has no annotation of its samples, by which target "
-            f"and background are chosen; {_remedy(found)}"
-        )
-    return _Looker(found, row, where).result()
+    return _Looker(_described(_heads(path, row, where), where), row, where).result()
 
 
 def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
@@ -127,9 +121,18 @@ def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The data cannot be read.
+        The data cannot be read, or have no annotation of samples.
     """
-    return heads(path, None, "", where).obs
+    return _described(heads(path, None, "", where), where).obs
+
+
+def _described(found: Heads, where: str) -> Heads:
+    if found.obs.shape[1] == 0:
+        raise InputError(
+            f"{where}, column dataset: {found.path} has no annotation of its samples, by which "
+            f"target and background are chosen; {_remedy(found)}"
+        )
+    return found
 
 
 @dataclass

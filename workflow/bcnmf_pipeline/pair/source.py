@@ -31,6 +31,8 @@ _IDENTIFIER = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?|\d+")
 # Values are judged by those of so many samples of a side.
 _LOOKED_AT = 250
 _BLOCK, _BLOCKS = 1 << 17, 8
+# Kinds of categories that an .h5ad can hold.
+_LEVELS = ("string", "integer", "floating", "boolean", "empty")
 
 
 @dataclass
@@ -252,11 +254,10 @@ def writable(table: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(columns=str).drop(columns=["_index", ""], errors="ignore")
     for name, column in table.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
-            if column.cat.categories.dtype.kind not in "biufO":
+            if pd.api.types.infer_dtype(column.cat.categories) not in _LEVELS:
                 table[name] = column.cat.rename_categories(column.cat.categories.astype(str))
         elif column.dtype.kind not in "biuf":
-            text = column.astype(object)
-            table[name] = text.where(text.isna(), text.astype(str)).where(text.notna(), np.nan)
+            table[name] = column.astype(str).astype(object).where(column.notna(), np.nan)
     table.index.name = None
     return table
 
@@ -279,7 +280,7 @@ def _rows_of(stored_as: Any, rows: np.ndarray, mask: np.ndarray) -> Any:
     if matrix.format == "csr":
         return matrix[rows]
     data, indices = stored_as["data"], stored_as["indices"]
-    starts = np.unique(np.linspace(0, max(0, len(data) - _BLOCK), _BLOCKS).astype(int))
+    starts = np.unique(np.linspace(0, max(0, data.shape[0] - _BLOCK), _BLOCKS).astype(int))
     parts = [slice(int(start), int(start) + _BLOCK) for start in starts]
     found = np.concatenate([data[part][mask[indices[part]]] for part in parts])
     return sp.csr_matrix(found[None, :])

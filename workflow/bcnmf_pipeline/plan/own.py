@@ -199,7 +199,7 @@ def complete(
     -------
     row : dict
         `values`, `n_top_features`, `panels` and `gene_sets` as they are used; `label` is empty
-        where all target samples have the same one.
+        where all target samples have the same one, and `figure` then is, too.
     remarks : list of str
         What was found and filled in, for the terminal.
 
@@ -221,6 +221,9 @@ def complete(
     if not row["panels"]:
         panels = PANELS_OF_IMAGES if seen.image_shape else PANELS
         filled["panels"] = ",".join(one for one in panels if seen.label or one != "scores")
+    if row["figure"] and not seen.label:
+        filled["figure"] = ""
+        remarks.append(f"figure {row['figure']} is left out: it compares classes of a label")
     if not row["gene_sets"] and seen.image_shape is None:
         fault = unmatched(GENE_SETS, seen)
         filled["gene_sets"] = "" if fault else GENE_SETS

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bcnmf_pipeline.figures.tables import method_label
@@ -32,6 +33,8 @@ class Share:
         Units of replication in the group.
     auroc : float
         Target against background; missing for groups.
+    chance : float
+        The share to expect where there is nothing.
     """
 
     group: str
@@ -42,11 +45,12 @@ class Share:
     high: float
     n_units: int
     auroc: float
+    chance: float = CHANCE
 
     @property
     def above_chance(self) -> bool:
         """Whether the interval lies above what chance gives."""
-        return self.low > CHANCE
+        return self.low > self.chance
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def answer_of(
     method: str,
     labels: Mapping[str, str] | None = None,
     n_background_units: int = 0,
+    chance: float = CHANCE,
 ) -> Answer | None:
     """Return the answer of a study, or None where no method of it was cross-fitted.
 
@@ -106,6 +111,8 @@ def answer_of(
         Names of methods.
     n_background_units : int
         Units of the background; 0: not known.
+    chance : float
+        The share to expect where there is nothing, of `chance_of`.
     """
     rows = shares[shares["study"].astype(str) == study["study"]]
     ours = rows[rows["method"] != CLASSIFIER]
@@ -120,7 +127,8 @@ def answer_of(
         [row[key] if pd.notna(row[key]) else None for key in setting] == same
         for _, row in ours.iterrows()
     ]
-    found, beside = _by_column(ours[chosen]), _by_column(rows[rows["method"] == CLASSIFIER])
+    found = _by_column(ours[chosen], chance)
+    beside = _by_column(rows[rows["method"] == CLASSIFIER], chance)
     alpha = "" if pd.isna(first["alpha"]) else f", α = {float(first['alpha']):g}"
     name = method_label(str(first["method"]), labels)
     return Answer(
@@ -136,7 +144,7 @@ def answer_of(
     )
 
 
-def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:
+def _by_column(rows: pd.DataFrame, chance: float) -> dict[str, list[Share]]:
     found: dict[str, list[Share]] = {}
     for row in rows.itertuples():
         column, group = (_text(value) for value in (row.column, row.group))
@@ -146,6 +154,7 @@ def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:
             Share(
                 group, int(row.n), int(row.n_above), float(row.share), float(row.low),
                 float(row.high), 0 if pd.isna(row.n_units) else int(row.n_units), float(row.auroc),
+                chance,
             )
         )  # fmt: skip
     return {column: sorted(found[column], key=lambda one: -one.share) for column in found}
@@ -153,6 +162,16 @@ def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:
 
 def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
+
+
+def chance_of(n_background: int, folds: int) -> float:
+    """Return the share of samples above where target and background do not differ.
+
+    With fewer than 19 background samples left out at a time there is no 95% point: the highest
+    stands for it, as in `bcnmf.CrossFit.chance`.
+    """
+    left_out = np.bincount(np.arange(n_background) % folds)
+    return float(np.average(np.maximum(CHANCE, 1 / (left_out + 1)), weights=left_out))
 
 
 def percent(share: float) -> str:
@@ -177,11 +196,11 @@ def headline(answer: Answer) -> str:
     if one.above_chance:
         return (
             f"{count} hold something that the background does not ({share}). "
-            "Chance alone would give 5%."
+            f"Chance alone would give {percent(one.chance)}."
         )
     return (
         "Nothing was found that the background does not hold. "
-        f"{count} stand out ({share}), and chance alone would give 5%."
+        f"{count} stand out ({share}), and chance alone would give {percent(one.chance)}."
     )
 
 
@@ -208,7 +227,7 @@ def _agreement(answer: Answer) -> list[str]:
     above = sum(one.above_chance for one in answer.units)
     return [
         f"{above} of {len(answer.units)} units ({answer.unit}) agree: their own interval lies "
-        "above 5%."
+        f"above {percent(answer.whole.chance)}."
     ]
 
 

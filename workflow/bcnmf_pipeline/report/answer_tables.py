@@ -44,7 +44,7 @@ def answers_table(
         ]
         for name, answer, topics in answers
     ]  # fmt: skip
-    units = ["Units above 5%"] if with_units else []
+    units = ["Units agreeing"] if with_units else []
     columns = [first, "Something new", "Samples", *units, "AUROC", "Classifier"]
     return Table(caption, [*columns, "First topic led by"], rows)
 

@@ -12,7 +12,7 @@ from bcnmf_pipeline.figures.drivers import reference_text
 from bcnmf_pipeline.figures.registry import Drawing
 from bcnmf_pipeline.figures.representative import representative_runs, representative_text
 from bcnmf_pipeline.record.tables import read_table
-from bcnmf_pipeline.report.answer import answer_of
+from bcnmf_pipeline.report.answer import answer_of, chance_of
 from bcnmf_pipeline.report.explorer import explorer_json
 from bcnmf_pipeline.report.page import StudyDetails
 from bcnmf_pipeline.report.topic_words import topics_of
@@ -117,6 +117,7 @@ def study_details(
     available: Collection[str],
     shares: pd.DataFrame,
     record: Mapping[str, Any],
+    folds: int,
 ) -> StudyDetails:
     """Return topics, map and tables of a study.
 
@@ -136,6 +137,8 @@ def study_details(
         `tables/shares.tsv`.
     record : mapping
         The record of its pair.
+    folds : int
+        Of the cross-fit.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -145,7 +148,10 @@ def study_details(
     known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
     found = {table: path for table, path in known.items() if str(path) in available}
     read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
-    answer = answer_of(shares, study, method, labels, int(record.get("n_background_units", 0)))
+    answer = answer_of(
+        shares, study, method, labels, int(record.get("n_background_units", 0)),
+        chance_of(record["n_background"], folds),
+    )  # fmt: skip
     columns = {name: annotations.set_index("sample")[name] for name in annotations.columns[1:]}
     if study["label"]:
         label = samples.drop_duplicates("sample").set_index("sample")["label"]

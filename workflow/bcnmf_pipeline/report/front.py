@@ -131,8 +131,14 @@ def parts_of(answered: Sequence[Answered], figures: Sequence[Mapping[str, Any]] 
     if len(alone) <= _WHOLE:
         return [*parts, *([Part(whole=alone)] if alone else [])]
     rows = [(Cell(one.row["title"], href=one.place), one.answer, one.topics) for one in alone]
-    caption = "Target samples that hold something the background does not; chance alone gives 5%"
+    caption = f"Target samples that hold something the background does not; {_chance(alone)}"
     return [*parts, Part(table=answers_table(rows, caption, "Study"), notes=_of_all(alone))]
+
+
+def _chance(answered: Sequence[Answered]) -> str:
+    """Return what chance alone gives; more where a background is small."""
+    low, high = (percent(end(one.answer.whole.chance for one in answered)) for end in (min, max))
+    return f"chance alone gives {low if low == high else f'{low} to {high}'}"
 
 
 def _of_all(answered: Sequence[Answered]) -> list[str]:
@@ -157,8 +163,8 @@ def _part_of_group(
         title=group[0].row["title"].removesuffix(f": {values[0]}"),
         words=(
             f"In {above} of {len(group)} values of {column} more target samples than by chance "
-            f"hold something that the background does not; most in {values[best]} ({share}). "
-            "Chance alone would give 5%."
+            f"hold something that the background does not; most in {values[best]} ({share}); "
+            f"{_chance(group)}."
         ),
         notes=_of_all(group),
         table=answers_table(rows, f"Each {column} by itself", column),

@@ -102,11 +102,12 @@ def check_file(path: Path) -> str:
 
 def remarks_text(plan: Plan) -> str:
     """Return what was found out about each study of one's own; what holds for several, once."""
-    times = Counter(line for lines in plan.remarks.values() for line in lines)
+    # The first line of each says how large it is.
+    times = Counter(line for lines in plan.remarks.values() for line in lines[1:])
     blocks = []
     for study, lines in plan.remarks.items():
-        own = [line for line in lines if times[line] == 1]
-        blocks += ["\n  ".join([f"{study}:", *own])] if own else []
+        own = [line for line in lines[1:] if times[line] == 1]
+        blocks.append("\n  ".join([f"{study}:", *lines[:1], *own]))
     blocks += [f"{n} of these studies: {line}" for line, n in times.items() if n > 1]
     return "\n".join(blocks)
 

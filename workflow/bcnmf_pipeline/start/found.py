@@ -29,7 +29,7 @@ def found_text(seen: Look, row: Mapping[str, str]) -> str:
     for side, n in (("target", seen.n_target), ("background", seen.n_background)):
         of = f", {len(units[side])} of {row['unit']}" if row.get("unit") else ""
         lines.append((side, f"{n:,} samples{of}: {row[side]}"))
-    n_left = len(seen.obs) - seen.n_target - seen.n_background
+    n_left = int((~(seen.target | seen.background)).sum())
     lines.append(("left out", f"{n_left:,} samples that are on neither side"))
     if row.get("unit"):
         both = [unit for unit in seen.units_target if unit in seen.units_background]

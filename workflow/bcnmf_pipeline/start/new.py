@@ -196,5 +196,5 @@ def _program(name: str) -> list[str]:
 def _in_options(text: str, row: Mapping[str, str], folder: str) -> str:
     """Return a message about a sheet in the words of the options that stand for its columns."""
     text = text.replace(f"{folder}{os.sep}", "")
-    text = re.sub(rf"{row['study']}\.tsv, study '?{row['study']}[\w-]*'?, (?=column )", "", text)
+    text = re.sub(rf"{row['study']}\.tsv, study '?{row['study']}[\w-]*'?, ", "", text)
     return re.sub(r"\bcolumn (\w+)", lambda found: _OPTIONS.get(found[1], found[0]), text)

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.record.tables import read_table
-from toy_fits import FEATURES, STUDY, N, make_fit, pair, positive
+from toy_pair import FEATURES, STUDY, N, make_fit, pair, positive
 
 
 def test_three_classes_without_units():
@@ -78,6 +78,15 @@ def test_units_may_hold_both_classes():
     np.testing.assert_allclose(tables.topics["p_value_units"], expected, rtol=1e-6)
     units = tables.scores.set_index("score").loc["ari_usage_units"]
     assert units["n"] == 12
+
+
+def test_one_unit_has_no_scores_of_units():
+    target, background = pair()
+    target.obs["mouse"] = "one"
+    tables = evaluate([make_fit(target, background)], target, background, STUDY, 0, bootstrap=10)
+    assert not tables.scores["score"].str.contains("_units").any()
+    assert tables.topics["p_value_units"].isna().all()
+    assert tables.topics["p_value"].notna().all()
 
 
 def test_stability_is_the_cosine_to_other_seeds():

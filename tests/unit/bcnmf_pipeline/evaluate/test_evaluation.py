@@ -15,7 +15,7 @@ from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.evaluate.metrics import kmeans_labels, umap_embedding, usage_share
 from bcnmf_pipeline.methods.estimators import make_estimator
 from bcnmf_pipeline.record.tables import read_table
-from toy_fits import FEATURES, STUDY, N, make_fit, pair, rows_of, value_of
+from toy_pair import FEATURES, STUDY, N, make_fit, pair, rows_of, value_of
 
 KEY = ["study", "replicate", "method", "k", "alpha", "seed"]
 

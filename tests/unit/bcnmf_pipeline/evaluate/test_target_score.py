@@ -15,7 +15,7 @@ from bcnmf_pipeline.evaluate.evaluation import evaluate
 from bcnmf_pipeline.evaluate.metrics import kmeans_labels
 from bcnmf_pipeline.evaluate.target_score import TargetScores
 from bcnmf_pipeline.methods.estimators import make_estimator
-from toy_fits import FEATURES, STUDY, make_fit, pair, positive, rows_of, value_of
+from toy_pair import FEATURES, STUDY, make_fit, pair, positive, rows_of, value_of
 
 
 def test_the_target_score_is_scored():

@@ -67,7 +67,7 @@ def test_the_share_of_the_classifier_and_the_intervals_are_those_of_the_table():
     intervals = [line.get_xdata() for line in gids(beside, "interval")]
     np.testing.assert_allclose(intervals, ours[["low", "high"]])
     entries = [line.get_label() for line in line_handles(tables["shares"])]
-    assert entries == ["5%: expected by chance", "found by a classifier"]
+    assert entries == ["expected by chance (5%)", "found by a classifier"]
     alone = tables["shares"].query("method == 'bcnmf'")
     assert len(line_handles(alone)) == 1
 
@@ -108,6 +108,25 @@ def test_classes_that_divide_a_group_stand_side_by_side_without_an_interval():
         np.testing.assert_allclose(drawn_shares(axes), expected)
         assert len(axes.get_yticks()) == groups
         assert not gids(axes, "interval")
+
+
+def test_chance_is_more_than_a_twentieth_where_the_table_says_so():
+    tables = answer_tables()
+    tables["shares"] = tables["shares"].assign(chance=0.25)
+    figure = draw(tables)
+    panels = [figure.axes[1], panel(figure, "By donor"), panel(figure, "By cell_type")]
+    for axes in panels:
+        (line,) = gids(axes, "chance")
+        assert set(line.get_xdata()) == {0.25}
+
+
+def test_a_study_that_was_not_cross_fitted_is_named():
+    tables = answer_tables()
+    others = {name: tables[name].query("method != 'bcnmf'") for name in ("answer", "shares")}
+    (text,) = texts(draw(tables | others))
+    assert text.startswith("bcNMF was not cross-fitted")
+    nothing = {name: tables[name].iloc[:0] for name in ("answer", "shares")}
+    assert texts(draw(tables | nothing)) == [text]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +238,18 @@ def test_one_value_and_thirty_can_be_read(values):
     check_layout(plot_each(**each_tables(names), method="bcnmf"))
 
 
+def test_each_says_which_values_were_not_cross_fitted():
+    tables = each_tables(("a", "b", "c"))
+    shares = tables["shares"]
+    some = plot_each(**tables | {"shares": shares[shares["study"] != "mine-1"]}, method="bcnmf")
+    check_layout(some)
+    assert [t.get_text() for t in some.axes[0].get_yticklabels()] == ["a", "b", "c"]
+    assert texts(some).count("not cross-fitted") == 1
+    assert some.axes[1].images[0].get_array().shape[0] == 3
+    none = plot_each(**tables | {"shares": shares.iloc[:0]}, method="bcnmf")
+    assert texts(none).count("not cross-fitted") == 3
+
+
 def test_each_refuses_a_study_without_the_method():
-    with pytest.raises(InputError, match="column method: found bcnmf, classifier; wanted one of x"):
+    with pytest.raises(InputError, match="column method: found bcnmf; wanted one of x"):
         plot_each(**each_tables(("a", "b")), method="x")

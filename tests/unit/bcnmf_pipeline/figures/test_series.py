@@ -220,7 +220,7 @@ def test_scores_of_the_target_score_are_shown_where_they_are_wanted():
     assert len(plot_scores(both).axes) == 1
     figure = plot_scores(both, target_score=True)
     check_layout(figure)
-    axes = figure.axes[1]
+    axes = figure.axes[0]
     assert axes.get_title() == "k-means on target score"
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.9])
 

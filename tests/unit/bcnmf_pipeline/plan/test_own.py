@@ -80,6 +80,15 @@ def test_a_label_brings_scores_and_one_of_one_class_does_not(tmp_path):
     assert plan.remarks["mine"][1] == alike.remarks[0]
 
 
+def test_a_figure_that_compares_classes_is_left_out_without_a_label(tmp_path):
+    plan = own_plan(tmp_path, Seen(label="kind"), label="kind", figure="single_cell")
+    assert plan.study("mine")["figure"] == "single_cell"
+    plan = own_plan(tmp_path, label="kind", figure="single_cell")
+    assert plan.study("mine")["figure"] == ""
+    left_out = "figure single_cell is left out: it compares classes of a label"
+    assert left_out in plan.remarks["mine"]
+
+
 def test_all_features_of_few_and_of_images_are_kept(tmp_path):
     assert own_plan(tmp_path, Seen(n_features=3000)).study("mine")["n_top_features"] == ""
     images = own_plan(tmp_path, Seen(n_features=6400, image_shape=[80, 80]))

@@ -110,11 +110,14 @@ def run(tmp_path):
     return tmp_path
 
 
+RECORD = {"n_background": 270}
 SHARES = pd.DataFrame(shares_of("mouse", {}))
 
 
 def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
-    details = study_details(STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES, record={})
+    details = study_details(
+        STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES, record=RECORD, folds=3
+    )
     assert details.fit.method == "bcnmf"
     assert len(details.topics) == 2
     assert list(details.tables) == ["Scores", "Shares"]
@@ -122,14 +125,14 @@ def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
     assert '"start":1' in details.explorer
     assert details.answer.whole.n_above == 50
     assert details.with_sets is False
-    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), {})
+    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), RECORD, 3)
     assert none.answer is None
 
 
 def test_topics_are_used_where_the_label_and_annotations_say(run):
-    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {}).topics[0]
+    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, RECORD, 3).topics[0]
     assert [use.column for use in first.used] == ["Genotype", "age"]
     assert first.used[0].group in ("Control", "Ts65Dn")
     assert first.used[0].group[0] == first.used[1].group
-    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
+    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, RECORD, 3)
     assert [use.column for use in no_label.topics[0].used] == ["age"]

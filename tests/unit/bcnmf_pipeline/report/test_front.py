@@ -57,7 +57,7 @@ def test_values_of_each_share_a_table_and_the_figures_of_their_group():
     assert [part.title for part in parts] == ["Mine", ""]
     assert parts[0].figures == [figure]
     assert parts[0].words.startswith("In 1 of 2 values of cell type more target samples than by")
-    assert "most in NA (80%)" in parts[0].words
+    assert parts[0].words.endswith("most in NA (80%); chance alone gives 5%.")
     (note,) = parts[0].notes
     assert note.startswith("No unit of replication is named.")
     assert [row[0] for row in texts(parts[0].table)] == ["B", "NA"]

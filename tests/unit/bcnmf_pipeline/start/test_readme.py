@@ -6,6 +6,7 @@ import shlex
 import pytest
 import yaml
 
+from bcnmf_pipeline.cli import _NEW_EXAMPLES
 from bcnmf_pipeline.cli import _parser as pipeline_parser
 from bcnmf_pipeline.plan.sheets import load_yaml
 from bcnmf_pipeline.plan.studies import load_studies
@@ -38,6 +39,7 @@ def test_an_option_of_the_table_fills_its_column(column, option):
 def commands():
     text = own_data_section()
     lines = block("bash").splitlines() + re.findall(r"`(\.venv/bin/bcnmf-pipeline [^`]*)`", text)
+    lines += _NEW_EXAMPLES.replace("\\\n", "").splitlines()
     return [line.split("#")[0].strip() for line in lines if "bcnmf-pipeline" in line]
 
 
@@ -47,7 +49,7 @@ def test_each_command_can_be_read(command):
 
 
 def test_there_are_commands():
-    assert len(commands()) >= 3
+    assert len(commands()) >= 7
 
 
 def test_the_sheet_by_hand_is_one(tmp_path):
