@@ -37,7 +37,8 @@ def shares_of(study, groups, *, method="bcnmf", whole=None, **more):
     key = {"study": study, "method": method, "k": 15, "alpha": 1.0, "seed": 0}
     return [
         key | {"column": column, "group": group, "n": n, "n_above": above, "share": above / n,
-               "low": low, "high": high, "n_units": 3, "auroc": float("nan") if column else 0.9}
+               "low": low, "high": high, "n_units": 3, "chance": 0.05,
+               "auroc": float("nan") if column else 0.9}
         | more
         for (column, group), (above, n, low, high) in rows.items()
     ]  # fmt: skip

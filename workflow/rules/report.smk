@@ -102,7 +102,6 @@ rule report:
     params:
         code=code("report.py"),
         title=setting("title"),
-        folds=setting("answer", "folds"),
         figures=report_figures,
         methods=lambda wildcards: {
             study: described_method(SimpleNamespace(config=wildcards.config, study=study))
@@ -116,6 +115,10 @@ rule report:
             if not plan_of(wildcards).as_in_paper(study)
             and study in set(plan_of(wildcards).reported["study"])
         ],
+        answered=lambda wildcards: {
+            study: [run.method for run in plan_of(wildcards).answered_runs(study)]
+            for study in plan_of(wildcards).study_ids()
+        },
         left_out=lambda wildcards: {
             study: plan_of(wildcards).left_out(study) for study in plan_of(wildcards).study_ids()
         },

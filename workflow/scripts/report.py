@@ -33,7 +33,14 @@ with logged(snakemake):
         ],
         provenance=json.loads(Path(given.provenance).read_text()),
         studies=[study_with_sizes(study, record) for study, record in pairs],
-        warnings=all_warnings(params.studies, records, params.made_otherwise, params.left_out),
+        warnings=all_warnings(
+            params.studies,
+            records,
+            params.made_otherwise,
+            params.left_out,
+            params.answered,
+            shares,
+        ),
         tables={
             "All scores (TSV)": tables / "scores.tsv",
             "Mean and standard deviation (TSV)": tables / "summary.tsv",
@@ -49,7 +56,6 @@ with logged(snakemake):
                 set(given.details),
                 shares,
                 record,
-                params.folds,
             )
             for study, record in pairs
             for name in [study["study"]]

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bcnmf_pipeline.figures.tables import method_label
 
-CHANCE = 0.05
 CLASSIFIER = "classifier"
 _NAMED = 6  # Groups that a sentence names; of more it names the ends.
 _MISSED = 0.05  # Difference of shares from which topics are said to miss something.
@@ -34,7 +32,7 @@ class Share:
     auroc : float
         Target against background; missing for groups.
     chance : float
-        The share to expect where there is nothing.
+        The share to expect where there is nothing: 0.05, or more where the background is small.
     """
 
     group: str
@@ -45,7 +43,7 @@ class Share:
     high: float
     n_units: int
     auroc: float
-    chance: float = CHANCE
+    chance: float
 
     @property
     def above_chance(self) -> bool:
@@ -94,7 +92,6 @@ def answer_of(
     method: str,
     labels: Mapping[str, str] | None = None,
     n_background_units: int = 0,
-    chance: float = CHANCE,
 ) -> Answer | None:
     """Return the answer of a study, or None where no method of it was cross-fitted.
 
@@ -102,7 +99,7 @@ def answer_of(
     ----------
     shares : DataFrame
         `tables/shares.tsv`: study, method, k, alpha, seed, column, group, n, n_above, share, low,
-        high, n_units, auroc.
+        high, n_units, auroc, chance.
     study : mapping
         Its row of the studies sheet.
     method : str
@@ -111,8 +108,6 @@ def answer_of(
         Names of methods.
     n_background_units : int
         Units of the background; 0: not known.
-    chance : float
-        The share to expect where there is nothing, of `chance_of`.
     """
     rows = shares[shares["study"].astype(str) == study["study"]]
     ours = rows[rows["method"] != CLASSIFIER]
@@ -127,8 +122,8 @@ def answer_of(
         [row[key] if pd.notna(row[key]) else None for key in setting] == same
         for _, row in ours.iterrows()
     ]
-    found = _by_column(ours[chosen], chance)
-    beside = _by_column(rows[rows["method"] == CLASSIFIER], chance)
+    found = _by_column(ours[chosen])
+    beside = _by_column(rows[rows["method"] == CLASSIFIER])
     alpha = "" if pd.isna(first["alpha"]) else f", α = {float(first['alpha']):g}"
     name = method_label(str(first["method"]), labels)
     return Answer(
@@ -144,7 +139,7 @@ def answer_of(
     )
 
 
-def _by_column(rows: pd.DataFrame, chance: float) -> dict[str, list[Share]]:
+def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:
     found: dict[str, list[Share]] = {}
     for row in rows.itertuples():
         column, group = (_text(value) for value in (row.column, row.group))
@@ -154,7 +149,7 @@ def _by_column(rows: pd.DataFrame, chance: float) -> dict[str, list[Share]]:
             Share(
                 group, int(row.n), int(row.n_above), float(row.share), float(row.low),
                 float(row.high), 0 if pd.isna(row.n_units) else int(row.n_units), float(row.auroc),
-                chance,
+                float(row.chance),
             )
         )  # fmt: skip
     return {column: sorted(found[column], key=lambda one: -one.share) for column in found}
@@ -162,16 +157,6 @@ def _by_column(rows: pd.DataFrame, chance: float) -> dict[str, list[Share]]:
 
 def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
-
-
-def chance_of(n_background: int, folds: int) -> float:
-    """Return the share of samples above where target and background do not differ.
-
-    With fewer than 19 background samples left out at a time there is no 95% point: the highest
-    stands for it, as in `bcnmf.CrossFit.chance`.
-    """
-    left_out = np.bincount(np.arange(n_background) % folds)
-    return float(np.average(np.maximum(CHANCE, 1 / (left_out + 1)), weights=left_out))
 
 
 def percent(share: float) -> str:

@@ -12,7 +12,7 @@ from bcnmf_pipeline.figures.drivers import reference_text
 from bcnmf_pipeline.figures.registry import Drawing
 from bcnmf_pipeline.figures.representative import representative_runs, representative_text
 from bcnmf_pipeline.record.tables import read_table
-from bcnmf_pipeline.report.answer import answer_of, chance_of
+from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.explorer import explorer_json
 from bcnmf_pipeline.report.page import StudyDetails
 from bcnmf_pipeline.report.topic_words import topics_of
@@ -72,6 +72,8 @@ def all_warnings(
     records: Sequence[Mapping[str, Any]],
     made_otherwise: Sequence[str],
     left_out: Mapping[str, Mapping[str, str]],
+    answered: Mapping[str, Sequence[str]],
+    shares: pd.DataFrame,
 ) -> list[str]:
     """Return what the pairing noticed, what was not run, and which comparison would not be fair.
 
@@ -83,6 +85,10 @@ def all_warnings(
         Studies that the paper reports values of, which are made otherwise here.
     left_out : mapping of study to mapping of method to str
         Methods of the configuration that were not run on a study, and why.
+    answered : mapping of study to sequence of str
+        Methods that were to be cross-fitted.
+    shares : DataFrame
+        `tables/shares.tsv`: what was.
     """
     by_text: dict[str, list[str]] = {}
     for study, record in zip(studies, records, strict=True):
@@ -90,6 +96,12 @@ def all_warnings(
         for method, reason in left_out.get(study["study"], {}).items():
             reasons.setdefault(reason, []).append(method)
         texts = [f"not run: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        done = set(shares.loc[shares["study"] == study["study"], "method"])
+        if missing := [name for name in answered.get(study["study"], []) if name not in done]:
+            texts.append(
+                f"not cross-fitted: {', '.join(missing)}; there are too few samples "
+                f"(logs/answer/{study['study']}.log says more)"
+            )
         for text in [*record["warnings"], *texts]:
             by_text.setdefault(text, []).append(study["title"])
     found = [f"{_several(titles, len(studies))}: {text}" for text, titles in by_text.items()]
@@ -117,7 +129,6 @@ def study_details(
     available: Collection[str],
     shares: pd.DataFrame,
     record: Mapping[str, Any],
-    folds: int,
 ) -> StudyDetails:
     """Return topics, map and tables of a study.
 
@@ -137,8 +148,6 @@ def study_details(
         `tables/shares.tsv`.
     record : mapping
         The record of its pair.
-    folds : int
-        Of the cross-fit.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -148,10 +157,8 @@ def study_details(
     known = {table: folder / "enrichment" / name / f"{table}.tsv" for table in _ENRICHMENT}
     found = {table: path for table, path in known.items() if str(path) in available}
     read = {table: read_table(path) for table, path in found.items() if table != "gsea"}
-    answer = answer_of(
-        shares, study, method, labels, int(record.get("n_background_units", 0)),
-        chance_of(record["n_background"], folds),
-    )  # fmt: skip
+    n_background_units = int(record.get("n_background_units", 0))
+    answer = answer_of(shares, study, method, labels, n_background_units)
     columns = {name: annotations.set_index("sample")[name] for name in annotations.columns[1:]}
     if study["label"]:
         label = samples.drop_duplicates("sample").set_index("sample")["label"]

@@ -232,20 +232,22 @@ def _answer(
     if any(row["loss"] == "poisson" for row in used):
         solved += " (of Poisson models by likelihood, as shares of what is fitted to the sample)"
     folds = settings["answer"]["folds"]
-    drawn = "samples, or of whole units where a side has several," if any(
-        row["unit"] for row in studies
-    ) else "samples"  # fmt: skip
+    with_units = any(row["unit"] for row in studies)
+    parts = ", where both sides have several units, of whole units" if with_units else ""
+    drawn = "samples"
+    drawn += ", or of whole units where a side has several," if with_units else ""
     return (
         "The target score of a sample is the square root of the sum of its usages of the target's "
         f"topics, which are solved {solved} beside at most 10 topics of the "
         "background, fitted to it by NMF [nmf]: the background may explain what it can. How many "
         f"samples hold something that the background does not was cross-fitted [crossfit] "
-        f"({_listed(methods)}): target and background were split into {folds} parts at random, and "
-        "each sample was scored by a fit to the other parts. It counts if its score exceeds the "
-        "95% point of the background samples that were left out with it, so that 5% are expected "
-        f"by chance. Intervals (95%) are over draws of {drawn} of target and background. What "
-        "there is to see beside topics was found in the same way by a classifier: logistic "
-        "regression of target against background, with balanced classes, on at most 50 principal "
+        f"({_listed(methods)}): target and background were split into {folds} parts at random"
+        f"{parts}, and each sample was scored by a fit to the other parts. It counts if its score "
+        "exceeds the 95% point of the background samples that were left out with it, so that 5% "
+        "are expected by chance. Intervals (95%) are over draws of "
+        f"{drawn} of target and background. What there is to see beside topics was found in the "
+        "same way by a classifier: logistic regression of target against background, with balanced "
+        "classes, on at most 50 principal "
         "components [sklearn]."
     )
 

@@ -22,6 +22,9 @@ LABELS = {"nmf": "NMF", "bcnmf": "bcNMF"}
 STUDY = {"study": "mouse", "title": "Mice", "description": "", "label": "Genotype", "unit": "unit"}
 
 
+SHARES = pd.DataFrame(shares_of("mouse", {}))
+
+
 def described(name, scores, **changes):
     figure = {
         "name": name, "study": "mouse", "png": "a.png", "pdf": "a.pdf", "studies": ["mouse"],
@@ -63,20 +66,28 @@ def test_sizes_stand_behind_the_description():
 def test_warnings_are_those_of_the_pairs_and_of_data_made_otherwise():
     records = [{"warnings": ["few samples"]}, {"warnings": []}]
     studies = [STUDY, STUDY | {"title": "Other"}]
-    assert all_warnings(studies, records, [], {}) == ["Mice: few samples"]
-    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"], {})
+    assert all_warnings(studies, records, [], {}, {}, SHARES) == ["Mice: few samples"]
+    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"], {}, {}, SHARES)
     assert "reported values" in otherwise
     assert otherwise.endswith(": mouse, mdd.")
     with pytest.raises(ValueError, match="shorter"):
-        all_warnings(studies, records[:1], [], {})
+        all_warnings(studies, records[:1], [], {}, {}, SHARES)
 
 
 def test_methods_that_were_not_run_are_named_with_their_reasons():
     left_out = {"mouse": {"bcnmf_poisson": "fits counts", "x": "no row", "y": "fits counts"}}
-    assert all_warnings([STUDY], [{"warnings": ["few"]}], [], left_out) == [
+    assert all_warnings([STUDY], [{"warnings": ["few"]}], [], left_out, {}, SHARES) == [
         "Mice: few",
         "Mice: not run: bcnmf_poisson, y (fits counts)",
         "Mice: not run: x (no row)",
+    ]
+
+
+def test_what_could_not_be_cross_fitted_is_named():
+    answered = {"mouse": ["bcnmf", "shared_target"]}
+    assert all_warnings([STUDY], [{"warnings": []}], [], {}, answered, SHARES) == [
+        "Mice: not cross-fitted: shared_target; there are too few samples (logs/answer/mouse.log "
+        "says more)"
     ]
 
 
@@ -84,11 +95,13 @@ def test_a_warning_of_several_studies_is_said_once():
     studies = [STUDY | {"study": name, "title": name} for name in "abcde"]
     few, own = {"warnings": ["few"]}, {"warnings": ["few", "own"]}
     none = {"warnings": []}
-    assert all_warnings(studies, [few, own, few, few, few], [], {}) == [
+    assert all_warnings(studies, [few, own, few, few, few], [], {}, {}, SHARES) == [
         "All 5 studies: few", "b: own",
     ]  # fmt: skip
-    assert all_warnings(studies, [few, none, few, few, few], [], {}) == ["4 of 5 studies: few"]
-    assert all_warnings(studies, [none, few, few, none, none], [], {}) == ["b; c: few"]
+    assert all_warnings(studies, [few, none, few, few, few], [], {}, {}, SHARES) == [
+        "4 of 5 studies: few"
+    ]
+    assert all_warnings(studies, [none, few, few, none, none], [], {}, {}, SHARES) == ["b; c: few"]
 
 
 @pytest.fixture
@@ -110,14 +123,8 @@ def run(tmp_path):
     return tmp_path
 
 
-RECORD = {"n_background": 270}
-SHARES = pd.DataFrame(shares_of("mouse", {}))
-
-
 def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
-    details = study_details(
-        STUDY, run, LABELS, "bcnmf", available=[], shares=SHARES, record=RECORD, folds=3
-    )
+    details = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {})
     assert details.fit.method == "bcnmf"
     assert len(details.topics) == 2
     assert list(details.tables) == ["Scores", "Shares"]
@@ -125,14 +132,14 @@ def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
     assert '"start":1' in details.explorer
     assert details.answer.whole.n_above == 50
     assert details.with_sets is False
-    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), RECORD, 3)
+    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), {})
     assert none.answer is None
 
 
 def test_topics_are_used_where_the_label_and_annotations_say(run):
-    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, RECORD, 3).topics[0]
+    first = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {}).topics[0]
     assert [use.column for use in first.used] == ["Genotype", "age"]
     assert first.used[0].group in ("Control", "Ts65Dn")
     assert first.used[0].group[0] == first.used[1].group
-    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, RECORD, 3)
+    no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
     assert [use.column for use in no_label.topics[0].used] == ["age"]

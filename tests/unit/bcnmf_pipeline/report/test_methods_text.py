@@ -85,7 +85,8 @@ def test_the_order_of_steps_is_that_which_was_recorded():
 def test_the_answer_is_explained_where_there_is_one():
     text = written(studies=["mouse"], methods=["nmf", "bcnmf"])
     assert "beside at most 10 topics of the background, fitted to it by NMF [nmf]" in text
-    assert "cross-fitted [crossfit] (bcNMF): target and background were split into 3 parts" in text
+    assert "cross-fitted [crossfit] (bcNMF): target and background were split into 3 " in text
+    assert "at random, where both sides have several units, of whole units, and each" in text
     assert "so that 5% are expected by chance" in text
     assert "over draws of samples, or of whole units where a side has several, of target" in text
     assert "logistic regression of target against background" in text
