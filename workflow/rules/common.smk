@@ -270,16 +270,6 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
     ]
 
 
-def shares_of(config_name: str, studies: list[str]) -> list[str]:
-    """Return the shares of those studies that have something to cross-fit."""
-    plan = PLANS[config_name]
-    return [
-        f"results/{config_name}/answer/{study}/shares.tsv"
-        for study in studies
-        if plan.answered_runs(study)
-    ]
-
-
 def answered_files(wildcards) -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
 
