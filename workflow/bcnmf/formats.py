@@ -114,10 +114,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not there:
-        raise InputError(
-            f"{path}: no such file{_beside(path) or f'; expected {READABLE}'}, its path from the "
-            f"working directory ({Path.cwd()})"
-        )
+        raise InputError(f"{path}: no such file{_beside(path)}")
     raw = _head(path)
     if not raw.strip(b"\x00 \r\n\t"):
         raise _refused(path, "it is empty" if not raw else "it holds zeros alone", _AGAIN)
@@ -319,10 +316,11 @@ def companions_of(path: Path) -> tuple[Path, Path, Path]:
 
 
 def _beside(path: Path) -> str:
-    """Say which name is near in the same folder, or that there is no such folder."""
+    """Say which name is near in the same folder, or what is expected."""
     folder = path.parent
+    expected = f"; expected {READABLE}, its path from the working directory ({Path.cwd()})"
     if not folder.is_dir():
-        return f", nor a folder {folder}"
+        return f", nor a folder {folder}{expected}"
     names = {one.name.lower(): one.name for one in folder.iterdir()}
     close = difflib.get_close_matches(path.name.lower(), list(names), n=1)
-    return f" (did you mean {str(folder / names[close[0]])!r}?)" if close else ""
+    return f" (did you mean {str(folder / names[close[0]])!r}?)" if close else expected

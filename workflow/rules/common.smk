@@ -54,6 +54,7 @@ sys.path.insert(0, str(WORKFLOW))
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
+from bcnmf.readers import files_of
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
@@ -321,6 +322,15 @@ def dataset_file(wildcards) -> str:
         file = str(own_file(dataset))
         return local(file) if AS_MODULE else file
     return f"results/{wildcards.config}/datasets/{dataset}/{wildcards.replicate}.h5ad"
+
+
+def files_beside(wildcards) -> list[str]:
+    """Return what is read besides the file of the user's own data, where it is there."""
+    dataset = study_row(wildcards)["dataset"]
+    if not is_own(dataset) or not own_file(dataset).exists():
+        return []
+    others = [str(file) for file in files_of(own_file(dataset))[1:]]
+    return [local(file) for file in others] if AS_MODULE else others
 
 
 def tables_of_replicates(wildcards, table: str) -> list[str]:

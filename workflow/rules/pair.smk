@@ -1,16 +1,5 @@
 """Target and background of a study, selected by the sheet and checked before any fit."""
 
-from bcnmf.readers import files_of
-
-
-def files_beside(wildcards) -> list[str]:
-    """Return what is read besides the file of the user's own data, where it is there."""
-    dataset = study_row(wildcards)["dataset"]
-    if not is_own(dataset) or not own_file(dataset).exists():
-        return []
-    others = [str(file) for file in files_of(own_file(dataset))[1:]]
-    return [local(file) for file in others] if AS_MODULE else others
-
 
 rule pair:
     input:
