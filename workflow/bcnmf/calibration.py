@@ -146,10 +146,7 @@ class CrossFit:
             if drawn.shape[1] > 1:
                 points.append(_weighted_points(scores[rows], drawn, unit[rows]))
             else:
-                # Below the k-th smallest of n lies a part of the population that is Beta(k, n+1-k).
-                k = min((1 - CHANCE) * (len(rows) + 1), len(rows))
-                parts = rng.beta(k, len(rows) + 1 - k, _RESAMPLED)
-                points.append(np.quantile(scores[rows], parts))
+                points.append(_drawn_points(scores[rows], rng))
         return np.stack(points, axis=1)
 
 
@@ -174,3 +171,17 @@ def _weighted_points(scores: np.ndarray, drawn: np.ndarray, unit: np.ndarray) ->
             place = np.searchsorted(counts, (1 - CHANCE) * (counts[-1] + 1))
             points[number] = scores[min(place, len(scores) - 1)]
     return points
+
+
+def _drawn_points(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the 95% point (resampled,) of sorted scores, as other samples might have had it."""
+    n = len(scores)
+    # Below the k-th smallest of n lies a part of the population that is Beta(k, n + 1 - k).
+    k = min((1 - CHANCE) * (n + 1), n)
+    part = rng.beta(k, n + 1 - k, _RESAMPLED)
+    points = np.quantile(scores, part, method="weibull")
+    # Beyond the largest score, an exponential tail like that of the upper fifth.
+    upper = max(1, n // 5)
+    tail = float((scores[-upper:] - scores[-upper - 1]).mean())
+    beyond = np.log(np.maximum(1.0, 1 / ((n + 1) * np.maximum(1 - part, 1e-12))))
+    return np.asarray(points + tail * beyond)

@@ -176,25 +176,32 @@ def _fit(options: argparse.Namespace) -> None:
         n_background=options.n_background,
         verbose=options.verbose,
     )
-    write(target, options.out)
     if options.model is not None:
         stored = model.to_fit()
         stored.sample_names = target.obs_names.to_numpy(dtype=str)
         stored.write(options.model)
+    try:
+        _say_topics(target, model, options)
+        if background is not None and options.folds:
+            _say_how_many(target, background, model, options)
+    finally:
+        # Stopped while samples are judged, the fit itself is not lost.
+        write(target, options.out)
+
+
+def _say_topics(target: AnnData, model: BCNMF, options: Any) -> None:
     print(
         f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
         f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
     )
     for number, loadings in enumerate(model.components_, start=1):
         leading = target.var_names[loadings.argsort()[::-1][:_LEADING]]
-        print(f"  topic {number}: {', '.join(leading)}")
-    if background is not None and options.folds:
-        _say_how_many(target, background, model, options)
+        print(f"  topic {number}: {', '.join(leading)}", flush=True)
 
 
 def _say_how_many(target: AnnData, background: AnnData, model: BCNMF, options: Any) -> None:
     """Print how many target samples hold something new, by fits that have not seen them."""
-    from bcnmf.tools import crossfit, write
+    from bcnmf.tools import crossfit
 
     try:
         found, classified = crossfit(
@@ -203,7 +210,6 @@ def _say_how_many(target: AnnData, background: AnnData, model: BCNMF, options: A
     except InputError as error:
         print(f"not judged how many samples hold something new: {error}", file=sys.stderr)
         return
-    write(target, options.out)
     print(
         f"{int(found.above.sum())} of {target.n_obs} target samples ({_percent(found)}) hold "
         f"something that the background does not; {found.chance:.0%} would by chance. Each was "

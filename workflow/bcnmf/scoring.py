@@ -156,7 +156,7 @@ def usage_beside(
     both = np.concatenate([background_components, components])
     topics = torch.as_tensor(both, dtype=precision[0]).to(precision[1])
     if loss == "squared_error":
-        # Background topics come first: where topics coincide, theirs is the usage.
+        # Background topics come first: where topics coincide, nearly all of the usage is theirs.
         usage = topics.new_zeros((data.shape[0], len(topics)))
         nonnegative_least_squares(data.times(topics), gram_float64(topics), usage)
         return np.asarray((usage * topics.norm(dim=1))[:, split:].cpu().numpy())

@@ -13,7 +13,8 @@ from bcnmf import BCNMF, InputError
 from bcnmf.cli import main
 from bcnmf.files import check_writable
 from bcnmf.persistence import Fit
-from bcnmf.tools import fit, project
+from bcnmf.tools import crossfit, fit, looks_like_counts, project, write
+from programs import new_program
 
 
 @pytest.fixture
@@ -41,6 +42,124 @@ def test_results_stand_where_scanpy_users_look(pair):
         target, background, n_components=2, max_iter=2, tol=0, random_state=np.random.default_rng(0)
     )
     assert isinstance(target.uns["bcnmf"]["parameters"]["random_state"], int)
+
+
+@pytest.fixture
+def cells():
+    """Return sides of two donors each, and which target cells hold a new program."""
+    x, y, holds = new_program(n=120, m=120)
+    sides = []
+    for values in (x, y):
+        side = ad.AnnData(sp.csr_matrix(values.astype(np.float32)))
+        side.var_names = [f"gene{i}" for i in range(24)]
+        side.obs["donor"] = np.where(np.arange(120) < 60, "d1", "d2")
+        sides.append(side)
+    return *sides, holds
+
+
+def test_scores_survive_a_file(cells, tmp_path):
+    target, background, holds = cells
+    model = fit(target, background, n_components=2, alpha=3.0, max_iter=40, device="cpu")
+    np.testing.assert_array_equal(target.obs["bcnmf_target_score"], model.target_score(target.X))
+    found, classified = crossfit(target, background, model)
+    write(target, tmp_path / "fit.h5ad")
+    stored = ad.read_h5ad(tmp_path / "fit.h5ad")
+    np.testing.assert_array_equal(stored.obs["bcnmf_above"], found.above)
+    np.testing.assert_array_equal(stored.obs["bcnmf_crossfit_score"], found.score)
+    assert stored.obs["bcnmf_above"][holds].mean() > 0.9
+    np.testing.assert_array_equal(stored.varm["bcnmf_loadings"], model.components_.T)
+    facts = stored.uns["bcnmf"]
+    assert facts["parameters"]["n_background"] == 10
+    for one, expected in ((facts, found), (facts["coverage"], classified)):
+        assert one["share"] == expected.share
+        assert one["auroc"] == expected.auroc
+        np.testing.assert_array_equal(one["interval"], expected.interval)
+        np.testing.assert_array_equal(one["threshold"], expected.threshold)
+        assert not one["by_unit"]
+    by_unit, _ = crossfit(target, background, model, unit="donor")
+    assert by_unit.by_unit
+    assert target.uns["bcnmf"]["by_unit"]
+    with pytest.raises(InputError, match=r"target: obs has no column 'batch'; found: .*donor"):
+        crossfit(target, background, model, unit="batch")
+
+
+def test_a_model_without_background_scores_nothing(pair, tmp_path):
+    model = fit(pair[0], n_components=2, alpha=0.0, max_iter=5, tol=0, device="cpu")
+    assert "bcnmf_target_score" not in pair[0].obs
+    model.save(tmp_path / "model.npz")
+    assert project(pair[1], tmp_path / "model.npz").shape == (20, 2)
+    assert "bcnmf_target_score" not in pair[1].obs
+
+
+def test_counts_are_told_from_log_values_and_marks(pair):
+    assert looks_like_counts(pair[0])
+    for values in (np.log1p(pair[0].X.toarray()), (pair[0].X.toarray() > 0).astype(float)):
+        assert not looks_like_counts(ad.AnnData(values))
+
+
+def answer_command(tmp_path, *more):
+    return [
+        "fit", "--target", str(tmp_path / "t.h5ad"), "--background", str(tmp_path / "b.h5ad"),
+        "-k", "2", "--alpha", "3", "--max-iter", "40", "--device", "cpu", "--model",
+        str(tmp_path / "model.npz"), "--out", str(tmp_path / "fit.h5ad"), *more,
+    ]  # fmt: skip
+
+
+def test_the_command_line_ends_with_the_answer(cells, tmp_path, capsys):
+    target, background, _ = cells
+    target.write_h5ad(tmp_path / "t.h5ad")
+    background.write_h5ad(tmp_path / "b.h5ad")
+    assert main(answer_command(tmp_path)) == 0
+    printed = capsys.readouterr()
+    facts = ad.read_h5ad(tmp_path / "fit.h5ad").uns["bcnmf"]
+    above = round(facts["share"] * 120)
+    low, high = facts["interval"]
+    assert (
+        f"{above} of 120 target samples ({facts['share']:.0%}, 95% interval {low:.0%} to "
+        f"{high:.0%}) hold something that the background does not; 5% would by chance. Each was "
+        "judged by a fit that had not seen it."
+    ) in printed.out
+    assert "A classifier that tells target from background finds" in printed.out
+    assert re.search(r"topic 1: gene\d+, gene\d+", printed.out)
+    assert "can tell them apart" in printed.out
+    assert "whole numbers" not in printed.err
+    assert main(answer_command(tmp_path, "--unit", "donor")) == 0
+    printed = capsys.readouterr().out
+    assert "judged by a fit that had not seen its donor" in printed
+    assert "can tell them apart" not in printed
+    command = ["project", "--model", str(tmp_path / "model.npz"), "--data"]
+    assert main([*command, str(tmp_path / "b.h5ad"), "--out", str(tmp_path / "p.h5ad")]) == 0
+    assert "target score in obs['bcnmf_target_score']" in capsys.readouterr().out
+    assert ad.read_h5ad(tmp_path / "p.h5ad").obs["bcnmf_target_score"].min() >= 0
+
+
+def test_a_fit_is_written_though_judging_was_stopped(cells, tmp_path, monkeypatch):
+    from bcnmf import crossfitting
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    for side, name in zip(cells[:2], "tb", strict=True):
+        side.write_h5ad(tmp_path / f"{name}.h5ad")
+    monkeypatch.setattr(crossfitting, "crossfit", stopped)
+    assert main(answer_command(tmp_path)) == 130
+    assert "bcnmf_target_score" in ad.read_h5ad(tmp_path / "fit.h5ad").obs
+
+
+def test_folds_may_be_left_out_and_too_few_samples_are_told(cells, tmp_path, capsys):
+    target, background, _ = cells
+    target.X.data = np.round(target.X.data * 3)
+    target.write_h5ad(tmp_path / "t.h5ad")
+    background[:5].copy().write_h5ad(tmp_path / "b.h5ad")
+    assert main(answer_command(tmp_path, "--folds", "0", "--n-background", "3")) == 0
+    printed = capsys.readouterr()
+    assert "hold something" not in printed.out + printed.err
+    assert "remark: the values are whole numbers. If they are counts" in printed.err
+    assert Fit.read(tmp_path / "model.npz").background_components.shape == (2, 24)
+    assert main(answer_command(tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert "not judged how many samples hold something new: background: has 5" in printed.err
+    assert "bcnmf_target_score" in ad.read_h5ad(tmp_path / "fit.h5ad").obs
 
 
 def test_features_have_to_agree(pair):
