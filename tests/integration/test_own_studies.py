@@ -63,8 +63,8 @@ def results(tmp_path_factory):
 def test_figures_are_those_that_the_sheet_names(results):
     drawn = {str(path.relative_to(results / "figures")) for path in results.glob("figures/*/*.png")}
     assert drawn == {
-        "mouse/scores.png", "dose_beta1/scores.png", "other/scores.png", "other/single_cell.png",
-        "simulation/beta.png",
+        "mouse/scores.png", "mouse/answer.png", "dose_beta1/scores.png", "other/scores.png",
+        "other/single_cell.png", "other/answer.png", "simulation/beta.png",
     }  # fmt: skip
 
 
