@@ -23,7 +23,7 @@ from bcnmf_pipeline.report.topic_words import Topic
 
 ANSWER = "answer.txt"
 _WHOLE = 3  # Up to so many studies each has its answer in full on the first screen.
-_WIDTH, _CELL = 100, 28
+_WIDTH, _CELL = 100, 24
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,13 @@ def text_of(parts: Sequence[Part]) -> str:
     blocks = []
     for part in parts:
         if part.table is not None:
-            lines = aligned(
-                [part.table.columns, *[[c.text for c in row] for row in part.table.rows]]
-            )
-            words = textwrap.fill(part.words, _WIDTH)
-            blocks.append("\n".join(filter(None, [part.title, words, lines])))
+            rows = [
+                [textwrap.shorten(cell.text, _CELL, placeholder=" …") for cell in row]
+                for row in part.table.rows
+            ]
+            words = [textwrap.fill(text, _WIDTH) for text in (part.words, *part.notes)]
+            lines = aligned([part.table.columns, *rows])
+            blocks.append("\n".join(filter(None, [part.title, *words, lines])))
         blocks += [_text_of_one(one) for one in part.whole]
     return "\n\n".join(blocks) + "\n"
 

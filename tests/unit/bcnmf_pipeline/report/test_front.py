@@ -84,11 +84,11 @@ def test_the_terminal_gets_the_same_words():
         "stability 0.91"
     ) in words
     assert max(map(len, text.splitlines())) <= 100
-    many = text_of(parts_of([one(name) for name in "abcd"]))
+    long = Topic(1, "", 0.5, 0.5, 0.5, ["APOBEC3A_ENSG00000128383"] * 6, [])
+    many = text_of(parts_of([one(name, topics=[long]) for name in "abcd"]))
     lines = many.splitlines()
-    assert [line.split()[0] for line in lines if line[0] in "abcd" and line[1] == " "] == list(
-        "abcd"
-    )
+    assert [line[0] for line in lines if line[1] == " "] == list("abcd")
+    assert lines[0].startswith("No unit of replication is named.")
     assert max(map(len, lines)) <= 100
 
 
