@@ -177,6 +177,6 @@ def _show(options: argparse.Namespace) -> None:
     answer = answer_text(options.folder)
     summary = read_table(options.folder / "tables" / "summary.tsv")
     print(answer)
-    if len(summary):
-        print(scores_text_table(summary))
+    if scores := scores_text_table(summary):
+        print(scores)
     print(f"Report: {options.folder / 'report.html'}")

@@ -240,16 +240,27 @@ def test_help_has_examples_and_a_wrong_option_ends_with_2(capsys, command):
     assert ended.value.code == 2
 
 
-def test_show_prints_the_answer_before_the_scores(folder, capsys):
+def finished(folder, score):
+    """Make a folder look like a finished run that has one kind of score."""
     tables = folder / "results" / "tables"
     tables.mkdir(parents=True)
     (tables / "answer.txt").write_text("Half of them hold something new.\n")
-    row = dict.fromkeys(SUMMARY_COLUMNS, 1) | {"score": "ari_usage", "mean": 0.8, "sd": 0.1}
+    row = dict.fromkeys(SUMMARY_COLUMNS, 1) | {"score": score, "mean": 0.8, "sd": 0.1}
     lines = ["\t".join(map(str, cells)) for cells in (row.keys(), row.values())]
     (tables / "summary.tsv").write_text("\n".join(lines) + "\n")
+
+
+def test_show_prints_the_answer_before_the_scores(folder, capsys):
+    finished(folder, "ari_usage")
     assert main(["show", "results"]) == 0
     said = capsys.readouterr().out
     assert said.index("something new") < said.index("0.80") < said.index("report.html")
+
+
+def test_show_prints_no_scores_where_there_are_none_to_show(folder, capsys):
+    finished(folder, "share_above")
+    assert main(["show", "results"]) == 0
+    assert "method" not in capsys.readouterr().out
 
 
 def test_show_of_an_unfinished_run_says_what_to_do(folder, capsys):

@@ -168,7 +168,8 @@ def scores_text_table(summary: pd.DataFrame) -> str:
     -------
     str
         A block per study with a row per method, K and alpha: mean ± sd of each score over runs, the
-        number of runs, and the values that the paper reports, labelled as such.
+        number of runs, and the values that the paper reports, labelled as such. Empty where there
+        are none, as without a label.
     """
     require(summary, SUMMARY_COLUMNS, "summary")
     present = [score for score in _TERMINAL_SCORES if score in set(summary["score"])]
@@ -200,7 +201,7 @@ def scores_text_table(summary: pd.DataFrame) -> str:
             ]
         )
         last_study = study
-    return aligned([[*header, "reported by the paper"], *lines])
+    return aligned([[*header, "reported by the paper"], *lines]) if lines else ""
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
