@@ -281,8 +281,7 @@ class BCNMF(NMF):
     verbose : int
         1 shows iteration, objective and time on standard error.
     n_background : int
-        Topics of the background that `target_score` is taken beside; fewer where the background is
-        small. They do not touch the fit.
+        Topics of the background beside which samples score (fewer if small); no part of the fit.
 
     Attributes
     ----------
@@ -294,7 +293,7 @@ class BCNMF(NMF):
         Usages of the background, the paper's H_Y transposed; (0, K) without one.
     background_components_ : ndarray of shape (n_background, features)
         Topics of the background by plain NMF, fitted when `target_score` or `save` first asks for
-        them; till then leave the background as it is.
+        them: till then leave it as it is.
     objective_ : ndarray of shape (n_iter_ + 1,)
         The true objective before the first and after every iteration. The safeguarded solver's
         usages are optimal at every entry. With solver="stochastic": after every pass what its
