@@ -107,7 +107,7 @@ class Methods:
         """Return why a method without a row for a study has none."""
         if any(self._of(scope, method) for scope in _scopes(study)):
             return f"fits counts, but the study's values are {study['values']}"
-        return f"no row in {self.path}"
+        return f"no row in {self.path.name}"
 
     def _of(self, scope: str, method: str) -> list[dict[str, str]]:
         return [row for row in self._rows[method] if scope in as_list(row["studies"])]

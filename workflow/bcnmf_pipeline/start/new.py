@@ -24,6 +24,8 @@ from bcnmf_pipeline.start.columns import columns_text, likely_sides
 from bcnmf_pipeline.start.found import found_text
 
 _SIDES = ("target", "background")
+# The models that answer, and baselines to compare with; those that take long are left out.
+_METHODS = ("pca", "nmf", "cpca_auto", "bcnmf", "bcnmf_safeguarded", "shared_target")
 # Columns of the sheet by the names that they have as options.
 _OPTIONS = {"study": "NAME", "dataset": "--data", "gene_sets": "--gene-sets"} | {
     name: f"--{name}" for name in (*_SIDES, "label", "unit", "each", "layer", "values", "title")
@@ -134,6 +136,7 @@ def _written(row: dict[str, str], folder: Path, force: bool) -> str:
         "title": row.get("title") or _title(row),
         "studies": [name],
         "sheets": {"studies": str(sheet)},
+        "methods": list(_METHODS),
     }
     _write_sheet(folder / sheet, row)
     seen: list[Look] = []

@@ -210,7 +210,7 @@ def test_own_data_find_their_rows_by_what_their_values_are(tmp_path):
 def test_methods_that_are_not_fitted_are_named(tmp_path):
     changes = {"methods": ["bcnmf", "bcnmf_poisson", "combined"]}
     plan = own_plan(tmp_path, Seen(values="log"), changes)
-    why = f"no row in {ROOT}/config/methods.tsv"
+    why = "no row in methods.tsv"
     assert plan.left_out("mine") == {"bcnmf_poisson": why, "combined": why}
     assert plan.remarks["mine"][-1] == f"not fitted: bcnmf_poisson, combined ({why})"
     sheet = tmp_path / "methods.tsv"
