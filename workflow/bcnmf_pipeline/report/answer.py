@@ -12,6 +12,7 @@ from bcnmf_pipeline.figures.tables import method_label
 
 CLASSIFIER = "classifier"
 _NAMED = 6  # Groups that a sentence names; of more it names the ends.
+_FEW = 6  # Fewer units on a side leave one or two to a part: measured in docs/answer.md.
 _MISSED = 0.05  # Difference of shares from which topics are said to miss something.
 
 
@@ -232,6 +233,12 @@ def untold(answer: Answer) -> list[str]:
         return [
             f"Target and background are one {unit} each. If they are different ones, the "
             f"difference between the two {same}. Only more of them can tell."
+        ]
+    if not alone and 1 < min(sizes.values()) < _FEW:
+        return [
+            f"The target holds {target} and the background {answer.n_background_units} of {unit}. "
+            "With so few, the threshold rests on one or two of them: trust the interval, and not "
+            "the share alone."
         ]
     return [
         f"The {name} is one {unit}. What sets this one apart {same}. Only more of them can tell."

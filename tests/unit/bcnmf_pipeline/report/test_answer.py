@@ -75,7 +75,9 @@ ONE, TWO = {("donor", "1"): (40, 40, 0.9, 1.0)}, {("donor", "2"): (1, 40, 0.0, 0
         ("donor", ONE, 1, ["Target and background are one donor each. If they are different ones"]),
         ("donor", ONE, 3, ["The target is one donor. What sets this one apart would look"]),
         ("donor", ONE | TWO, 1, ["1 of 2 units (donor) agree", "The background is one donor."]),
-        ("donor", ONE | TWO, 2, ["1 of 2 units (donor) agree: their own interval lies above 5%."]),
+        ("donor", ONE | TWO, 2, ["1 of 2 units (donor) agree: their own interval lies above 5%.",
+                                 "The target holds 2 and the background 2 of donor. With so few"]),
+        ("donor", ONE | TWO, 0, ["1 of 2 units (donor) agree: their own interval lies above 5%."]),
     ],
 )  # fmt: skip
 def test_what_one_unit_a_side_cannot_tell_is_said(unit, groups, n_background, said):
