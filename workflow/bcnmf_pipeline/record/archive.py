@@ -19,7 +19,9 @@ from bcnmf.files import atomic_path
 from bcnmf_pipeline.record.provenance import file_digest
 
 # Of a run: what a reader wants. Fits and pairs can be made again from these and the downloads.
-PARTS = ("config.yaml", "provenance.json", "report.html", "tables", "figures", "enrichment")
+PARTS = (
+    "config.yaml", "provenance.json", "report.html", "tables", "figures", "enrichment", "answer",
+)  # fmt: skip
 WITH_FITS = ("fits",)
 # Data that others own, and what a run leaves on its way.
 _NEVER = {"downloads", "resources", "datasets", "pairs", ".snakemake", ".git"}
