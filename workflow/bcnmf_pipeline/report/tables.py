@@ -32,8 +32,8 @@ SCORE_TITLES = {
     "shared_leakage": "Energy on shared genes",
 }
 _TERMINAL_SCORES = (
-    "ari_target_score", "auroc_target_score", "ari_usage", "ari_usage_share", "ari_umap",
-    "ari_usage_merged",
+    "ari_usage", "ari_usage_share", "ari_umap", "ari_usage_merged", "ari_target_score",
+    "auroc_target_score",
 )  # fmt: skip
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
