@@ -79,7 +79,7 @@ class Answered:
         else:
             stable = (
                 "How stable the topics are is not known, because there was one start. "
-                "Several `seeds` in the configuration would tell."
+                "Several seeds in the configuration would tell."
             )
         if any(topic.used for topic in self.topics):
             stable += " Times: mean usage there, in units of the mean of all other samples."
