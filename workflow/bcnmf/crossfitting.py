@@ -103,9 +103,8 @@ def coverage(
 ) -> CrossFit:
     """Score samples as `crossfit` does, by a classifier that tells target from background.
 
-    It is a logistic regression, balanced, on 50 principal components of unit
-    variance. It names no programs, but
-    what it finds and topics do not is what they miss.
+    It is a logistic regression, balanced, on 50 principal components of unit variance. It names no
+    programs, but what it finds and topics do not is what they miss.
 
     Parameters
     ----------
@@ -119,7 +118,7 @@ def coverage(
     Raises
     ------
     InputError
-        As `crossfit`, and data on disk.
+        As `crossfit`; data on disk, or of a single feature.
     """
     for name, data in (("target", X), ("background", background)):
         if is_on_disk(data):
@@ -129,12 +128,14 @@ def coverage(
             )
 
     def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
-        sparse = sp.issparse(target) or sp.issparse(other)
-        values = (
-            sp.vstack(list(map(sp.csr_matrix, (target, other))), format="csr")
-            if sparse
-            else (np.concatenate([target, other]))
-        )
+        if target.shape[1] < 2:
+            raise InputError(
+                "target: has one feature; a classifier on principal components needs two or more"
+            )
+        if sp.issparse(target) or sp.issparse(other):
+            values = sp.vstack([sp.csr_matrix(target), sp.csr_matrix(other)], format="csr")
+        else:
+            values = np.concatenate([target, other])
         label = np.repeat([1, 0], [target.shape[0], other.shape[0]])
         seed = derive_seed("principal components", random_state)
         k = min(_COMPONENTS, min(values.shape) - 1)

@@ -236,6 +236,8 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"mask: has shape \(3,\); expected \(30,\)"):
         found.share_of(np.ones(3, dtype=bool))
     assert np.isnan(found.share_of(np.zeros(30, dtype=bool))).all()
+    with pytest.raises(InputError, match="target: has one feature; a classifier"):
+        coverage(x[:, :1], background=y[:, :1])
 
 
 @pytest.fixture(scope="module")
