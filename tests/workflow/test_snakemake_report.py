@@ -15,7 +15,7 @@ def test_the_report_has_a_front_page_and_the_figures_by_study(tiny_run, tmp_path
     assert done.returncode == 0, done.output
     text = page.read_text()
     assert "finds topics that a target holds and a background does not" in text
-    assert "every study of the configuration tiny" in text
+    assert "report of configuration tiny begins with" in text
     found = json.loads(re.search(r"var categories = (\{.*\});", text).group(1))
     shown = {
         (study, path)

@@ -53,6 +53,7 @@ def test_sheet_and_configuration_hold_what_is_needed(folder, capsys):
     assert yaml.safe_load((folder / "mine.yaml").read_text()) == {
         "name": "mine", "title": "drug against vehicle", "studies": ["mine"],
         "sheets": {"studies": "mine.tsv"},
+        "methods": ["pca", "nmf", "cpca_auto", "bcnmf", "bcnmf_safeguarded", "shared_target"],
     }  # fmt: skip
     assert "80 samples" in said
     assert "counts" in said

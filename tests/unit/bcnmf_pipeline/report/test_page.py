@@ -171,7 +171,7 @@ def test_captions_are_rendered(page):
     assert "{{" not in text
     assert "Study mouse: UMAP of the usages" in text
     assert "Shown: seed 3." in text
-    assert "every study of the configuration test:" in text
+    assert "The report of configuration test begins with" in text
     assert "Mind this." in text
     assert "1.2.3" in text
     assert "0, 1" in text
