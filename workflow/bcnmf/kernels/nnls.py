@@ -12,6 +12,10 @@ _compiled = compiled()
 # collinear. So the support is solved exactly after this many sweeps, then after twice as many, ...
 _SWEEPS_BEFORE_POLISH = 2
 _SMALLEST_PIVOT = 1e-12
+# What `_solve_support` found: topics collinear to rounding, a solution, one with entries below 0.
+_COLLINEAR, _SOLVED, _OUTSIDE = 0, 1, 2
+# From here on, in 1 - cosine^2 of two topics, a sweep may change less than `tol` far from the end.
+_CRAWLS_BELOW = 1e-4
 
 
 @_compiled
@@ -40,13 +44,25 @@ def nnls_rows(
     target, row = np.empty(k), np.empty(k)
     gradient, solution = np.empty(k), np.empty(k)
     support, factor = np.empty(k, dtype=np.int64), np.empty((k, k))
+    slow = crawls(gram)
     for i in range(n):
         for a in range(k):
             row[a] = usage[i, a]
             target[a] = product[i, a]
-        solve_row(gram, target, row, gradient, support, factor, solution, max_sweeps, tol)
+        solve_row(gram, target, row, gradient, support, factor, solution, slow, max_sweeps, tol)
         for a in range(k):
             usage[i, a] = row[a]
+
+
+@_compiled
+def crawls(gram: np.ndarray) -> bool:
+    """Whether two topics are so alike that sweeps look done long before they are."""
+    for a in range(len(gram)):
+        for b in range(a):
+            both = gram[a, a] * gram[b, b]
+            if both > 0.0 and both - gram[a, b] ** 2 < _CRAWLS_BELOW * both:
+                return True
+    return False
 
 
 @_compiled
@@ -58,10 +74,14 @@ def solve_row(
     support: np.ndarray,
     factor: np.ndarray,
     solution: np.ndarray,
+    slow: bool,
     max_sweeps: int,
     tol: float,
 ) -> None:
-    """Solve one sample: `target` is its x C', `row` its start and solution, the rest is room."""
+    """Solve one sample: `target` is its x C', `row` its start and solution; `slow`: see `crawls`.
+
+    The rest is room.
+    """
     _gradient(gram, target, row, gradient)
     polish = _SWEEPS_BEFORE_POLISH
     for sweep in range(1, max_sweeps + 1):
@@ -78,15 +98,22 @@ def solve_row(
                     gradient[b] += change * gram[a, b]
             largest_change = max(largest_change, abs(change))
             largest = max(largest, updated)
-        if largest_change <= tol * largest:
+        done = largest_change <= tol * largest
+        if done and not slow:
             break
-        if sweep < polish:
+        if sweep < polish and not done:
             continue
         polish = 2 * sweep
-        if _solve_support(gram, target, row, support, factor, solution):
+        found = _solve_support(gram, target, row, support, factor, solution)
+        if found == _SOLVED:
             _gradient(gram, target, row, gradient)
             if _stationary(gram, target, row, gradient):
                 break
+        elif found == _OUTSIDE and slow:
+            _step_to_boundary(row, solution)
+            _gradient(gram, target, row, gradient)
+        elif done:
+            break
 
 
 @_compiled
@@ -118,11 +145,10 @@ def _solve_support(
     support: np.ndarray,
     factor: np.ndarray,
     solution: np.ndarray,
-) -> bool:
-    """Solve the normal equations on the support by Cholesky; False leaves `row` as it was.
+) -> int:
+    """Solve the normal equations on the support by Cholesky; `row` gets a non-negative solution.
 
-    Refused where the support's topics are collinear to rounding, or where the solution leaves the
-    non-negative orthant.
+    Else it is left as it was.
     """
     size = 0
     for a in range(row.size):
@@ -136,7 +162,7 @@ def _solve_support(
                 total -= factor[i, c] * factor[j, c]
             if i == j:
                 if total <= _SMALLEST_PIVOT * gram[support[i], support[i]]:
-                    return False
+                    return _COLLINEAR
                 factor[i, i] = np.sqrt(total)
             else:
                 factor[i, j] = total / factor[j, j]
@@ -150,8 +176,28 @@ def _solve_support(
         for c in range(i + 1, size):
             total -= factor[c, i] * solution[c]
         solution[i] = total / factor[i, i]
+    for i in range(size):
         if solution[i] < 0.0:
-            return False
+            return _OUTSIDE
     for i in range(size):
         row[support[i]] = solution[i]
-    return True
+    return _SOLVED
+
+
+@_compiled
+def _step_to_boundary(row: np.ndarray, solution: np.ndarray) -> None:
+    """Go from `row` towards the solution on its support as far as no entry is negative.
+
+    The entry that stops it is set to zero: it would take sweeps without number to get there.
+    """
+    step, first, i = 1.0, -1, 0
+    for a in range(row.size):
+        if row[a] > 0.0:
+            if solution[i] < 0.0 and row[a] < step * (row[a] - solution[i]):
+                step, first = row[a] / (row[a] - solution[i]), a
+            i += 1
+    i = 0
+    for a in range(row.size):
+        if row[a] > 0.0:
+            row[a] = 0.0 if a == first else max(0.0, row[a] + step * (solution[i] - row[a]))
+            i += 1

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bcnmf.kernels.compiled import compiled
-from bcnmf.kernels.nnls import solve_row
+from bcnmf.kernels.nnls import crawls, solve_row
 from bcnmf.kernels.pack import add_scaled, full, load, row_buffer, store
 
 _compiled = compiled(error_model="numpy")
@@ -111,6 +111,7 @@ def exact_pass(
     target, solved = np.empty(k), np.empty(k)
     gradient, solution = np.empty(k), np.empty(k)
     support, factor = np.empty(k, dtype=np.int64), np.empty((k, k))
+    slow = crawls(gram)
     fit = 0.0
     for i in range(samples):
         low, high = pointer[i], pointer[i + 1]
@@ -118,7 +119,7 @@ def exact_pass(
         for a in range(k):
             target[a] = product[a]
             solved[a] = usage[i, a]
-        solve_row(gram, target, solved, gradient, support, factor, solution, max_sweeps, tol)
+        solve_row(gram, target, solved, gradient, support, factor, solution, slow, max_sweeps, tol)
         for a in range(k):
             row[a] = solved[a]
             usage[i, a] = row[a]

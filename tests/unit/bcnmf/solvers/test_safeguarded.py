@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bcnmf import BCNMF, NMF, ConvergenceWarning
@@ -32,6 +32,8 @@ def exact_objective(x, y, components, alpha):
     sparse=st.booleans(),
     dtype=st.sampled_from(["float32", "float64"]),
 )
+# Topics alike to four digits: sweeps crawl towards a usage of zero.
+@example(1252, 5, 5, 2, 2, 1.0, False, "float64")
 def test_the_true_objective_never_rises(seed, n, m, features, k, alpha, sparse, dtype):
     rng = np.random.default_rng(seed)
     x, y = (rng.poisson(1.0, (rows, features)).astype(float) for rows in (n, m))
@@ -50,10 +52,9 @@ def test_the_true_objective_never_rises(seed, n, m, features, k, alpha, sparse, 
     assert model.objective_[-1] >= -alpha * (y**2).sum() - 1e-6 * scale
     components = model.components_.astype(float)
     # Where topics coincide to half the digits, a Gram matrix no longer tells them apart; before
-    # that, they magnify the rounding of X C' in the precision of the factors. From 1e8 on a usage
-    # that belongs at zero may get there so slowly that its sweeps look done (seed 1252, n = m = 5).
+    # that, they magnify the rounding of X C' in the precision of the factors.
     condition = np.linalg.cond(components @ components.T)
-    if condition < 1e8:
+    if condition < 1e9:
         tolerance = 1e-5 + np.finfo(dtype).eps * condition**0.5
         truth = exact_objective(x, y, components, alpha)
         assert model.objective_[-1] == pytest.approx(truth, abs=tolerance * scale)
