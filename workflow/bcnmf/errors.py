@@ -21,6 +21,10 @@ class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 
 
+class MissingDevice(InputError):
+    """Torch cannot use a device here."""
+
+
 class MissingExtra(InputError, ImportError):
     """Something needs a library that the package alone does not bring."""
 

@@ -5,19 +5,20 @@ A subclass says what its parameters may be, fits, and solves the usages of new s
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from bcnmf import checks, memory
-from bcnmf.device import gram_float64, resolve_device, resolve_dtype
+from bcnmf.checkpoint import OptionalPath, of_fit
+from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.estimators.solution import Solution, explained, unused
+from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
@@ -26,10 +27,10 @@ from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.matrices.streamed import streamed
-from bcnmf.persistence import Fit, plain
 from bcnmf.progress import Progress
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
+from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.result import Monitor
 
 Init = str | Sequence[Any]
@@ -37,9 +38,9 @@ Init = str | Sequence[Any]
 
 class Factorisation(
     TargetScore,
+    Stored,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
-    BaseEstimator,  # type: ignore[misc]
 ):
     """Non-negative factors of a target, with a background."""
 
@@ -52,9 +53,6 @@ class Factorisation(
     _start_arrays: ClassVar[str]
     # Parameters that are numbers of topics, and which sides are fitted with that many.
     _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]]
-    # Attributes that a file holds, without the underscore: arrays, and what JSON can say.
-    _arrays: ClassVar[tuple[str, ...]] = ("components", "usage", "background_usage", "objective")
-    _facts: ClassVar[tuple[str, ...]]
     # What warnings call the topics, and what they advise.
     _topics: ClassVar[str] = "topics"
     _fewer: ClassVar[str] = "lower n_components"
@@ -87,11 +85,15 @@ class Factorisation(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+    ) -> Self:
         """Fit as `fit_transform` does; return self."""
-        return self._fit(X, background)
+        return self._fit(X, background, checkpoint)
 
-    def fit_transform(self, X: Any, y: Any = None, *, background: Any = None) -> np.ndarray:
+    def fit_transform(
+        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+    ) -> np.ndarray:
         """Fit and return the usages of the target.
 
         Parameters
@@ -101,7 +103,11 @@ class Factorisation(
         y : None
             Ignored, for scikit-learn.
         background : as X, of shape (m, features)
-            Background; required.
+            Background; `NMF`, and `BCNMF` with alpha=0, need none.
+        checkpoint : path, optional
+            File (.npz) for the state of the fit, written every minute, and when Ctrl-C or SIGTERM
+            ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
+            same numbers as if it had not been stopped, and deletes it when it is done.
 
         Returns
         -------
@@ -110,10 +116,11 @@ class Factorisation(
         Raises
         ------
         InputError
-            Parameters out of range, data that are empty, negative or not finite, no background, or
-            target and background with different features or names of features.
+            Parameters out of range, data that are empty, negative or not finite, no background
+            where there has to be one, target and background with different features or names of
+            features, not enough memory, or a checkpoint of another fit.
         """
-        return self._fit(X, background).usage_
+        return self._fit(X, background, checkpoint).usage_
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the usages (samples, K) of new samples that best explain them by `components_`."""
@@ -132,59 +139,6 @@ class Factorisation(
             )
         return np.asarray(usage @ self.components_)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the fitted model as .npz (no pickles); see `load`."""
-        self.to_fit().write(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Load a model written by `save`, or the fit file of a pipeline job.
-
-        Raises
-        ------
-        InputError
-            The file is missing, damaged, or holds another class of model.
-        """
-        return cls._from_fit(Fit.read(path), path)
-
-    @classmethod
-    def _from_fit(cls, fit: Fit, path: str | os.PathLike[str]) -> Self:
-        stored = fit.info.get("estimator", {})
-        if stored.get("class") != cls.__name__:
-            raise InputError(
-                f"{path}: holds {stored.get('class', 'no bcnmf model')}; expected {cls.__name__}"
-            )
-        model = cls(**stored["parameters"])
-        for name in cls._arrays:
-            setattr(model, f"{name}_", getattr(fit, name))
-        for name, value in stored["fitted"].items():
-            setattr(model, name, float("nan") if value is None else value)
-        model.seed_ = stored["parameters"]["random_state"]
-        model.n_features_in_ = fit.components.shape[1]
-        if len(fit.feature_names):
-            model.feature_names_in_ = fit.feature_names.astype(object)
-        model._derive()
-        return model
-
-    def to_fit(self) -> Fit:
-        """Return the fitted model as a `Fit`, ready for names to be added."""
-        self._check_fitted()
-        parameters = {name: plain(value) for name, value in self.get_params().items()}
-        parameters["random_state"] = self.seed_
-        if not isinstance(self.init, str):  # given factors are data, not a setting to store
-            parameters["init"] = self._starts[0]
-        fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in self._facts}
-        return Fit(
-            **{name: getattr(self, f"{name}_") for name in self._arrays},
-            objective_name=self._objective_name(),
-            feature_names=getattr(self, "feature_names_in_", np.empty(0, dtype=str)),
-            info={
-                "estimator": {
-                    "class": type(self).__name__, "parameters": parameters, "fitted": fitted,
-                }
-            },
-        )  # fmt: skip
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -198,12 +152,8 @@ class Factorisation(
         return len(self.components_)
 
     @abstractmethod
-    def _solve(self, target: Matrix, background: Any) -> Solution:
+    def _solve(self, target: Matrix, background: Any, restarts: Restarts) -> Solution:
         """Fit checked data, `background` being a Matrix, or None if that is allowed."""
-
-    @abstractmethod
-    def _objective_name(self) -> str:
-        """Return what `objective_` holds, for axis labels."""
 
     def _loss(self) -> str:
         """Return which divergence is minimised."""
@@ -232,6 +182,7 @@ class Factorisation(
         for name, allowed in self._choices.items():
             checks.check_choice(name, getattr(self, name), allowed)
         checks.check_choice("dtype", self.dtype, ("float32", "float64"))
+        resolve_device(self.device)
         for name, low in ({"max_iter": 1, "n_init": 1} | dict(self._integers)).items():
             checks.check_integer(name, getattr(self, name), low)
         if self.batch_size is not None:
@@ -252,15 +203,20 @@ class Factorisation(
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
-        device = resolve_device(self.device)
+        # A model may be used on another machine than that which fitted it.
+        device = (present_device if self.__sklearn_is_fitted__() else resolve_device)(self.device)
         return resolve_dtype(self.dtype, device), device
 
-    def _fit(self, X: Any, background: Any, **options: Any) -> Self:
+    def _fit(self, X: Any, background: Any, checkpoint: OptionalPath = None) -> Self:
         self._check_parameters()
         self.seed_ = seed_of(self.random_state)
         target, other = self._read(X, background)
-        with leave_threads_to_passes(target, other):
-            solution = self._solve(target, other, **options)
+        device = self._precision_and_device()[1]
+        saved = of_fit(self, checkpoint, {"target": X, "background": background}, device)
+        restarts = Restarts(self._monitor, saved, device)
+        with leave_threads_to_passes(target, other), saved.stopped_between_iterations():
+            solution = self._solve(target, other, restarts)
+        saved.remove()
         self._store(solution, target, other)
         self._warn()
         return self
@@ -275,7 +231,7 @@ class Factorisation(
             for name, data in given.items()
         }
         if in_memory := [side for side in values.values() if not self._streams(side)]:
-            topics = sum(getattr(self, name) for name in self._topic_counts)
+            topics = sum(int(getattr(self, name)) for name in self._topic_counts)
             memory.check(in_memory, topics, *self._precision_and_device(), self._loss())
         sides = {name: self._matrix(side, name) for name, side in values.items()}
         self._check_sides(sides)
@@ -305,7 +261,7 @@ class Factorisation(
 
     def _block_size(self) -> int | None:
         """Return of how many samples the blocks are in which data are read."""
-        return self.batch_size
+        return None if self.batch_size is None else int(self.batch_size)
 
     def _streams(self, data: Any) -> bool:
         return is_on_disk(data) or self._block_size() is not None
@@ -328,6 +284,9 @@ class Factorisation(
                 f"{self.n_features_in_} features as input, those that it was fitted on"
             )
         return data
+
+    def _starts_to_run(self) -> int:
+        return int(self.n_init) if isinstance(self.init, str) else 1
 
     def _monitor(self, label: str = "") -> Monitor:
         return Monitor(Progress(self.max_iter, label=label) if self.verbose else None)
