@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit, plain
 
 
-class Stored(BaseEstimator):  # type: ignore[misc]
+class Stored(ABC):
     """A model that can be saved when it is fitted, and loaded."""
 
     # Attributes that a file holds, without the underscore: arrays, and what JSON can say.
@@ -24,7 +23,10 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     _starts: ClassVar[tuple[str, ...]]
 
     init: Any
+    get_params: Any
     seed_: int
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fitted model as .npz (no pickles); see `load`."""
@@ -80,7 +82,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state = dict(cast("dict[str, Any]", super().__getstate__()))
         if not isinstance(self.init, str):
             # Tensors on an accelerator could not be read where there is none.
             state["init"] = tuple(
