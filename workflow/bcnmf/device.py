@@ -98,3 +98,20 @@ def gram_float64(components: torch.Tensor) -> torch.Tensor:
 def to_match(values: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
     """Return `values` in the precision and on the device of `template`, see `as_float64`."""
     return values.to(template.dtype).to(template.device)
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Return below which entries of factors are zero, far from any that matters, see `flush`."""
+    numbers = torch.finfo(dtype)
+    return float(numbers.tiny / numbers.eps)
+
+
+def flush(*factors: torch.Tensor) -> None:
+    """Set negligible entries to zero, in place.
+
+    Multiplicative updates drive entries to zero through subnormal numbers, with which a processor
+    is many times slower. Its mode that takes them for zero would do as well, but every thread has
+    its own, the caller's and other libraries' among them.
+    """
+    for factor in factors:
+        torch.threshold_(factor, negligible(factor.dtype), 0.0)

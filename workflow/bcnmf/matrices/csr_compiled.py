@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from bcnmf.device import negligible
 from bcnmf.kernels import poisson, squared_error
 from bcnmf.kernels.pack import Tag, make_tag, pack_widths, split, split_zeros
 from bcnmf.matrices.base import Block, Matrix, Moments
@@ -185,7 +186,7 @@ class CompiledSparseMatrix(Matrix):
         """
         tag, padded = self._padded(components)
         factors, weights = _rows(usage), components.sum(1).numpy()
-        rest = max_iter, tol, self._dtype.type(EPS_POISSON)
+        rest = max_iter, tol, self._dtype.type(EPS_POISSON), negligible(usage.dtype)
         for _ in self._run(
             len(components),
             lambda rows, csr: poisson.poisson_solve(

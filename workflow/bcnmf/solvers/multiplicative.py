@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bcnmf.device import as_float64, to_match
+from bcnmf.device import as_float64, flush, to_match
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import EPS_POISSON, squared_error
 from bcnmf.solvers.contrast import Term, terms_of
@@ -93,6 +93,7 @@ def fit_squared_error(
             numerator = numerator + alpha * _model(moments[1], components)
             denominator = denominator + alpha * moments[1].cross
         components *= numerator / (denominator + EPS_SQUARED_ERROR)
+        flush(components, *usages)
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace, moments)
     return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)
@@ -153,6 +154,7 @@ def fit_poisson(
             numerator = numerator + alpha * usages[1].sum(0)[:, None]
             denominator = denominator + alpha * passes[1][1]
         components = components * (numerator / (denominator + EPS_POISSON)) ** damping
+        flush(components, *usages)
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace)
     return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)
