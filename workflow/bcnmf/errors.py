@@ -21,6 +21,10 @@ class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 
 
+class NotNumbers(InputError, TypeError):
+    """Data hold what is no number; scikit-learn expects a TypeError."""
+
+
 class MissingExtra(InputError, ImportError):
     """Something needs a library that the package alone does not bring."""
 
