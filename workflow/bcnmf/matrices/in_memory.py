@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
         Not two-dimensional, empty, with negative, missing or infinite values, or sparse on MPS.
     """
     values = host_array(data, name)
-    check_non_negative(values, name)
+    check_non_negative(values, name, numpy_name(dtype))
     check_device(sp.issparse(values), name, device)
     return matrix_of(values, dtype, device)
 
@@ -53,7 +54,16 @@ def matrix_of(
 ) -> Matrix:
     """Return checked values on the host as a matrix on the device."""
     if not sp.issparse(values):
-        return DenseMatrix(torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(device))
+        # By numpy, which knows all byte orders.
+        native = np.asarray(values, numpy_name(dtype), order="C")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return DenseMatrix(torch.from_numpy(native).to(device))
     if device.type == "cpu":
         return CompiledSparseMatrix(values, dtype, threads)
     return DeviceSparseMatrix(values, dtype, device)
+
+
+def numpy_name(dtype: torch.dtype) -> str:
+    """Return what numpy calls a type of torch."""
+    return str(dtype).removeprefix("torch.")

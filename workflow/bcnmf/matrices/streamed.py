@@ -23,7 +23,7 @@ from bcnmf.device import as_float64
 from bcnmf.errors import InputError
 from bcnmf.matrices.base import Block, Matrix, Moments
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
-from bcnmf.matrices.in_memory import as_matrix, check_device, matrix_of
+from bcnmf.matrices.in_memory import as_matrix, check_device, matrix_of, numpy_name
 from bcnmf.matrices.inputs import Faults, Values, check_non_negative
 from bcnmf.matrices.sources import Piece, Source, open_source
 
@@ -117,7 +117,7 @@ class StreamedMatrix(Matrix):
         self.run_length = source.run_length
         self.compiled = source.sparse and device.type == "cpu"
         self._threads = torch.get_num_threads()
-        self._tally = tally = _Tally()
+        self._tally = tally = _Tally(numpy_name(dtype))
         _one_ahead(source.read, pieces, lambda _, values: tally.add(values, dtype))
         tally.check(name)
 
@@ -233,7 +233,7 @@ class StreamedMatrix(Matrix):
 
 
 def _in_precision(values: Values, dtype: torch.dtype) -> Values:
-    numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
+    numpy_dtype = np.dtype(numpy_name(dtype))
     if sp.issparse(values):
         return values.astype(numpy_dtype, copy=False)
     # Torch wants arrays that it could write to; a read-only memory map gets copied.
