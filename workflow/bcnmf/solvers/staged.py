@@ -20,7 +20,7 @@ from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
-from bcnmf.solvers.usage import flat_usage, solve_usage
+from bcnmf.solvers.usage import flat_usage, solve_usage, solved_usage
 
 Start = torch.Tensor | None
 
@@ -32,8 +32,6 @@ _FIRST_SHARE = 0.05
 # Updates of the Poisson usages H_s from which target topics start; every iteration that follows
 # refines them.
 _ROUGH_UPDATES = 30
-# A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
-_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def fit(
     iterations = sum(len(stage) - 1 for stage in stages)
     if how.loss == "poisson":
         solved = [
-            _solved(data, components[:used], usage)
+            solved_usage(data, components[:used], usage)
             for (data, used), usage in zip(datasets, usages, strict=True)
         ]
         usages = [usage for usage, _ in solved]
@@ -319,17 +317,6 @@ def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Ten
     else:
         solve_usage(data, components, usage, loss)
     return usage
-
-
-def _solved(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """Return the best Poisson usages and their loss."""
-    before = float(data.poisson_loss(components, usage))
-    solved = usage + _LEAST_SHARE * flat_usage(data, components)
-    solve_usage(data, components, solved, "poisson")
-    after = float(data.poisson_loss(components, solved))
-    return (solved, after) if after <= before else (usage, before)
 
 
 def _watched(how: Settings, stage: str) -> Monitor | None:
