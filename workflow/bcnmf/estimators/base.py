@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from bcnmf import checks, memory
+from bcnmf import checks, memory, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
 from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
@@ -219,7 +219,7 @@ class Factorisation(
             solution = self._solve(target, other, restarts)
         saved.remove()
         self._store(solution, target, other)
-        self._warn()
+        self._warn(target, other)
         return self
 
     def _read(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
@@ -300,30 +300,39 @@ class Factorisation(
                     f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
                     f"iterations; use dtype='float64', or scale the data{self._tamer()}"
                 )
+        shares = {"explained_target_": explained(target, *solution.target, self._loss())}
+        shares["explained_background_"] = (
+            float("nan")
+            if background is None
+            else explained(background, *solution.background, self._loss())
+        )
+        objective = np.asarray(result.objective)
+        arrays = {"components_": solution.target[0].cpu().numpy(), "objective_": objective}
+        if found := outcome.impossible(arrays, shares, self.get_params(deep=False)):
+            raise InputError(f"the fit came to what cannot be: {found}{self._tamer()}")
         for name, values in solution.factors.items():
             setattr(self, f"{name}_", values.cpu().numpy())
-        self.objective_ = np.asarray(result.objective)
+        self.objective_ = objective
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
         if hasattr(result, "kkt_residual"):
             self.kkt_residual_ = result.kkt_residual
         self.device_ = str(self._precision_and_device()[1])
-        self.explained_target_ = explained(target, *solution.target, self._loss())
-        self.explained_background_ = (
-            float("nan")
-            if background is None
-            else explained(background, *solution.background, self._loss())
-        )
+        self.explained_target_, self.explained_background_ = shares.values()
         self._derive()
 
     def _tamer(self) -> str:
         """Return what else keeps a fit from diverging."""
         return ""
 
-    def _warn(self) -> None:
+    def _warn(self, target: Matrix, background: Matrix | None) -> None:
         """Say what the user should know about the fit."""
         messages = [self._not_converged()] if self.tol > 0 and not self.converged_ else []
-        for message in [*messages, *self._idle_topics()]:
+        shares = self.explained_target_, self.explained_background_
+        weight = getattr(self, "alpha_", 0.0)
+        weight *= background.squared_norm / target.squared_norm if background else np.nan
+        found = outcome.remark(*shares, self.get_params(deep=False), weight)
+        for message in [*messages, *([found] if found else []), *self._idle_topics()]:
             warn_user(message)
 
     def _not_converged(self) -> str:

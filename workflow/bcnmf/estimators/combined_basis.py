@@ -18,6 +18,9 @@ from bcnmf.solvers import combined
 from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.starts import given_arrays
 
+# Parts of topics of unit norm that are nothing.
+_EMPTY = 1e-3
+
 
 class CombinedBasisNMF(Factorisation):
     """Topics with a shared and a target part: the combined-basis variant.
@@ -224,5 +227,11 @@ class CombinedBasisNMF(Factorisation):
             messages.append(
                 f"the background uses shared topics {idle} of {self.n_components} nowhere, so they "
                 f"may hold what only the target has; {self._fewer}, or raise background_weight"
+            )
+        if np.linalg.norm(self.target_components_, axis=1).max() < _EMPTY:
+            messages.append(
+                "the target parts of all topics are empty, so target_score is about 0 everywhere: "
+                f"nothing is the target's own beside penalty={self.penalty:g}; lower it, and see "
+                "that target and background differ"
             )
         return messages

@@ -21,6 +21,7 @@ from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.result import FACTORS, Monitor, SolverResult, as_tensor
 from bcnmf.solvers.spectral import spectral_factors
 from bcnmf.solvers.starts import Factors, given_factors, random_factors
+from bcnmf.solvers.usage import with_solved_usage
 
 
 class NMF(WithBackgroundTopics):
@@ -107,9 +108,8 @@ class NMF(WithBackgroundTopics):
         if self.loss == "squared_error":
             return super()._usage_of(data, topics)
         # A flat start in which each sample's expected total is its own total.
-        weights = topics.sum()
         totals = data.times(torch.ones_like(topics[:1]))
-        usage = (totals / weights.clamp(min=1e-30)).repeat(1, len(topics))
+        usage = (totals / topics.sum().clamp(min=1e-30)).repeat(1, len(topics))
         data.poisson_usage(topics, usage)
         return usage
 
@@ -154,7 +154,9 @@ class NMF(WithBackgroundTopics):
         if self.loss == "poisson":
             damping = float(self.damping) if self.solver == "mu" else 1.0
             result = mu.fit_poisson(*common, damping=damping)
-            return result if self.solver == "mu" else safeguarded.unit_norm(result)
+            if self.solver == "mu":
+                return result
+            return with_solved_usage(target, background, safeguarded.unit_norm(result))
         if self.solver == "mu":
             return mu.fit_squared_error(*common)
         # A start that was given, or knows the contrast, is to be used as it is.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import torch
 
+from bcnmf import outcome
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit, plain
 
@@ -60,6 +61,7 @@ class Stored(ABC):
         if len(fit.feature_names):
             model.feature_names_in_ = fit.feature_names.astype(object)
         model._derive()
+        outcome.check_fit(fit, path)
         return model
 
     def to_fit(self) -> Fit:

@@ -180,10 +180,6 @@ class CompiledSparseMatrix(Matrix):
         max_iter: int = 500,
         tol: float = 1e-6,
     ) -> None:
-        """Minimise D(X | H C) over H >= 0, in place.
-
-        Here a sample stops on its own, when no usage moves by more than `tol` times its largest.
-        """
         tag, padded = self._padded(components)
         factors, weights = _rows(usage), components.sum(1).numpy()
         rest = max_iter, tol, self._dtype.type(EPS_POISSON), negligible(usage.dtype)

@@ -184,7 +184,6 @@ class StreamedMatrix(Matrix):
         max_iter: int = 500,
         tol: float = 1e-6,
     ) -> None:
-        """See `Matrix.poisson_usage`: block by block, or sample by sample, as the blocks do it."""
         self._each(lambda block, rows: block.poisson_usage(components, usage[rows], max_iter, tol))
 
     def blocks(self) -> Iterator[Block]:

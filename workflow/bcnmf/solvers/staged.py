@@ -20,7 +20,7 @@ from bcnmf.seeds import derive_seed, seed_of_start
 from bcnmf.solvers.restarts import Restarts, packed, unpacked
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
-from bcnmf.solvers.usage import flat_usage, solve_usage
+from bcnmf.solvers.usage import flat_usage, solve_usage, solved_usage
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State
@@ -35,8 +35,6 @@ _FIRST_SHARE = 0.05
 # Updates of the Poisson usages H_s from which target topics start; every iteration that follows
 # refines them.
 _ROUGH_UPDATES = 30
-# A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
-_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,7 @@ def fit(
     iterations = sum(len(stage) - 1 for stage in stages)
     if how.loss == "poisson":
         solved = [
-            _solved(data, components[:used], usage)
+            solved_usage(data, components[:used], usage)
             for (data, used), usage in zip(datasets, usages, strict=True)
         ]
         usages = [usage for usage, _ in solved]
@@ -354,17 +352,6 @@ def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Ten
     else:
         solve_usage(data, components, usage, loss)
     return usage
-
-
-def _solved(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """Return the best Poisson usages and their loss."""
-    before = float(data.poisson_loss(components, usage))
-    solved = usage + _LEAST_SHARE * flat_usage(data, components)
-    solve_usage(data, components, solved, "poisson")
-    after = float(data.poisson_loss(components, solved))
-    return (solved, after) if after <= before else (usage, before)
 
 
 # The loss, the usages to which it belongs, and the numerator and denominator for the components.
