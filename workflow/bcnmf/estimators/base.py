@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,16 +18,17 @@ from bcnmf import checks, memory, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
 from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
-from bcnmf.estimators.solution import Solution, explained, unused
+from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
 from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
-from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.matrices.in_memory import as_matrix, numpy_name
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.matrices.streamed import streamed
+from bcnmf.matrices.units import Size, check_alike
 from bcnmf.progress import Progress
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
@@ -128,7 +130,7 @@ class Factorisation(
         data = self._new_samples(X)
         dtype, device = self._precision_and_device()
         topics = torch.as_tensor(self._all_topics(), dtype=dtype).to(device)
-        return np.asarray(self._usage_of(data, topics).cpu().numpy())
+        return np.asarray((self._usage_of(data, topics) * data.unit).cpu().numpy())
 
     def inverse_transform(self, H: Any) -> np.ndarray:
         """Return the reconstruction H C (samples, features), dense."""
@@ -214,11 +216,11 @@ class Factorisation(
         target, other = self._read(X, background)
         device = self._precision_and_device()[1]
         saved = of_fit(self, checkpoint, {"target": X, "background": background}, device)
-        restarts = Restarts(self._monitor, saved, device)
+        restarts = Restarts(partial(self._monitor, target.unit), saved, device)
         with leave_threads_to_passes(target, other), saved.stopped_between_iterations():
             solution = self._solve(target, other, restarts)
         saved.remove()
-        self._store(solution, target, other)
+        self._store(solution.in_units_of_data(target.unit, self._loss()), target, other)
         self._warn(target, other)
         return self
 
@@ -231,10 +233,17 @@ class Factorisation(
             name: data if self._streams(data) else host_array(data, name)
             for name, data in given.items()
         }
+        sides, unit = {}, None if self._scaled() else 1.0
+        if self._streams(X):
+            sides["target"] = self._matrix(values.pop("target"), "target", unit)
+            unit = sides["target"].unit
+        elif unit is None:
+            dtype = numpy_name(self._precision_and_device()[0])
+            unit = Size(dtype).add(values["target"]).unit("target")
         if in_memory := [side for side in values.values() if not self._streams(side)]:
             topics = sum(int(getattr(self, name)) for name in self._topic_counts)
-            memory.check(in_memory, topics, *self._precision_and_device(), self._loss())
-        sides = {name: self._matrix(side, name) for name, side in values.items()}
+            memory.check(in_memory, topics, *self._precision_and_device(), self._loss(), unit != 1)
+        sides |= {name: self._matrix(side, name, unit) for name, side in values.items()}
         self._check_sides(sides)
         self.n_features_in_ = sides["target"].shape[1]
         self.__dict__.pop("feature_names_in_", None)
@@ -259,6 +268,12 @@ class Factorisation(
         for name, side in sides.items():
             if side.total == 0:
                 raise InputError(f"{name}: all values are zero; there is nothing to factorise")
+        if "background" in sides and self._scaled():
+            check_alike(sides["target"], sides["background"])
+
+    def _scaled(self) -> bool:
+        """Return whether data may be divided by a number before the fit."""
+        return True
 
     def _block_size(self) -> int | None:
         """Return of how many samples the blocks are in which data are read."""
@@ -267,11 +282,11 @@ class Factorisation(
     def _streams(self, data: Any) -> bool:
         return is_on_disk(data) or self._block_size() is not None
 
-    def _matrix(self, data: Any, name: str) -> Matrix:
+    def _matrix(self, data: Any, name: str, unit: float | None = None) -> Matrix:
         precision = self._precision_and_device()
         if self._streams(data):
-            return streamed(data, name, *precision, self._block_size())
-        return as_matrix(data, name, *precision)
+            return streamed(data, name, *precision, self._block_size(), unit)
+        return as_matrix(data, name, *precision, unit)
 
     def _new_samples(self, X: Any) -> Matrix:
         self._check_fitted()
@@ -289,8 +304,10 @@ class Factorisation(
     def _starts_to_run(self) -> int:
         return int(self.n_init) if isinstance(self.init, str) else 1
 
-    def _monitor(self, label: str = "") -> Monitor:
-        return Monitor(Progress(self.max_iter, label=label) if self.verbose else None)
+    def _monitor(self, unit: float, label: str = "") -> Monitor:
+        of_objective = unit_of_objective(unit, self._loss())
+        shown = Progress(self.max_iter, label=label, unit=of_objective) if self.verbose else None
+        return Monitor(shown)
 
     def _store(self, solution: Solution, target: Matrix, background: Matrix | None) -> None:
         result = solution.result

@@ -175,7 +175,8 @@ class CombinedBasisNMF(Factorisation):
 
     def _solve(self, target: Matrix, background: Matrix, restarts: Restarts) -> Solution:
         problem = self._problem(target, background)
-        self.penalty_, self.background_weight_ = problem.penalty, problem.background_weight
+        self.penalty_ = problem.penalty * target.unit**2
+        self.background_weight_ = problem.background_weight
         best = restarts.best_of(
             combined.CombinedResult,
             self._starts_to_run(),
@@ -199,6 +200,8 @@ class CombinedBasisNMF(Factorisation):
         if self.contrast == "relative":
             weight *= target.squared_norm / background.squared_norm
             penalty *= target.squared_norm
+        else:
+            penalty /= target.unit**2
         return combined.Problem(target, background, weight, penalty)
 
     def _bases(self, number: int, target: Matrix, background: Matrix) -> combined.Bases:

@@ -100,6 +100,12 @@ class NMF(WithBackgroundTopics):
     def _without_background(self) -> str | None:
         return None
 
+    def _check_sides(self, sides: Mapping[str, Matrix]) -> None:
+        super()._check_sides(sides)
+        if self.solver == "mu":
+            dtype = self._precision_and_device()[0]
+            mu.check_sizes(sides, int(self.n_components), self.loss, dtype)
+
     def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
         """Return the contrast as the solvers take it."""
         return 0.0
@@ -135,7 +141,8 @@ class NMF(WithBackgroundTopics):
         m = 0 if background is None else background.shape[0]
         sizes = (target.shape[0], m, target.shape[1], int(self.n_components))
         if not isinstance(self.init, str):
-            return given_factors(self.init, *sizes, dtype, device)
+            components, *usages = given_factors(self.init, *sizes, dtype, device)
+            return components, usages[0] / target.unit, usages[1] / target.unit
         seed = seed_of_start(self.seed_, number)
         if self.init == "nndsvd" and number == 0:
             return spectral_factors(target, background, self.alpha_, sizes[3], seed, dtype, device)
@@ -326,6 +333,10 @@ class BCNMF(NMF):
             f"background is missing: alpha={self.alpha} needs one; "
             "pass background=..., or set alpha=0 for plain NMF"
         )
+
+    def _scaled(self) -> bool:
+        # To the letter, what the published updates add to denominators is in the data's own units.
+        return not (self.solver == "mu" and self.contrast == "absolute")
 
     def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
         alpha = float(self.alpha)
