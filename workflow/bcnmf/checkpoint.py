@@ -143,8 +143,8 @@ class Checkpoint:
 
     def _end_if_asked_to(self) -> None:
         if self._stop == signal.SIGINT:
-            found = self.path is not None and self.path.exists()
-            raise KeyboardInterrupt(f"the state of the fit is in {self.path}" if found else "")
+            there = self.path is not None and self.path.exists()
+            raise KeyboardInterrupt(*[f"the state of the fit is in {self.path}"] * there)
         if self._stop is not None:
             raise SystemExit(128 + self._stop)
 
