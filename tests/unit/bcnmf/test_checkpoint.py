@@ -321,3 +321,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     x, y = pair()
     with pytest.raises(InputError, match=r"fit\.npz: not a checkpoint of bcnmf.*delete it"):
         make().fit(x, background=y, checkpoint=path)
+
+
+@pytest.mark.parametrize("model", [make(), *OTHERS[-2:]], ids=lambda model: type(model).__name__)
+def test_where_no_state_can_be_written_is_said_before_the_fit(tmp_path, model, monkeypatch):
+    x, y = pair()
+    monkeypatch.setattr(type(model), "_solve", lambda *_: pytest.fail("it was fitted"))
+    with pytest.raises(InputError, match="is a folder; give the path of a file"):
+        clone(model).fit(x, background=y, checkpoint=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="no file can be made in"):
+        clone(model).fit(x, background=y, checkpoint=tmp_path / "file" / "state.npz")
