@@ -250,8 +250,9 @@ def test_for_batches_as_steps_their_size_matters(tmp_path, stop_after):
 @pytest.mark.parametrize("kind", ["table", "anndata"])
 def test_names_of_features_belong_to_the_data(tmp_path, stop_after, kind):
     def named(values, names):
-        table = pd.DataFrame(values, columns=names)
-        return table if kind == "table" else ad.AnnData(table.reset_index(drop=True))
+        if kind == "table":
+            return pd.DataFrame(values, columns=names)
+        return ad.AnnData(values, var=pd.DataFrame(index=names))
 
     x, y = pair()
     names = [f"gene{i}" for i in range(20)]
