@@ -83,12 +83,21 @@ def normalise(components: torch.Tensor) -> torch.Tensor:
 
 def evaluate(terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]) -> Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
-    moments, errors, gram = [], [], gram_float64(components)
-    for term, usage in zip(terms, usages, strict=False):
-        part = term.data.exact_pass(components, gram, usage)
-        errors.append(float(squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram)))
-        moments.append(part)
+    gram = gram_float64(components)
+    moments = [
+        term.data.exact_pass(components, gram, usage)
+        for term, usage in zip(terms, usages, strict=False)
+    ]
+    errors = errors_of(terms, moments, gram)
     return Point(components, usages[: len(terms)], moments, gram, errors, objective(terms, errors))
+
+
+def errors_of(terms: Sequence[Term], moments: Sequence[Moments], gram: torch.Tensor) -> list[float]:
+    """Return the terms' squared errors after a pass with components of this Gram matrix."""
+    return [
+        float(squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram))
+        for term, part in zip(terms, moments, strict=True)
+    ]
 
 
 def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:
@@ -96,10 +105,13 @@ def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:
     return sum(term.weight * error for term, error in zip(terms, errors, strict=True))
 
 
-def scale(terms: Sequence[Term], point: Point) -> float:
-    """Return the size of what the objective changes by: the contrast that the topics explain."""
+def scale(terms: Sequence[Term], reached: float) -> float:
+    """Return the size of what the objective changes by: the contrast that the topics explain.
+
+    `reached` is the objective with them.
+    """
     nothing = objective(terms, [term.data.squared_norm for term in terms])
-    return max(abs(nothing - point.objective), _LEAST_SHARE * whole(terms))
+    return max(abs(nothing - reached), _LEAST_SHARE * whole(terms))
 
 
 def whole(terms: Sequence[Term]) -> float:

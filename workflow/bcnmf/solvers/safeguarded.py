@@ -23,11 +23,13 @@ from bcnmf.solvers.contrast import (
     Point,
     Term,
     at_floor,
+    errors_of,
     evaluate,
     gradient_parts,
     kkt_residual,
     kkt_tolerance,
     normalise,
+    objective,
     relative_contrast,
     scale,
     terms_of,
@@ -43,10 +45,11 @@ from bcnmf.solvers.usage import exact_usage
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State
 
-# Published updates at a random start. From there on a strong contrast would drive all topics into
-# one; it is reached gradually, over the first of them.
-_FIRST_UPDATES, _WARM_UP_UPDATES = 50, 20
-WARM_UP_CONTRAST = 1.0
+# Published updates at a random start. A strong contrast would drive all topics into one there, so
+# one above `_WARM_UP_CONTRAST` is reached gradually, over the first of them. They end early where
+# ten change the objective by less than a share of what is explained.
+_FIRST_UPDATES, _WARM_UP_UPDATES = 100, 20
+_WARM_UP_CONTRAST, _FIRST_TOLERANCE = 2.0, 0.01
 _EPS = 1e-10
 # How far a topic, of length one, may move at first; how often a step is cut before the memory of
 # earlier ones is given up, and how often without any before the descent is over.
@@ -122,7 +125,7 @@ def minimise(
         descent.advance(look_for_idle_topics=iteration % _LOOK_FOR_IDLE_TOPICS == 0)
         iteration += 1
         trace.append(descent.point.objective)
-        trace.scale = scale(terms, descent.point)
+        trace.scale = scale(terms, descent.point.objective)
         converged = trace.settled() and descent.stationary(tol)
         monitor.after_iteration(descent.state, iteration, trace)
     point = descent.point
@@ -179,7 +182,7 @@ class _Descent:
 
     def stationary(self, tol: float) -> bool:
         """Whether the projected gradient is as small as `tol` asks for."""
-        share = scale(self._terms, self.point) / whole(self._terms)
+        share = scale(self._terms, self.point.objective) / whole(self._terms)
         return kkt_residual(self._terms, self.point) <= kkt_tolerance(tol, share)
 
     def _step(self) -> None:
@@ -247,8 +250,8 @@ class _Descent:
     ) -> _Descent:
         """Return the descent of which `state` made arrays."""
         moments = unpacked_moments(state, len(terms), components)
-        errors, objective = state["errors"].tolist(), float(state["point_objective"])
-        point = Point(components, usages, moments, gram_float64(components), errors, objective)
+        errors, reached = state["errors"].tolist(), float(state["point_objective"])
+        point = Point(components, usages, moments, gram_float64(components), errors, reached)
         descent = cls(terms, point)
         descent._memory.restore(state, (components.dtype, components.device))
         descent._radius, descent._reseeds = float(state["radius"]), state["reseeds"].tolist()
@@ -268,21 +271,25 @@ def _first_updates(
 ) -> torch.Tensor:
     """Return components after published updates; those of the usages are in place.
 
-    With rows brought to unit norm, which the updates do not notice.
+    With rows brought to unit norm, which the updates do not notice. They end where ten of them
+    changed the objective little.
     """
-    relative = relative_contrast(terms)
+    eases = max(1.0, relative_contrast(terms) / _WARM_UP_CONTRAST)
+    trace = Trace(_FIRST_TOLERANCE, 1.0)
     for i in range(_FIRST_UPDATES):
-        share = (WARM_UP_CONTRAST / max(relative, WARM_UP_CONTRAST)) ** max(
-            0.0, 1 - i / _WARM_UP_UPDATES
-        )
-        gram = components @ components.T
+        eased = with_share_of_contrast(terms, eases ** min(0.0, i / _WARM_UP_UPDATES - 1))
+        gram = gram_float64(components)
         moments = [
-            term.data.multiplicative_pass(components, gram, usage, _EPS)
+            term.data.multiplicative_pass(components, to_match(gram, components), usage, _EPS)
             for term, usage in zip(terms, usages, strict=True)
         ]
-        negative, positive = weighted_parts(
-            with_share_of_contrast(terms, share), moments, components
-        )
+        if eases == 1.0 or i >= _WARM_UP_UPDATES:
+            reached = objective(terms, errors_of(terms, moments, gram))
+            trace.append(reached)
+            trace.scale = scale(terms, reached)
+            if trace.settled():
+                break
+        negative, positive = weighted_parts(eased, moments, components)
         moved = components * negative / (positive + _EPS)
         norms = moved.norm(dim=1)
         components = normalise(moved)

@@ -2,7 +2,7 @@
 
 Of each batch the usages are solved exactly, and H'H and H'X enter running averages over the latest
 batches, as in online matrix factorisation (Mairal et al. 2010). These stand for the whole data in
-the gradient of the reduced objective (`bcnmf.solvers.safeguarded`), along which the components take
+the gradient of the reduced objective (`bcnmf.solvers.contrast`), along which the components take
 two steps; both the weight of a batch and the steps get smaller with the batches seen.
 """
 
@@ -36,7 +36,6 @@ from bcnmf.solvers.result import (
     packed_moments,
     unpacked_moments,
 )
-from bcnmf.solvers.safeguarded import WARM_UP_CONTRAST
 from bcnmf.solvers.starts import Factors
 from bcnmf.solvers.usage import exact_usage
 
@@ -49,7 +48,7 @@ _LEAST_BATCH, _MOST_BATCHES = 256, 100
 # steps are halves of those of the full solver, and shrink as 1 / t from t = 20 on.
 _FORGETTING, _STEP, _FULL_STEPS = 0.6, 0.5, 20
 # From random starts a strong contrast drives all topics into one; it is reached in so many passes.
-_WARM_UP_PASSES = 2.0
+_WARM_UP_CONTRAST, _WARM_UP_PASSES = 1.0, 2.0
 
 
 def fit_squared_error(
@@ -156,7 +155,7 @@ class _Descent:
         """Whether a pass changed the objective by at most `tol` of what the topics explain."""
         if tol == 0 or self._batches_done <= len(self._shares) or math.isinf(before):
             return False
-        scale = contrast.scale(self._sides, self.point)
+        scale = contrast.scale(self._sides, self.point.objective)
         return abs(before - self.point.objective) <= tol * scale
 
     def solved(self) -> Point:
@@ -199,7 +198,8 @@ class _Descent:
         """Take steps along the gradient that the averages give."""
         sides, point = self._eased(), self.point
         length = _STEP * min(1.0, _FULL_STEPS / self._batches_done)
-        # Neither direction is enough alone, see `bcnmf.solvers.safeguarded`.
+        # Neither is enough alone: the first stalls with more topics than programs, the second
+        # crawls near a minimum.
         for step in (quasi_newton_step, multiplicative_step):
             pull, push = gradient_parts(sides, point)
             point.components = normalise(step(point, pull, push, length))
@@ -233,10 +233,10 @@ def _batches(data: Matrix, count: int, rng: np.random.Generator) -> list[np.ndar
 def _warm_up(sides: Sequence[Term], count: int) -> list[float]:
     """Return which share of the contrast counts after each of the first batches."""
     relative = contrast.relative_contrast(sides)
-    if relative <= WARM_UP_CONTRAST:
+    if relative <= _WARM_UP_CONTRAST:
         return []
     batches = max(1, round(_WARM_UP_PASSES * count))
-    return list(np.geomspace(WARM_UP_CONTRAST / relative, 1.0, batches))
+    return list(np.geomspace(_WARM_UP_CONTRAST / relative, 1.0, batches))
 
 
 def _average(running: Moments, found: Moments, weight: float, factor: float) -> None:

@@ -100,7 +100,7 @@ def test_convergence_is_reported_and_warned_about():
     assert model.n_iter_ < 2000
     assert model.kkt_residual_ < 0.05
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
-        BCNMF(2, alpha=0.5, max_iter=2, device="cpu").fit(x, background=y)
+        BCNMF(2, alpha=0.5, max_iter=2, tol=1e-12, device="cpu").fit(x, background=y)
 
 
 def test_unused_topics_are_named():

@@ -8,6 +8,7 @@ import torch
 from bcnmf import BCNMF
 from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.solvers.spectral import spectral_factors
+from bcnmf.solvers.starts import random_factors
 
 CPU = torch.device("cpu")
 
@@ -41,11 +42,12 @@ def test_components_are_the_signed_parts_of_the_leading_eigenvectors(features, c
 
 def test_they_are_better_starts_than_random_ones():
     x, y = pair(90)
+    drawn = random_factors(len(x), len(y), x.shape[1], 2, 0, torch.float64, torch.device("cpu"))
     first = {
-        init: BCNMF(2, alpha=0.7, init=init, max_iter=1, tol=0, device="cpu")
+        name: BCNMF(2, alpha=0.7, init=init, max_iter=1, tol=0, device="cpu")
         .fit(x, background=y)
         .objective_[0]
-        for init in ("nndsvd", "random")
+        for name, init in (("nndsvd", "nndsvd"), ("random", drawn))
     }
     assert first["nndsvd"] < first["random"]
 
