@@ -348,7 +348,7 @@ class Factorisation(
             else explained(background, *solution.background, self._loss())
         )
         objective = np.asarray(result.objective)
-        arrays = {"components_": solution.target[0].cpu().numpy(), "objective_": objective}
+        arrays = {"components": solution.target[0].cpu().numpy(), "objective": objective}
         if found := outcome.impossible(arrays, shares, self.get_params(deep=False)):
             raise InputError(f"the fit came to what cannot be: {found}{self._tamer()}")
         for name, values in solution.factors.items():

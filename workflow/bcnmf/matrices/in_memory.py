@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,11 @@ def matrix_of(
 ) -> Matrix:
     """Return checked values on the host as a matrix on the device."""
     if not sp.issparse(values):
-        return DenseMatrix(torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(device))
+        with warnings.catch_warnings():
+            # Nothing writes to the data, so they may be read-only, as those of a data frame are.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            dense = torch.as_tensor(np.ascontiguousarray(values), dtype=dtype)
+        return DenseMatrix(dense.to(device))
     if device.type == "cpu":
         return CompiledSparseMatrix(values, dtype, threads)
     return DeviceSparseMatrix(values, dtype, device)

@@ -50,6 +50,7 @@ def scores(replicate, values, *, method="bcnmf", alpha=1.5, setting="1.5", contr
             "value": values,
             "n": 100 + replicate,
             "alpha_setting": setting,
+            "remark": "",
         }
     )
 
