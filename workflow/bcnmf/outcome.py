@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf.errors import InputError
+from bcnmf.errors import ImpossibleResult
 from bcnmf.persistence import Fit
 
 _ROUNDING = 1e-3
@@ -116,7 +116,7 @@ def remark(
 
 
 def check_fit(fit: Fit, where: object) -> None:
-    """Raise `InputError` if what is stored cannot be the result of a fit.
+    """Raise `ImpossibleResult` if what is stored cannot be the result of a fit.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def check_fit(fit: Fit, where: object) -> None:
         estimator.get("parameters"),
     )
     if found:
-        raise InputError(f"{where}: {found}. Delete it and fit again")
+        raise ImpossibleResult(f"{where}: {found}. Delete it and fit again")
 
 
 def remark_of(fit: Fit) -> str:
