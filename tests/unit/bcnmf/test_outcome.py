@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from bcnmf import BCNMF, NMF, InputError, crossfit
+from bcnmf import BCNMF, NMF, InputError, coverage, crossfit
 from bcnmf.errors import ConvergenceWarning, ImpossibleResult
 from bcnmf.estimators import base
 from bcnmf.estimators.combined_basis import CombinedBasisNMF
@@ -220,3 +220,17 @@ def test_read_only_arrays_and_spectral_starts_leak_no_warning_of_others():
         model = BCNMF(k, alpha=alpha, init="nndsvd", **HOW | {"max_iter": 2})
         messages_of(lambda model=model, other=other: model.fit(x, background=other))
         assert np.isfinite(model.components_).all()
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+def test_a_classifier_of_few_dimensions_leaks_nothing_either(container):
+    rng = np.random.default_rng(0)
+    one = [container(np.c_[rng.random(60), np.ones((60, 4))]) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = coverage(one[0], background=one[1])
+    for weights in found.components:
+        assert np.isfinite(weights).all()
+        assert abs(weights[0, 0]) > 100 * np.abs(weights[0, 1:]).max()
+    with pytest.raises(InputError, match="no feature differs between their samples"):
+        coverage(container(np.ones((40, 6))), background=container(np.ones((40, 6))))
