@@ -25,6 +25,14 @@ class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 
 
+class MissingDevice(InputError):
+    """Torch cannot use a device here."""
+
+
+class NotNumbers(InputError, TypeError):
+    """Data hold what is no number; scikit-learn expects a TypeError."""
+
+
 class MissingExtra(InputError, ImportError):
     """Something needs a library that the package alone does not bring."""
 

@@ -43,6 +43,21 @@ class Solution(NamedTuple):
     target: Model
     background: Model
 
+    def in_units_of_data(self, unit: float, loss: str) -> Solution:
+        """Return factors and objective for data that were divided by `unit`; models stay."""
+        factors = {
+            name: values * unit if name.endswith("usage") else values
+            for name, values in self.factors.items()
+        }
+        of_objective = unit_of_objective(unit, loss)
+        self.result.objective = [value * of_objective for value in self.result.objective]
+        return self._replace(factors=factors)
+
+
+def unit_of_objective(unit: float, loss: str) -> float:
+    """Return what an objective is to be multiplied by if the data were divided by `unit`."""
+    return unit**2 if loss == "squared_error" else unit
+
 
 def explained(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss: str) -> float:
     """Return 1 - ||X - H C||^2 / ||X||^2, or for Poisson the fraction of the deviance.

@@ -54,11 +54,14 @@ class Matrix(ABC):
         How many consecutive rows `rows` had better be asked for at a time.
     compiled : bool
         Whether passes are compiled, with threads of their own.
+    unit : float
+        By what the user's values were divided, see `bcnmf.matrices.units`.
     """
 
     shape: tuple[int, int]
     run_length: int = 1
     compiled: bool = False
+    unit: float = 1.0
 
     @property
     @abstractmethod

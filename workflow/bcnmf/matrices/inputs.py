@@ -11,77 +11,105 @@ import numpy as np
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
+from bcnmf.matrices.containers import is_anndata as is_anndata
+from bcnmf.matrices.containers import opened
 
 # np.ndarray or scipy.sparse.csr_matrix, which has no types.
 Values: TypeAlias = Any
 
+# What scipy raises on impossible indices.
+INVALID = (ValueError, IndexError, TypeError, RuntimeError, OverflowError)
+# Types that scipy.sparse does not compute with, or torch does not know.
+_OF_SCIPY = {"e": np.float32, "g": np.float64}
+_REMEDIES = {
+    "c": ". Complex data not supported: take their real part or their modulus",
+    "V": ", for instance data.astype('float32'), or structured_to_unstructured(data) of "
+    "numpy.lib.recfunctions where there are fields",
+}
 _MASKED = 1 << 18
 
 
-def is_anndata(data: Any) -> bool:
-    """Return whether data are an AnnData, without importing it."""
-    # On the class: to ask a backed view itself for its X reads all of it.
-    return hasattr(type(data), "obs") and hasattr(type(data), "X")
-
-
 def host_array(data: Any, name: str) -> Values:
-    """Return the data as a two-dimensional numpy array or canonical CSR, without densifying."""
-    if is_anndata(data):
-        data = data.X
-    if hasattr(data, "to_numpy") and hasattr(data, "columns"):  # a pandas table
-        data = data.to_numpy()
-    if type(data).__module__.partition(".")[0] == "torch":
-        data = _from_torch(data)
-    if sp.issparse(data):
-        csr = sp.csr_matrix(data)
-        if not csr.has_canonical_format:
-            csr = csr.copy()
-            csr.sum_duplicates()
-        _check_numbers(csr.dtype, name)
-        return csr
-    array = np.asarray(data)
-    if array.dtype == object:
-        array = _numbers(array, name)
-    _check_numbers(array.dtype, name)
-    if array.ndim != 2:
+    """Return the data as a two-dimensional numpy array or canonical CSR, without densifying.
+
+    Raises
+    ------
+    InputError
+        They are no numbers, have not two dimensions, some are masked or NA, or sparse data point
+        outside themselves.
+    """
+    values = opened(data, name)
+    if values.ndim != 2:
         raise InputError(
-            f"{name}: has {array.ndim} dimensions, shape {array.shape}; "
+            f"{name}: has {values.ndim} dimensions, shape {values.shape}; "
             "expected samples x features. Reshape your data: one sample is (1, features)"
         )
-    return array
+    if not sp.issparse(values):
+        _check_numbers(values.dtype, name)
+        # Neither torch nor the compiled passes know long doubles.
+        return values.astype(np.float64) if values.dtype.char == "g" else values
+    try:
+        return canonical(values, name)
+    except InputError:
+        raise
+    except INVALID as error:
+        raise InputError(
+            f"{name}: is no valid {type(values).__name__} ({error}); make it anew from the "
+            "numbers of rows and columns: scipy.sparse.csr_matrix((values, (rows, columns)), shape)"
+        ) from error
+
+
+def canonical(values: Any, name: str) -> sp.csr_matrix:
+    """Return sparse numbers as CSR, sorted and without duplicates, after a check of all indices.
+
+    Arrays are shared where they can be.
+
+    Raises
+    ------
+    ValueError, or another of `INVALID`
+        They point outside the matrix or their own arrays, which compiled code does not notice.
+    """
+    _check_numbers(values.dtype, name)
+    # A holder of its own: a check changes types of indices in place.
+    holder: Any = getattr(sp, f"{values.format}_matrix")(values)
+    if wide := _OF_SCIPY.get(holder.dtype.char):
+        holder = holder.astype(wide)
+    if hasattr(holder, "indptr"):
+        _check_indices(holder)
+    # Integers could wrap when duplicates are added up.
+    summable = np.float64 if holder.dtype.kind in "iub" else holder.dtype
+    if holder.format != "csr":
+        holder = sp.csr_matrix(holder.astype(summable) if holder.format == "coo" else holder)
+        _check_indices(holder)
+    if not holder.has_canonical_format:
+        holder = holder.astype(summable)
+        holder.sum_duplicates()
+    return holder
+
+
+def _check_indices(holder: Any) -> None:
+    for part in ("indptr", "indices"):
+        if (kind := getattr(holder, part).dtype).kind not in "iu":
+            raise ValueError(f"{part} are {kind}, no integers")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*non-integer dtype")  # unsigned is fine
+        holder.check_format(full_check=True)
+    # Which scipy leaves out where the last pointer is 0.
+    if (np.diff(holder.indptr) < 0).any():
+        raise ValueError("indptr must be a non-decreasing sequence")
 
 
 def _check_numbers(dtype: np.dtype[Any], name: str) -> None:
     if dtype.kind not in "fiub":
-        more = ". Complex data not supported" if dtype.kind == "c" else ""
-        raise InputError(f"{name}: holds {dtype} values; expected numbers{more}")
+        remedy = _REMEDIES.get(dtype.kind, "")
+        raise InputError(f"{name}: holds {dtype} values; expected numbers{remedy}")
 
 
-def _numbers(objects: np.ndarray, name: str) -> np.ndarray:
-    """Return Python objects as numbers, as scikit-learn does."""
-    try:
-        return objects.astype(np.float64)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from error
-    except ValueError as error:
-        raise InputError(f"{name}: holds object values; expected numbers ({error})") from error
+def check_non_negative(values: Values, name: str, dtype: str = "float64") -> None:
+    """Raise `InputError` unless all values are finite, non-negative, and there are any.
 
-
-def _from_torch(tensor: Any) -> Values:
-    tensor = tensor.detach().cpu()
-    if str(tensor.layout) == "torch.strided":
-        return tensor.numpy()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        csr = tensor.to_sparse_csr()
-    return sp.csr_matrix(
-        (csr.values().numpy(), csr.col_indices().numpy(), csr.crow_indices().numpy()),
-        shape=tuple(csr.shape),
-    )
-
-
-def check_non_negative(values: Values, name: str) -> None:
-    """Raise `InputError` unless all values are finite, non-negative, and there are any."""
+    `dtype` is the precision of the factors, in whose range they have to be.
+    """
     stored = values.data if sp.issparse(values) else values
     shape = values.shape
     if 0 in shape:
@@ -90,7 +118,7 @@ def check_non_negative(values: Values, name: str) -> None:
             f"{'feature' if shape[0] else 'sample'}(s) (shape={shape}) while a minimum of 1 is "
             "required."
         )
-    faults = Faults()
+    faults = Faults(dtype)
     faults.count(stored)
     faults.check(name)
 
@@ -101,16 +129,20 @@ class Faults:
 
     Attributes
     ----------
+    dtype : str
+        Precision of the factors.
     stored, bad, negative : int
         Values seen; those that are NaN or infinite; those below zero where none is bad.
-    smallest : float
-        The smallest of the negative ones.
+    smallest, largest : float
+        The smallest of the negative ones, and the largest of those without fault.
     """
 
+    dtype: str = "float64"
     stored: int = 0
     bad: int = 0
     negative: int = 0
     smallest: float = math.inf
+    largest: float = 0.0
 
     def count(self, values: np.ndarray) -> bool:
         """Add some values; return whether they are without fault."""
@@ -136,12 +168,22 @@ class Faults:
                 "values in data that were scaled or centred cannot be factorised: use the values "
                 "before scaling"
             )
+        limits = np.finfo(self.dtype)
+        if self.largest and not limits.tiny <= self.largest <= limits.max:
+            raise InputError(
+                f"{name}: the largest value, {self.largest:.6g}, is beyond what {self.dtype} holds "
+                f"({limits.tiny:.2g} to {limits.max:.2g}); use dtype='float64', or divide target "
+                "and background by the same number"
+            )
 
     def _count(self, part: np.ndarray) -> None:
         if part.size == 0:
             return
-        bad = part.size - int(np.isfinite(part).sum()) if part.dtype.kind == "f" else 0
-        self.bad += bad
-        if bad == 0 and part.min() < 0:
-            self.negative += int((part < 0).sum())
-            self.smallest = min(self.smallest, float(part.min()))
+        smallest, largest = part.min(), part.max()
+        if np.isfinite(smallest) and np.isfinite(largest):  # NaN is both, where there is any
+            self.largest = max(self.largest, float(largest))
+            if smallest < 0:
+                self.negative += int((part < 0).sum())
+                self.smallest = min(self.smallest, float(smallest))
+        else:
+            self.bad += part.size - int(np.isfinite(part).sum())

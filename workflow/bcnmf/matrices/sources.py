@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
-from bcnmf.matrices.inputs import Values, host_array, is_anndata
+from bcnmf.matrices.inputs import Values, canonical, host_array, is_anndata
 
 # A read costs about as much as this many rows.
 _ROWS_AT_ONCE = 64
@@ -93,7 +93,7 @@ class OnDisk(Source):
 
     def __init__(self, stored: Any, name: str) -> None:
         self._name = name
-        with self._reported("its shape"):
+        with self._reported("what it holds"):
             if getattr(stored, "format", "csr") != "csr":
                 raise InputError(
                     f"{name}: is stored by columns (CSC), which cannot be read by rows; store it "
@@ -104,12 +104,14 @@ class OnDisk(Source):
             self.sparse = _is_sparse_file(stored)
             self.row_bytes = _row_bytes(stored, self.sparse)
             path, writable = _file(stored)
+            self._name = name if path is None else f"{name} ({path})"
+            if self.sparse:
+                self._check_parts(stored.group)
         if len(self.shape) != 2:
             raise InputError(
                 f"{name}: has {len(self.shape)} dimensions, shape {self.shape}; "
                 "expected samples x features"
             )
-        self._name = name if path is None else f"{name} ({path})"
         # A file open for writing may change by what its own process has not yet written.
         self._watched = None if writable else path
         self._stamp = _stamp(self._watched)
@@ -118,18 +120,28 @@ class OnDisk(Source):
         rows = piece.stored
         with self._reported(f"rows {rows.start} to {rows.stop - 1}"):
             values = self._stored[rows]
-            if sp.issparse(values):
-                # The compiled passes trust the indices.
-                values.check_format(full_check=True)
             if values.shape != (rows.stop - rows.start, self.shape[1]):
                 raise ValueError(f"only {values.shape[0]} rows are left")
-            values = host_array(values, self._name)
+            # Of a file, impossible indices are damage.
+            values = (canonical if self.sparse else host_array)(values, self._name)
         if _stamp(self._watched) != self._stamp:
             raise InputError(
                 f"{self._name}: the file changed while it was read; wait until it is complete, "
                 "then fit again"
             )
         return values
+
+    def _check_parts(self, group: Any) -> None:
+        """Check what no block shows, and scipy does not read."""
+        types = [group[part].dtype for part in ("data", "indices", "indptr")]
+        if any(kind.kind not in "iu" for kind in types[1:]) or not all(k.isnative for k in types):
+            raise InputError(
+                f"{self._name}: stores values, indices and pointers as {types}; expected numbers "
+                "in this machine's byte order, the last two integers: write the file anew"
+            )
+        pointer = group["indptr"][:]
+        if pointer[0] != 0 or pointer[-1] > group["data"].shape[0]:
+            raise ValueError(f"indptr goes from {pointer[0]} to {pointer[-1]}, not over all values")
 
     @contextmanager
     def _reported(self, what: str) -> Iterator[None]:
