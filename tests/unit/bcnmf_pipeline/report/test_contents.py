@@ -144,3 +144,15 @@ def test_topics_are_used_where_the_label_and_annotations_say(run):
     assert first.used[0].group[0] == first.used[1].group
     no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
     assert [use.column for use in no_label.topics[0].used] == ["age"]
+
+
+def test_methods_whose_topics_say_nothing_are_named_once():
+    first = "the topics explain the target worse than one topic (-35)"
+    scores = SCORES.assign(remark=SCORES["method"].map({"bcnmf": first, "nmf": ""}).fillna(""))
+    scores.loc[scores.index[-1], "remark"] = first.replace("35", "36")
+    record = {"warnings": []}
+    (said,) = all_warnings([STUDY], [record], [], {}, {}, SHARES, scores[scores.method == "bcnmf"])
+    assert said == (
+        "Mice: bcnmf: the topics explain the target worse than one topic; the table of scores "
+        "marks such fits"
+    )
