@@ -131,7 +131,8 @@ def mouse_scores(seeds: int = 5) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     known = (table["method"] == "bcnmf") & (table["score"] == "ari_umap")
     return table.assign(
-        reported=np.where(known, 0.7894, np.nan), source=np.where(known, "section 2.3", ""),
+        reported=np.where(known, 0.7894, np.nan),
+        source=np.where(known, "section 2.3", ""),
         remark="",
     )
 

@@ -198,9 +198,9 @@ class BCNMF(NMF):
         them, neither normalised nor re-solved. "safeguarded" minimises the same objective with
         every accepted step a descent, unit-norm components and exact usages. It refuses the
         Poisson loss with alpha > 0, which is unbounded below; with alpha=0 it takes the undamped
-        updates of "mu", and a hundred more of the usages at the end. "stochastic" is for data so large
-        that few passes can be afforded: squared error only, components move after every batch of
-        samples, by steps that get smaller, and usages are exact at the end.
+        updates of "mu", and a hundred more of the usages at the end. "stochastic" is for data so
+        large that few passes can be afforded: squared error only, components move after every batch
+        of samples, by steps that get smaller, and usages are exact at the end.
     init : "random", "nndsvd" or tuple of arrays
         "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
         gradually, in twenty passes before the first iteration, since a strong one would drive all
@@ -248,8 +248,8 @@ class BCNMF(NMF):
         minimised only where usages are optimal: with solver="safeguarded" at every entry. With "mu"
         they are one step behind, so it may lie on either side of that, even below its bound; solve
         them by `transform` to compare fits. With Poisson and alpha=0 they are solved at the last
-        entry, to less than a nat a sample. With "stochastic": after every pass what its batches showed,
-        each before the components moved on; only the last entry is exact.
+        entry, to less than a nat a sample. With "stochastic": after every pass what its batches
+        showed, each before the components moved on; only the last entry is exact.
     n_iter_, converged_, kkt_residual_
         Iterations done, whether the stopping rule was met, and the relative size of the projected
         gradient at the end (NaN for solver="mu" and for Poisson).

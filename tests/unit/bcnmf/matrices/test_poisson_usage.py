@@ -71,7 +71,13 @@ def test_a_fit_without_a_contrast_ends_with_its_usages_solved(container):
     x, _ = drawn(3, 60, 30, 4)
     x[0, 0] = 1
     y = x[:25] + 1
-    how = {"loss": "poisson", "device": "cpu", "random_state": 0, "max_iter": 60, "dtype": "float64"}
+    how = {
+        "loss": "poisson",
+        "device": "cpu",
+        "random_state": 0,
+        "max_iter": 60,
+        "dtype": "float64",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = NMF(3, **how).fit(container(x), background=container(y))

@@ -102,7 +102,9 @@ def test_a_warning_of_several_studies_is_said_once():
     assert all_warnings(studies, [few, none, few, few, few], [], {}, {}, SHARES, SCORES) == [
         "4 of 5 studies: few"
     ]
-    assert all_warnings(studies, [none, few, few, none, none], [], {}, {}, SHARES, SCORES) == ["b; c: few"]
+    assert all_warnings(studies, [none, few, few, none, none], [], {}, {}, SHARES, SCORES) == [
+        "b; c: few"
+    ]
 
 
 @pytest.fixture
