@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bcnmf import BCNMF, NMF, InputError, coverage, crossfit
 from bcnmf.errors import ConvergenceWarning, ImpossibleResult
@@ -234,3 +236,30 @@ def test_a_classifier_of_few_dimensions_leaks_nothing_either(container):
         assert abs(weights[0, 0]) > 100 * np.abs(weights[0, 1:]).max()
     with pytest.raises(InputError, match="no feature differs between their samples"):
         coverage(container(np.ones((40, 6))), background=container(np.ones((40, 6))))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6), st.floats(-44, 37), st.floats(-44, 37), st.floats(0, 4),
+    st.sampled_from(["bcnmf", "mu", "poisson", "stochastic", "shared", "combined"]),
+    st.sampled_from(["float32", "float64"]), st.sampled_from([np.asarray, sp.csr_matrix]),
+    st.sampled_from(["relative", "absolute"]),
+)  # fmt: skip
+def test_whatever_the_numbers_a_fit_is_refused_or_can_be(
+    seed, power, other, alpha, name, dtype, container, contrast
+):
+    x, y = (container(side) for side in pair(seed))
+    model = MODELS[name]().set_params(dtype=dtype, max_iter=10)
+    if name in ("bcnmf", "mu", "stochastic"):
+        model.set_params(alpha=alpha, contrast=contrast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            model.fit(x * 10.0**power, background=y * 10.0**other)
+        except InputError:
+            return
+    assert np.isfinite(model.objective_).all()
+    assert model.components_.any()
+    for share in (model.explained_target_, model.explained_background_):
+        assert np.isnan(share) or share <= 1.01
+        assert np.isnan(share) or name in ("poisson", "shared") or share >= -1
