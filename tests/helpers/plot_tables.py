@@ -131,7 +131,9 @@ def mouse_scores(seeds: int = 5) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     known = (table["method"] == "bcnmf") & (table["score"] == "ari_umap")
     return table.assign(
-        reported=np.where(known, 0.7894, np.nan), source=np.where(known, "section 2.3", "")
+        reported=np.where(known, 0.7894, np.nan),
+        source=np.where(known, "section 2.3", ""),
+        remark="",
     )
 
 
@@ -153,6 +155,7 @@ def summarise(scores: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.
                 "reported": group["reported"].iloc[0],
                 "source": group["source"].iloc[0],
                 "alpha_setting": "" if np.isnan(key[3]) else f"{key[3]:g}",
+                "remark": "",
             }
         )
     return pd.DataFrame(rows)

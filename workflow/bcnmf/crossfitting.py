@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.linalg import ArpackError
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +26,7 @@ from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
 
 _COMPONENTS = 50
+_ROUNDING = 1e-7
 
 # Given the samples of a fold's training parts: what scores others (samples,), and topics.
 Judge = Callable[[Any], np.ndarray]
@@ -141,8 +143,18 @@ def coverage(
         k = min(_COMPONENTS, min(values.shape) - 1)
         space = PCA(k, whiten=True, svd_solver="arpack", random_state=seed)
         classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
-        model = make_pipeline(space, classifier).fit(values, label)
-        weights = classifier.coef_ / np.sqrt(space.explained_variance_)
+        try:
+            model = make_pipeline(space, classifier).fit(values, label)
+        except ArpackError as error:
+            raise InputError(
+                "target and background: no feature differs between their samples, so there is "
+                "nothing to tell them apart by; see that these are the data that you mean"
+            ) from error
+        # Of fewer dimensions than components, the last of these are rounding.
+        spread = np.sqrt(space.explained_variance_)
+        real = np.broadcast_to(spread > _ROUNDING * spread[0], classifier.coef_.shape)
+        weights = np.zeros_like(classifier.coef_)
+        np.divide(classifier.coef_, spread, out=weights, where=real)
         return model.decision_function, weights @ space.components_
 
     return _judged(fitted, X, background, folds, random_state, units, background_units)

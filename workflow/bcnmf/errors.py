@@ -17,6 +17,10 @@ class InputError(ValueError):
     """
 
 
+class ImpossibleResult(InputError):
+    """A fit came to numbers that cannot be its result, see `bcnmf.outcome`."""
+
+
 class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bcnmf.errors import InputError
+from bcnmf.errors import ImpossibleResult
 from bcnmf.persistence import Fit
 
 _ROUNDING = 1e-3
@@ -32,18 +32,19 @@ REMEDY = (
 def impossible(
     arrays: Mapping[str, np.ndarray],
     explained: Mapping[str, float | None],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None,
 ) -> str:
     """Return what of a fit cannot be, what it means and what to do; empty where all can.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Attributes of a fit by name; `objective_` and `components_` are looked for in particular.
+        Factors and objective by name, `components` in particular.
     explained : mapping of str to float or None
         `explained_target_`, `explained_background_`; NaN or None where there is none.
-    parameters : mapping
-        Of the estimator: `loss` and `solver`, where it has them.
+    parameters : mapping or None
+        Of the estimator: `loss` and `solver`, where it has them; None: of a method of others, which
+        may have no topics.
     """
     for name, values in arrays.items():
         bad = int(np.size(values) - np.isfinite(values).sum())
@@ -52,8 +53,9 @@ def impossible(
                 f"{name} holds {bad} NaN or infinite values of {np.size(values)}: numbers became "
                 f"too large or too small to compute with; {REMEDY}"
             )
-    components = arrays.get("components_", np.ones(1))
-    if np.size(components) and not np.any(components):
+    if parameters is None:
+        return ""
+    if not np.any(arrays["components"]):
         return f"all loadings of all topics are zero: they have become too small; {REMEDY}"
     poisson, mu = parameters.get("loss") == "poisson", parameters.get("solver") == "mu"
     rounding = _ROUNDING_OF_DEVIANCE if poisson else _ROUNDING
@@ -114,23 +116,25 @@ def remark(
 
 
 def check_fit(fit: Fit, where: object) -> None:
-    """Raise `InputError` if what is stored cannot be the result of a fit.
+    """Raise `ImpossibleResult` if what is stored cannot be the result of a fit.
 
     Parameters
     ----------
     fit : Fit
-        As read from a file; of other methods than this package's only the arrays are looked at.
+        As read from a file; of methods that are not this package's nothing is asked but numbers.
     where : object
         What to call it, for instance its path.
     """
     named = ("components", "usage", "background_usage", "objective")
-    arrays = {f"{name}_": getattr(fit, name) for name in named}
     estimator = fit.info.get("estimator", {})
-    explained = {
-        name: value for name, value in estimator.get("fitted", {}).items() if "explained" in name
-    }
-    if found := impossible(arrays, explained, estimator.get("parameters", {})):
-        raise InputError(f"{where}: {found}. Delete it and fit again")
+    fitted = estimator.get("fitted", {})
+    found = impossible(
+        {name: getattr(fit, name) for name in named},
+        {name: value for name, value in fitted.items() if "explained" in name},
+        estimator.get("parameters"),
+    )
+    if found:
+        raise ImpossibleResult(f"{where}: {found}. Delete it and fit again")
 
 
 def remark_of(fit: Fit) -> str:

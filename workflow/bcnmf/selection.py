@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_SPECIFICITY = 2.0
+# Below it the halves' topics have hardly a feature in common, and specificity is chance.
+_LEAST_STABILITY = 0.01
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def select(
     - how much of the samples left out the topics explain, on either side.
 
     Stability alone would choose alpha = 0, since shared programs reproduce well. So a setting is
-    eligible if its specificity is at least `min_specificity`, and among these the most stable one
+    eligible if its specificity is at least `min_specificity` and its stability at least 0.01, which
+    topics of hardly a feature in common do not have; and among these the most stable one
     is recommended.
 
     Parameters
@@ -191,7 +194,8 @@ def summarise(fits: pd.DataFrame, min_specificity: float = MIN_SPECIFICITY) -> S
         )
         .reset_index()
     )
-    summary["eligible"] = summary["specificity"] >= min_specificity
+    specific = summary["specificity"] >= min_specificity
+    summary["eligible"] = specific & (summary["stability"] >= _LEAST_STABILITY)
     stability = summary["stability"].where(summary["eligible"])
     best = None if stability.isna().all() else stability.idxmax()
     summary["recommended"] = summary.index == best

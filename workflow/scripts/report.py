@@ -40,6 +40,7 @@ with logged(snakemake):
             params.left_out,
             params.answered,
             shares,
+            scores,
         ),
         tables={
             "All scores (TSV)": tables / "scores.tsv",

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from bcnmf import InputError
 from bcnmf.cli import main
-from bcnmf.selection import matched_cosine, select
+from bcnmf.selection import matched_cosine, select, summarise
 from bcnmf.tools import select as select_anndata
 from bcnmf_pipeline.figures.selection import plot_selection
 
@@ -155,3 +155,19 @@ def test_the_figure_shows_every_number_and_frames_the_recommended_setting():
     assert [frame.get_xy() for frame in frames] == [(0.5, -0.5)]
     with pytest.raises(InputError, match="selection summary: no rows to draw"):
         plot_selection(summary.iloc[:0])
+
+
+def test_topics_without_a_feature_in_common_are_not_eligible_whatever_their_specificity():
+    rows = {"k": 2, "split": 0, "explained_target": 0.01, "explained_background": 0.01}
+    fits = pd.DataFrame(
+        [
+            rows | {"alpha": alpha, "half": half, "stability": stability, "specificity": 5.0,
+                    "converged": True}
+            for alpha, stability in ((1.0, 0.02), (3.0, 2e-12))
+            for half in (1, 2)
+        ]
+    )  # fmt: skip
+    found = summarise(fits)
+    assert found.summary["eligible"].tolist() == [True, False]
+    assert found.alpha == 1.0
+    assert summarise(fits[fits["alpha"] == 3.0]).n_components is None

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from bcnmf import checks, memory, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
 from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
-from bcnmf.errors import InputError
+from bcnmf.errors import ImpossibleResult, InputError
 from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
 from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
@@ -314,7 +314,7 @@ class Factorisation(
         result = solution.result
         for name, values in solution.factors.items():
             if not bool(torch.isfinite(values).all()):
-                raise InputError(
+                raise ImpossibleResult(
                     f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
                     f"iterations; use dtype='float64', or scale the data{self._tamer()}"
                 )
@@ -325,9 +325,9 @@ class Factorisation(
             else explained(background, *solution.background, self._loss())
         )
         objective = np.asarray(result.objective)
-        arrays = {"components_": solution.target[0].cpu().numpy(), "objective_": objective}
+        arrays = {"components": solution.target[0].cpu().numpy(), "objective": objective}
         if found := outcome.impossible(arrays, shares, self.get_params(deep=False)):
-            raise InputError(f"the fit came to what cannot be: {found}{self._tamer()}")
+            raise ImpossibleResult(f"the fit came to what cannot be: {found}{self._tamer()}")
         for name, values in solution.factors.items():
             setattr(self, f"{name}_", values.cpu().numpy())
         self.objective_ = objective

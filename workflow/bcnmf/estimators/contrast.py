@@ -193,13 +193,14 @@ class BCNMF(NMF):
         same whatever the units and the numbers of samples.
     loss : {"squared_error", "poisson"}
         D: squared error, or generalised Kullback-Leibler divergence for counts.
-    solver : {"safeguarded", "mu"}
+    solver : {"safeguarded", "mu", "stochastic"}
         "mu" is the published algorithm to the letter: factors are returned as the iterations leave
         them, neither normalised nor re-solved. "safeguarded" minimises the same objective with
-        every accepted step a descent, unit-norm components and exact usages; it refuses the
-        Poisson loss with alpha > 0, which is unbounded below. "stochastic" is for data so large
-        that few passes can be afforded: squared error only, components move after every batch of
-        samples, by steps that get smaller, and usages are exact at the end.
+        every accepted step a descent, unit-norm components and exact usages. It refuses the
+        Poisson loss with alpha > 0, which is unbounded below; with alpha=0 it takes the undamped
+        updates of "mu", and a hundred more of the usages at the end. "stochastic" is for data so
+        large that few passes can be afforded: squared error only, components move after every batch
+        of samples, by steps that get smaller, and usages are exact at the end.
     init : "random", "nndsvd" or tuple of arrays
         "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
         gradually, in twenty passes before the first iteration, since a strong one would drive all
@@ -210,8 +211,8 @@ class BCNMF(NMF):
     tol : float
         Stopping tolerance; 0 runs all `max_iter` iterations.
     n_init : int
-        Starts, of which the one with the best true objective is kept. With init="nndsvd" the first
-        is that, the others are random.
+        Starts, of which the one with the lowest last `objective_` is kept. With init="nndsvd" the
+        first is that, the others are random. A given start is the only one.
     batch_size : int, optional
         Samples in memory at a time, see `bcnmf.matrices.streamed`: the numbers are those of
         data in memory, up to rounding. Data on disk (backed AnnData, HDF5) are always read in
@@ -234,7 +235,7 @@ class BCNMF(NMF):
     Attributes
     ----------
     components_ : ndarray of shape (K, features)
-        Loadings, the paper's W transposed; rows have unit L2 norm (solver="safeguarded").
+        Loadings, the paper's W transposed; rows have unit L2 norm (not with solver="mu").
     usage_ : ndarray of shape (n, K)
         Usages of the target, the paper's H_X transposed; as returned by `fit_transform`.
     background_usage_ : ndarray of shape (m, K)
@@ -243,18 +244,22 @@ class BCNMF(NMF):
         Topics of the background by plain NMF, fitted when `target_score` or `save` first asks for
         them: till then leave it as it is.
     objective_ : ndarray of shape (n_iter_ + 1,)
-        The true objective before the first and after every iteration. The safeguarded solver's
-        usages are optimal at every entry. With solver="stochastic": after every pass what its
-        batches showed, each before the components moved on; only the last entry is exact.
+        D(X | H_X C) - alpha D(Y | H_Y C) before the first and after every iteration. It is what is
+        minimised only where usages are optimal: with solver="safeguarded" at every entry. With "mu"
+        they are one step behind, so it may lie on either side of that, even below its bound; solve
+        them by `transform` to compare fits. With Poisson and alpha=0 they are solved at the last
+        entry, to less than a nat a sample. With "stochastic": after every pass what its batches
+        showed, each before the components moved on; only the last entry is exact.
     n_iter_, converged_, kkt_residual_
         Iterations done, whether the stopping rule was met, and the relative size of the projected
-        gradient at the end (NaN for solver="mu").
+        gradient at the end (NaN for solver="mu" and for Poisson).
     alpha_ : float
         The contrast in absolute terms.
     explained_target_, explained_background_ : float
         Fraction of the data's energy that the factors explain, 1 - ||X - HC||^2 / ||X||^2; for
         Poisson the fraction of the deviance from the best rank-one model (sample total x feature
-        share).
+        share), NaN where that leaves none. At most 1. Below 0: "Results that cannot be, and results
+        that say nothing" in docs/method.md.
     device_ : str
         Where the fit ran.
     seed_ : int

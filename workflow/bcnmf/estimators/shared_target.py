@@ -77,7 +77,7 @@ class SharedTargetNMF(Factorisation):
         fitted attributes.
     stages_ : list of int
         Number of values of `objective_` in each stage: W_s, W_t, joint (if `refine`), solved usages
-        (if Poisson).
+        (if Poisson: by a hundred updates, to less than a nat a sample).
     n_iter_ : int
         Iterations, over all stages.
     converged_ : bool

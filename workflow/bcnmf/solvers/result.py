@@ -32,8 +32,8 @@ class SolverResult:
     components, usage, background_usage : torch.Tensor
         (K, features), (n, K), (m, K).
     objective : list of float
-        The true objective D(X | H_X C) - alpha D(Y | H_Y C), before the first and after every
-        iteration.
+        D(X | H_X C) - alpha D(Y | H_Y C) at the usages of the time, before the first and after
+        every iteration.
     n_iter : int
         Iterations done.
     converged : bool

@@ -11,16 +11,19 @@ from bcnmf.errors import InputError
 REPORTED_COLUMNS = ("study", "method", "score", "value", "source", "note")
 SCORE_COLUMNS = (
     "study", "method", "k", "alpha", "contrast", "seed", "score", "label", "value", "n",
-    "reported", "source", "replicate", "title", "alpha_setting",
+    "reported", "source", "replicate", "title", "alpha_setting", "remark",
 )  # fmt: skip
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "contrast", "score", "label", "mean", "sd",
-    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
+    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting", "remark",
 )  # fmt: skip
 SHARE_COLUMNS = (
     "study", "method", "k", "alpha", "seed", "column", "group", "n", "n_above", "share", "low",
     "high", "n_units", "auroc", "chance",
 )  # fmt: skip
+
+# Rand indices, silhouettes, areas, shares and cosines all lie between -1 and 1, but for rounding.
+MOST_OF_A_SCORE = 1 + 1e-6
 
 _REPORTED_KEY = ["study", "method", "score"]
 _INPUT_COLUMNS = tuple(
@@ -28,7 +31,7 @@ _INPUT_COLUMNS = tuple(
 )
 # One row of the summary. Not alpha itself: automatic alphas differ from replicate to replicate.
 _SUMMARY_KEY = ["study", "method", "k", "alpha_setting", "contrast", "score", "label"]
-_TEXT = ("study", "method", "contrast", "score", "label", "alpha_setting")
+_TEXT = ("study", "method", "contrast", "score", "label", "alpha_setting", "remark")
 
 
 def collect_scores(
@@ -56,8 +59,8 @@ def collect_scores(
     Raises
     ------
     InputError
-        Missing columns, reported values that are no numbers or stand twice, no scores at all, or
-        scores of a study that is not in `studies`.
+        Missing columns, reported values that are no numbers or stand twice, no scores at all,
+        scores that cannot be, or those of a study that is not in `studies`.
     """
     _check_reported(reported)
     _check_columns("studies", studies, ("study", "title"))
@@ -67,6 +70,13 @@ def collect_scores(
         _check_columns("scores", table, _INPUT_COLUMNS)
     scores = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     scores = _plain_text(scores)
+    if len(rows := impossible_scores(scores, "value")):
+        row = rows.iloc[0]
+        raise InputError(
+            f"study {row['study']}, method {row['method']}, K={row['k']}, seed {row['seed']}: "
+            f"{row['score']} is {row['value']:.6g}; scores lie between -1 and 1. Delete its fits "
+            "and its evaluation and run again"
+        )
     unknown = sorted(set(scores["study"]) - set(studies["study"]))
     if unknown:
         raise InputError(
@@ -107,6 +117,7 @@ def share_scores(shares: pd.DataFrame, contrasts: Mapping[str, str]) -> pd.DataF
         score="share_above",
         label="",
         value=whole["share"],
+        remark="",
         alpha_setting=whole["alpha"].map(lambda alpha: "" if pd.isna(alpha) else f"{alpha:.12g}"),
     )[list(_INPUT_COLUMNS)]
 
@@ -126,7 +137,8 @@ def summarise(scores: pd.DataFrame, methods: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `SUMMARY_COLUMNS`; rows in the order in which they appear in `scores`. `sd` (n - 1)
         is over all runs, missing for a single one. Scores that are missing in a run do not count;
-        `n` is the smallest number of samples (or units) of a run. `alpha` is missing where the
+        `n` is the smallest number of samples (or units) of a run. `remark` is the first of the
+        runs, "" where there is none. `alpha` is missing where the
         method has none and where an automatic choice differs from run to run.
 
     Raises
@@ -152,6 +164,7 @@ def summarise(scores: pd.DataFrame, methods: pd.DataFrame) -> pd.DataFrame:
         alpha=("alpha", _if_same),
         reported=("reported", "first"),
         source=("source", "first"),
+        remark=("remark", _first_remark),
     )
     summary = summary.join(
         of_measured.agg(
@@ -240,6 +253,19 @@ def _plain_text(scores: pd.DataFrame) -> pd.DataFrame:
 def _canonical_setting(setting: str) -> str:
     """Return "1.5" for "1.50" too: a column without "auto1" is read back as numbers."""
     return setting if setting.startswith("auto") or not setting else format(float(setting), ".12g")
+
+
+def impossible_scores(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the rows whose number no score can have; missing ones are no numbers."""
+    return table[table[column].notna() & ~(table[column].abs() <= MOST_OF_A_SCORE)]
+
+
+def _first_remark(remarks: pd.Series) -> str:
+    """Return a remark on one of several fits, and on how many there is any."""
+    found = remarks[remarks != ""]
+    if not len(found):
+        return ""
+    return f"{found.iloc[0]}, {len(found)} of {len(remarks)} runs"
 
 
 def _if_same(values: pd.Series) -> float:

@@ -15,7 +15,7 @@ import pandas as pd
 from anndata import AnnData
 
 from bcnmf import CrossFit, coverage, crossfit
-from bcnmf.errors import InputError
+from bcnmf.errors import ImpossibleResult, InputError
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.aggregate import SHARE_COLUMNS
 from bcnmf_pipeline.evaluate.association import auroc_per_class
@@ -150,6 +150,8 @@ def _unless_refused(
     """Return a cross-fit, or print why there is none: data that a fit can use may be too few."""
     try:
         found = cross(*data, **how)
+    except ImpossibleResult:
+        raise
     except InputError as error:
         print(f"{where}: not cross-fitted: {error}")
         return None

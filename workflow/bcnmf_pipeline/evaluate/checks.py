@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from bcnmf import outcome
 from bcnmf.errors import InputError
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate.truth import shared_genes, true_programs
@@ -137,9 +138,7 @@ def check_fit(fit: Fit, target: AnnData, background: AnnData) -> None:
             f"fit {name_of(fit)}: usage has {fit.usage.shape[1]} topics, "
             f"components {len(fit.components)}; delete it and fit again"
         )
-    for part in ("usage", "components"):
-        if not np.isfinite(getattr(fit, part)).all():
-            raise InputError(f"fit {name_of(fit)}: {part} holds NaN or infinite values; fit again")
+    outcome.check_fit(fit, f"fit {name_of(fit)}")
 
 
 def _check_names(fit: Fit, what: str, found: np.ndarray, expected: pd.Index, rows: int) -> None:

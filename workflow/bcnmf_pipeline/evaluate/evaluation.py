@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from bcnmf.outcome import remark_of
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate.association import (
     Association,
@@ -42,7 +43,7 @@ _SUFFIXES = {
 _IN_TABLES = ("study", "replicate", "method", "k", "alpha", "seed")
 _SCORES = (
     "study", "replicate", "method", "k", "alpha", "contrast", "seed", "score", "label", "value",
-    "n", "alpha_setting",
+    "n", "alpha_setting", "remark",
 )  # fmt: skip
 
 
@@ -55,7 +56,8 @@ class EvaluationTables:
     scores : DataFrame
         One row a fit and score: study, replicate, method, k, alpha, contrast, seed, score, label
         (the column of the held-out label), value, n, alpha_setting ("auto1" and the like where a
-        method chose alpha itself, else alpha as text).
+        method chose alpha itself, else alpha as text), remark (what to know of the fit, see
+        `bcnmf.outcome.remark`; mostly "").
     samples : DataFrame
         One row a fit and target sample: run key, sample, label ("" where the study has none),
         unit, umap_1, umap_2, cluster_usage, cluster_usage_share (missing for signed usages),
@@ -169,6 +171,7 @@ def _scores(fit: Fit, found: Scored, truth: Truth, bootstrap: int) -> pd.DataFra
     table["contrast"] = fit.info.get("contrast") or ""
     table["label"] = truth.label_column
     table["alpha_setting"] = alpha_setting_of(fit)
+    table["remark"] = remark_of(fit)
     return _keyed(table, fit, truth)[list(_SCORES)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from anndata import AnnData
 
+from bcnmf import outcome
 from bcnmf.errors import InputError
 from bcnmf.files import read_h5ad
 from bcnmf.persistence import Fit
@@ -82,9 +83,11 @@ def fit_missing(
 
 
 def _stored(path: Path) -> Fit | None:
-    """Return a fit that is there and whole."""
+    """Return a fit that is there, whole, and can be the result of one."""
     try:
-        return Fit.read(path)
+        fit = Fit.read(path)
+        outcome.check_fit(fit, path)
+        return fit
     except InputError:
         return None
 

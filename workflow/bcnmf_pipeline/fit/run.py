@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from bcnmf import outcome
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.methods.estimators import DETERMINISTIC, make_estimator
@@ -74,6 +75,9 @@ def fit_run(
     fit.background_names = background.obs_names.to_numpy(dtype=str)
     fit.feature_names = target.var_names.to_numpy(dtype=str)
     fit.info |= _describe(run, row, estimator)
+    outcome.check_fit(fit, where)
+    if remark := outcome.remark_of(fit):
+        print(f"{where}, seed={run.seed}: NOTE: {remark}")
     device = getattr(estimator, "device_", "cpu")
     print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}")
     return fit

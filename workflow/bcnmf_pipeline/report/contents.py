@@ -74,8 +74,9 @@ def all_warnings(
     left_out: Mapping[str, Mapping[str, str]],
     answered: Mapping[str, Sequence[str]],
     shares: pd.DataFrame,
+    scores: pd.DataFrame,
 ) -> list[str]:
-    """Return what the pairing noticed, what was not run, and which comparison would not be fair.
+    """Return what the pairing noticed, what was not run or says little, and what is not fair.
 
     Parameters
     ----------
@@ -89,6 +90,8 @@ def all_warnings(
         Methods that were to be cross-fitted.
     shares : DataFrame
         `tables/shares.tsv`: what was.
+    scores : DataFrame
+        `tables/scores.tsv`: whose fits bear a remark.
     """
     by_text: dict[str, list[str]] = {}
     for study, record in zip(studies, records, strict=True):
@@ -102,6 +105,13 @@ def all_warnings(
                 f"not cross-fitted: {', '.join(missing)}; there are too few samples "
                 f"(logs/answer/{study['study']}.log says more)"
             )
+        of_study = scores[(scores["study"] == study["study"]) & (scores["remark"] != "")]
+        texts += [
+            f"{method}: {remark}; the table of scores marks such fits"
+            for method, remark in sorted(
+                {(row.method, row.remark.partition(" (")[0]) for row in of_study.itertuples()}
+            )
+        ]
         for text in [*record["warnings"], *texts]:
             by_text.setdefault(text, []).append(study["title"])
     found = [f"{_several(titles, len(studies))}: {text}" for text, titles in by_text.items()]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.evaluate.aggregate import MOST_OF_A_SCORE
 
 SCORE_TITLES = {
     "share_above": "Something new, share",
@@ -37,7 +38,7 @@ _TERMINAL_SCORES = (
 )  # fmt: skip
 SUMMARY_COLUMNS = (
     "study", "method", "method_label", "k", "alpha", "score", "mean", "sd",
-    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting",
+    "n_runs", "n_replicates", "n_seeds", "n", "reported", "source", "alpha_setting", "remark",
 )  # fmt: skip
 # What makes a row of a table. Not alpha itself: automatic alphas differ between replicates.
 _SETTING = ["method", "k", "alpha_setting"]
@@ -143,9 +144,11 @@ def study_table(summary: pd.DataFrame) -> Table:
 
 
 def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
-    """Return ``mean ± sd``; only the mean where there was a single run."""
+    """Return ``mean ± sd``; only the mean where there was a single run, words if it cannot be."""
     if pd.isna(mean):
         return "–"
+    if not abs(mean) <= MOST_OF_A_SCORE:
+        return f"cannot be ({mean:.3g})"
     text = _plain(mean, digits)
     return text if pd.isna(sd) else f"{text} ± {_plain(sd, digits)}"
 
@@ -201,7 +204,14 @@ def scores_text_table(summary: pd.DataFrame) -> str:
             ]
         )
         last_study = study
-    return aligned([[*header, "reported by the paper"], *lines]) if lines else ""
+    if not lines:
+        return ""
+    marked = kept[kept["remark"] != ""].drop_duplicates(["study", *_SETTING])
+    notes = [
+        f"NOTE {row.study}, {row.method_label}, K={row.k}: {row.remark}"
+        for row in marked.itertuples()
+    ]
+    return "\n".join([aligned([[*header, "reported by the paper"], *lines]), *notes])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -243,7 +253,8 @@ def _score_cell(by_score: Mapping[str, Any], score: str) -> Cell:
 
 
 def _id_note(row: pd.Series) -> tuple[str, ...]:
-    return (str(row["method"]),) if str(row["method"]) != str(row["method_label"]) else ()
+    name = (str(row["method"]),) if str(row["method"]) != str(row["method_label"]) else ()
+    return (*name, f"NOTE: {row['remark']}") if row["remark"] else name
 
 
 def number_cell(value: float, form: str) -> Cell:

@@ -333,3 +333,28 @@ def test_torch_has_one_thread_between_compiled_passes_and_its_own_again_afterwar
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def contrast_of(model, x, y, usage, background_usage):
+    sides = ((x, usage, 1.0), (y, background_usage, -model.alpha_))
+    return sum(w * ((data - h @ model.components_) ** 2).sum() for data, h, w in sides)
+
+
+@pytest.mark.parametrize("solver", ["safeguarded", "mu", "stochastic"])
+def test_the_last_objective_is_that_of_the_usages_which_mu_alone_leaves_unsolved(data, solver):
+    x, y = data
+    model = quick(solver=solver, dtype="float64", alpha=1.2, max_iter=20).fit(x, background=y)
+    solved = contrast_of(model, x, y, model.transform(x), model.transform(y))
+    stated = contrast_of(model, x, y, model.usage_, model.background_usage_)
+    assert model.objective_[-1] == pytest.approx(stated, rel=1e-9)
+    assert (solved == pytest.approx(stated, rel=1e-9)) == (solver != "mu")
+
+
+def test_published_objectives_may_lie_below_what_any_usages_could_reach(data):
+    x, y = data
+    model = quick(
+        solver="mu", dtype="float64", alpha=1000.0, contrast="absolute", max_iter=10, tol=0
+    ).fit(x, background=y)  # fmt: skip
+    assert model.objective_.min() < -model.alpha_ * (y**2).sum()
+    assert np.isnan(model.kkt_residual_)
+    assert np.isnan(quick(loss="poisson", alpha=0).fit(x).kkt_residual_)

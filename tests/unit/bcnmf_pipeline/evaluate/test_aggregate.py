@@ -50,6 +50,7 @@ def scores(replicate, values, *, method="bcnmf", alpha=1.5, setting="1.5", contr
             "value": values,
             "n": 100 + replicate,
             "alpha_setting": setting,
+            "remark": "",
         }
     )
 
@@ -190,3 +191,22 @@ def test_the_reported_sheet():
     assert values["simulation_beta16", "cpca_auto", "ari_usage"] == 0.943
     assert values["simulation_beta8", "bcnmf", "ari_usage"] == 0.998
     assert values["simulation_beta0"].tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("value", [-881900.0, math.inf, -1.5, 1.01])
+def test_a_score_that_cannot_be_stops_the_tables(value):
+    with pytest.raises(InputError, match=r"bcnmf, K=2, seed 1: ari_usage is .* between -1 and 1"):
+        collect_scores([scores(0, [0.8, value])], REPORTED, STUDIES)
+
+
+def test_missing_scores_and_ends_of_the_range_are_none_of_them():
+    assert len(collect_scores([scores(0, [1.0, -1.0, math.nan])], REPORTED, STUDIES)) == 3
+
+
+def test_a_remark_on_fits_reaches_the_summary_and_says_on_how_many():
+    tables = [scores(0, [0.1, 0.2]), scores(1, [0.3, 0.4])]
+    tables[1]["remark"] = ["worse than one topic (-35)", ""]
+    collected = collect_scores([*tables, pca(0, [0.1])], REPORTED, STUDIES)
+    assert collected["remark"].tolist() == ["", "", "worse than one topic (-35)", "", ""]
+    summary = summarise(collected, METHODS)
+    assert summary["remark"].tolist() == ["worse than one topic (-35), 1 of 4 runs", ""]

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bcnmf import coverage, crossfit
+from bcnmf.errors import ImpossibleResult
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.aggregate import (
     SHARE_COLUMNS,
@@ -203,3 +204,9 @@ def test_shares_of_all_samples_become_scores(found):
     methods = pd.DataFrame({"method": list(contrasts), "label": list(contrasts)})
     assert summarise(collected, methods)["mean"].tolist() == scores["value"].tolist()
     assert summarise(collect_scores([none], reported, studies), methods).empty
+
+
+def test_a_result_that_cannot_be_is_no_lack_of_samples(monkeypatch):
+    monkeypatch.setattr("bcnmf.estimators.base.explained", lambda *_: 26.0)
+    with pytest.raises(ImpossibleResult, match="is 26"):
+        answer(*pair(), RUNS, METHODS, COMPUTE)

@@ -53,7 +53,7 @@ def test_without_classes_what_needs_none_remains(kind):
     fits = [positive(make_fit(target, background, seed=seed)) for seed in (0, 1)]
     tables = evaluate(fits, target, background, study, 0)
     assert tables.scores.empty
-    assert list(tables.scores)[-1] == "alpha_setting"
+    assert list(tables.scores)[-1] == "remark"
     assert set(tables.samples["label"]) == {"" if kind == "no label" else "treated"}
     assert tables.samples["cluster_usage"].isna().all()
     assert tables.samples[["umap_1", "target_score"]].notna().all(axis=None)

@@ -36,7 +36,7 @@ def test_columns_and_order_follow_the_contract(evaluated):
     *_, tables = evaluated
     assert list(tables.scores) == [
         "study", "replicate", "method", "k", "alpha", "contrast", "seed", "score", "label",
-        "value", "n", "alpha_setting",
+        "value", "n", "alpha_setting", "remark",
     ]  # fmt: skip
     assert list(tables.samples) == [
         *KEY, "sample", "label", "unit", "umap_1", "umap_2", "cluster_usage",
@@ -295,7 +295,7 @@ def no_study(_target, _background, _fit, study):
         (rename_feature, "features differ, first at 1: 'geneX', not 'gene0'"),
         (cut_background, "20 names of background samples for an array of 19"),
         (lose_topic, "usage has 3 topics, components 2"),
-        (spoil_usage, "method=bcnmf, k=3, alpha=1.5, seed=0: usage holds NaN or infinite"),
+        (spoil_usage, "method=bcnmf, k=3, alpha=1.5, seed=0: usage holds 1 NaN or infinite"),
         (lose_seed, "does not state its seed"),
         (repeat, "two fits have the same key: method=bcnmf"),
         (name_label, "label='genotype': .* found: group, mouse"),

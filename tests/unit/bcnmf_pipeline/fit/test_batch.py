@@ -126,3 +126,35 @@ def test_a_damaged_fit_is_made_again_and_its_reader_is_told_how(job):
                                   "m/0/nmf/k2_alphanone_seed0.npz"])  # fmt: skip
 def test_a_run_is_known_by_its_file(file):
     assert Run.of_file(file).file == file
+
+
+def spoiled(path, **fitted):
+    fit = Fit.read(path)
+    fit.info["estimator"]["fitted"] |= fitted
+    fit.write(path)
+
+
+def test_a_stored_fit_that_cannot_be_is_made_again_and_its_reader_is_told(job):
+    job()
+    spoiled(job.folder / FILES[0], explained_target_=-881900.0)
+    made = job.folder / "mine/0/fits_0.json"
+    with pytest.raises(InputError, match=r"k2_alpha1.5_seed0.npz: .* -881900: .* as well"):
+        read_made_fit(FILES[0], made)
+    assert job() == FILES[:1]
+    assert read_made_fit(FILES[0], made).info["explained_target"] > 0
+
+
+def test_a_job_whose_fit_cannot_be_fails_and_leaves_no_file(job, monkeypatch):
+    monkeypatch.setattr("bcnmf.estimators.base.explained", lambda *_: 26.0)
+    with pytest.raises(InputError, match=r"study mine, method bcnmf, K=2, .* is 26, but all there"):
+        job()
+    assert not (job.folder / FILES[0]).exists()
+
+
+def test_the_published_poisson_contrast_is_fitted_and_noted(job, capsys):
+    row = ROW | {"loss": "poisson", "max_iter": "300", "damping": "0.5"}
+    files = ["mine/0/bcnmf/k2_alpha3_seed0.npz"]
+    assert job(files, METHODS | {"bcnmf": {"row": row, "code": "1"}}) == files
+    said = capsys.readouterr().out
+    assert "seed=0: NOTE: the topics explain the target worse than the best model of a" in said
+    assert job(files, METHODS | {"bcnmf": {"row": row, "code": "1"}}) == []

@@ -23,6 +23,7 @@ STUDY = {"study": "mouse", "title": "Mice", "description": "", "label": "Genotyp
 
 
 SHARES = pd.DataFrame(shares_of("mouse", {}))
+SCORES = mouse_scores(1)
 
 
 def described(name, scores, **changes):
@@ -66,17 +67,17 @@ def test_sizes_stand_behind_the_description():
 def test_warnings_are_those_of_the_pairs_and_of_data_made_otherwise():
     records = [{"warnings": ["few samples"]}, {"warnings": []}]
     studies = [STUDY, STUDY | {"title": "Other"}]
-    assert all_warnings(studies, records, [], {}, {}, SHARES) == ["Mice: few samples"]
-    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"], {}, {}, SHARES)
+    assert all_warnings(studies, records, [], {}, {}, SHARES, SCORES) == ["Mice: few samples"]
+    (_, otherwise) = all_warnings(studies, records, ["mouse", "mdd"], {}, {}, SHARES, SCORES)
     assert "reported values" in otherwise
     assert otherwise.endswith(": mouse, mdd.")
     with pytest.raises(ValueError, match="shorter"):
-        all_warnings(studies, records[:1], [], {}, {}, SHARES)
+        all_warnings(studies, records[:1], [], {}, {}, SHARES, SCORES)
 
 
 def test_methods_that_were_not_run_are_named_with_their_reasons():
     left_out = {"mouse": {"bcnmf_poisson": "fits counts", "x": "no row", "y": "fits counts"}}
-    assert all_warnings([STUDY], [{"warnings": ["few"]}], [], left_out, {}, SHARES) == [
+    assert all_warnings([STUDY], [{"warnings": ["few"]}], [], left_out, {}, SHARES, SCORES) == [
         "Mice: few",
         "Mice: not run: bcnmf_poisson, y (fits counts)",
         "Mice: not run: x (no row)",
@@ -85,7 +86,7 @@ def test_methods_that_were_not_run_are_named_with_their_reasons():
 
 def test_what_could_not_be_cross_fitted_is_named():
     answered = {"mouse": ["bcnmf", "shared_target"]}
-    assert all_warnings([STUDY], [{"warnings": []}], [], {}, answered, SHARES) == [
+    assert all_warnings([STUDY], [{"warnings": []}], [], {}, answered, SHARES, SCORES) == [
         "Mice: not cross-fitted: shared_target; there are too few samples (logs/answer/mouse.log "
         "says more)"
     ]
@@ -95,13 +96,15 @@ def test_a_warning_of_several_studies_is_said_once():
     studies = [STUDY | {"study": name, "title": name} for name in "abcde"]
     few, own = {"warnings": ["few"]}, {"warnings": ["few", "own"]}
     none = {"warnings": []}
-    assert all_warnings(studies, [few, own, few, few, few], [], {}, {}, SHARES) == [
+    assert all_warnings(studies, [few, own, few, few, few], [], {}, {}, SHARES, SCORES) == [
         "All 5 studies: few", "b: own",
     ]  # fmt: skip
-    assert all_warnings(studies, [few, none, few, few, few], [], {}, {}, SHARES) == [
+    assert all_warnings(studies, [few, none, few, few, few], [], {}, {}, SHARES, SCORES) == [
         "4 of 5 studies: few"
     ]
-    assert all_warnings(studies, [none, few, few, none, none], [], {}, {}, SHARES) == ["b; c: few"]
+    assert all_warnings(studies, [none, few, few, none, none], [], {}, {}, SHARES, SCORES) == [
+        "b; c: few"
+    ]
 
 
 @pytest.fixture
@@ -143,3 +146,15 @@ def test_topics_are_used_where_the_label_and_annotations_say(run):
     assert first.used[0].group[0] == first.used[1].group
     no_label = study_details(STUDY | {"label": ""}, run, LABELS, "bcnmf", [], SHARES, {})
     assert [use.column for use in no_label.topics[0].used] == ["age"]
+
+
+def test_methods_whose_topics_say_nothing_are_named_once():
+    first = "the topics explain the target worse than one topic (-35)"
+    scores = SCORES.assign(remark=SCORES["method"].map({"bcnmf": first, "nmf": ""}).fillna(""))
+    scores.loc[scores.index[-1], "remark"] = first.replace("35", "36")
+    record = {"warnings": []}
+    (said,) = all_warnings([STUDY], [record], [], {}, {}, SHARES, scores[scores.method == "bcnmf"])
+    assert said == (
+        "Mice: bcnmf: the topics explain the target worse than one topic; the table of scores "
+        "marks such fits"
+    )

@@ -491,3 +491,19 @@ def test_automatic_alphas_that_differ_between_replicates_keep_a_row_each():
         "auto 1", "auto 2", "auto 3",
     ]  # fmt: skip
     assert re.findall(r"auto (\d)", scores_text_table(summary)) == ["1", "2", "3"]
+
+
+def test_a_number_that_cannot_be_is_no_result_on_the_page_or_the_terminal(tmp_path, scores):
+    summary = summarise(scores, LABELS)
+    place = summary.index[(summary["method"] == "nmf") & (summary["score"] == "ari_usage")][0]
+    summary.loc[place, "mean"] = -881900.0
+    chosen = (summary["method"] == "bcnmf") & (summary["study"] == "mouse")
+    summary.loc[chosen, "remark"] = "worse than one topic (-35), 1 of 4 runs"
+    page = Page(make(tmp_path, scores, summary))
+    said = scores_text_table(summary)
+    assert "cannot be (-8.82e+05)" in page.text()
+    assert "cannot be (-8.82e+05)" in said
+    assert "−881900" not in page.text() + said
+    assert "NOTE: worse than one topic (-35), 1 of 4 runs" in page.text()
+    assert "NOTE mouse, bcNMF, K=15: worse than one topic (-35), 1 of 4 runs" in said
+    assert mean_sd(float("inf"), 0.0) == "cannot be (inf)"
