@@ -25,6 +25,8 @@ from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
 
 _COMPONENTS = 50
+# How what is missing looks as text.
+_NO_UNIT = ("", "nan", "None", "<NA>", "NaT")
 
 # Given the samples of a fold's training parts: what scores others (samples,), and topics.
 Judge = Callable[[Any], np.ndarray]
@@ -192,11 +194,7 @@ class _Side:
         self.data, self.name = _selectable(data, name), name
         n = self.data.shape[0]
         self.score = np.empty(n)
-        self.units = None if units is None else np.asarray(units).astype(str)
-        if self.units is not None and self.units.shape != (n,):
-            raise InputError(
-                f"units of the {name} have shape {self.units.shape}; expected one a sample, ({n},)"
-            )
+        self.units = None if units is None else _named_units(units, name, n)
 
     def without(self, fold: int) -> Any:
         """Return the samples of all other parts."""
@@ -205,6 +203,22 @@ class _Side:
     def only(self, fold: int) -> Any:
         """Return the samples of a part."""
         return self.data[np.flatnonzero(self.part == fold)]
+
+
+def _named_units(units: Any, name: str, n: int) -> np.ndarray:
+    """Return the unit of each sample (n,) as text, after a check that each has one."""
+    # Masked ones become None, as pandas writes what is missing in several ways.
+    found = np.ma.asarray(units).astype(object).filled(None).astype(str)
+    if found.shape != (n,):
+        raise InputError(
+            f"units of the {name} have shape {found.shape}; expected one a sample, ({n},)"
+        )
+    if lacking := int(np.isin(found, _NO_UNIT).sum()):
+        raise InputError(
+            f"units of the {name}: {lacking} of {n} samples have none ({', '.join(_NO_UNIT[1:])} "
+            "or no text); name them, or leave these samples out"
+        )
+    return np.asarray(found)
 
 
 def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int:

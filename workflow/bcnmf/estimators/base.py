@@ -125,8 +125,8 @@ class Factorisation(
     def inverse_transform(self, H: Any) -> np.ndarray:
         """Return the reconstruction H C (samples, features), dense."""
         self._check_fitted()
-        usage = np.asarray(H)
-        if usage.ndim != 2 or usage.shape[1] != len(self.components_):
+        usage = host_array(H, "H")
+        if usage.shape[1] != len(self.components_):
             raise InputError(
                 f"H: has shape {usage.shape}; expected (samples, {len(self.components_)})"
             )
@@ -269,6 +269,10 @@ class Factorisation(
         """Return checked target and background, and keep what the features are."""
         names = checks.feature_names(X)
         checks.check_same_names(checks.feature_names(background), names, "background", "target")
+        # Of three arrays the first alone has features, of two both.
+        arrays = () if isinstance(self.init, str) else self.init
+        for topics in arrays[: 1 if len(arrays) == 3 else 2]:
+            checks.check_same_names(checks.feature_names(topics), names, "init", "target")
         given = {"target": X} | ({} if background is None else {"background": background})
         values = {
             name: data if self._streams(data) else host_array(data, name)
@@ -318,10 +322,10 @@ class Factorisation(
 
     def _new_samples(self, X: Any) -> Matrix:
         self._check_fitted()
-        data = self._matrix(X, "X")
         checks.check_same_names(
             checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
         )
+        data = self._matrix(X, "X")
         if data.shape[1] != self.n_features_in_:
             raise InputError(
                 f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "
