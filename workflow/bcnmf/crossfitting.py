@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from bcnmf import checks
 from bcnmf.calibration import CHANCE, CrossFit
 from bcnmf.errors import InputError
-from bcnmf.matrices.inputs import host_array, is_anndata
+from bcnmf.matrices.inputs import check_non_negative, host_array, is_anndata
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
 
@@ -251,7 +251,9 @@ def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int
 def _selectable(data: Any, name: str) -> Any:
     """Return data of which samples can be taken by their numbers."""
     if not is_on_disk(data):
-        return host_array(data, name)
+        values = host_array(data, name)
+        check_non_negative(values, name)
+        return values
     if is_anndata(data):
         return data
     raise InputError(

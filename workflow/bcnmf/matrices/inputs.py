@@ -47,7 +47,8 @@ def host_array(data: Any, name: str) -> Values:
     if not sp.issparse(values):
         _check_numbers(values.dtype, name)
         # Neither torch nor the compiled passes know long doubles.
-        return values.astype(np.float64) if values.dtype.char == "g" else values
+        with np.errstate(over="ignore"):  # infinite ones are looked for later
+            return values.astype(np.float64) if values.dtype.char == "g" else values
     try:
         return canonical(values, name)
     except InputError:
@@ -70,6 +71,16 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
         They point outside the matrix or their own arrays, which compiled code does not notice.
     """
     _check_numbers(values.dtype, name)
+    for part in ("indptr", "indices"):
+        kind = getattr(values, part, np.empty(0, int)).dtype
+        if kind.kind not in "iu":
+            raise ValueError(f"{part} are {kind}, no integers")
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
+        warnings.filterwarnings("ignore", message=".*non-integer dtype")  # unsigned ones are fine
+        return _canonical(values)
+
+
+def _canonical(values: Any) -> sp.csr_matrix:
     # A holder of its own: a check changes types of indices in place.
     holder: Any = getattr(sp, f"{values.format}_matrix")(values)
     if wide := _OF_SCIPY.get(holder.dtype.char):
@@ -88,12 +99,7 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
 
 
 def _check_indices(holder: Any) -> None:
-    for part in ("indptr", "indices"):
-        if (kind := getattr(holder, part).dtype).kind not in "iu":
-            raise ValueError(f"{part} are {kind}, no integers")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*non-integer dtype")  # unsigned is fine
-        holder.check_format(full_check=True)
+    holder.check_format(full_check=True)
     # Which scipy leaves out where the last pointer is 0.
     if (np.diff(holder.indptr) < 0).any():
         raise ValueError("indptr must be a non-decreasing sequence")
@@ -152,7 +158,7 @@ class Faults:
         step = max(1, _MASKED // max(1, values[:1].size))
         for start in range(0, len(values), step):
             self._count(values[start : start + step])
-        return self.bad + self.negative == before
+        return self.bad + self.negative == before and self.largest <= self._range[1]
 
     def check(self, name: str) -> None:
         """Raise `InputError` if any value was at fault; `name` is what to call the data."""
@@ -168,13 +174,19 @@ class Faults:
                 "values in data that were scaled or centred cannot be factorised: use the values "
                 "before scaling"
             )
-        limits = np.finfo(self.dtype)
-        if self.largest and not limits.tiny <= self.largest <= limits.max:
+        least, most = self._range
+        if 0 < self.largest < least or self.largest > most:
             raise InputError(
                 f"{name}: the largest value, {self.largest:.6g}, is beyond what {self.dtype} holds "
-                f"({limits.tiny:.2g} to {limits.max:.2g}); use dtype='float64', or divide target "
-                "and background by the same number"
+                f"({least:.2g} to {most:.2g}); use dtype='float64', or divide target and "
+                "background by the same number"
             )
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """The smallest and the largest value that the precision holds to all its digits."""
+        limits = np.finfo(self.dtype)
+        return float(limits.tiny), float(limits.max)
 
     def _count(self, part: np.ndarray) -> None:
         if part.size == 0:
