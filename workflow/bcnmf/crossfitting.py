@@ -207,8 +207,8 @@ class _Side:
 
 def _named_units(units: Any, name: str, n: int) -> np.ndarray:
     """Return the unit of each sample (n,) as text, after a check that each has one."""
-    # Masked ones become None, as pandas writes what is missing in several ways.
-    found = np.ma.asarray(units).astype(object).filled(None).astype(str)
+    text = np.asarray(units, dtype=object).astype(str)
+    found = np.where(np.ma.getmaskarray(units), "", text)
     if found.shape != (n,):
         raise InputError(
             f"units of the {name} have shape {found.shape}; expected one a sample, ({n},)"

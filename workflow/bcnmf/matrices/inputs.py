@@ -81,16 +81,18 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
 
 
 def _canonical(values: Any) -> sp.csr_matrix:
+    dtype = np.dtype(_OF_SCIPY.get(values.dtype.char, values.dtype.newbyteorder("=")))
+    # Integers could wrap when duplicates are added up.
+    summable = np.float64 if dtype.kind in "iub" else dtype
+    if values.format == "coo":
+        data = values.data.astype(summable, copy=False)
+        return sp.csr_matrix(sp.coo_matrix((data, (values.row, values.col)), values.shape))
     # A holder of its own: a check changes types of indices in place.
-    holder: Any = getattr(sp, f"{values.format}_matrix")(values)
-    if wide := _OF_SCIPY.get(holder.dtype.char):
-        holder = holder.astype(wide)
+    holder: Any = getattr(sp, f"{values.format}_matrix")(values).astype(dtype, copy=False)
     if hasattr(holder, "indptr"):
         _check_indices(holder)
-    # Integers could wrap when duplicates are added up.
-    summable = np.float64 if holder.dtype.kind in "iub" else holder.dtype
     if holder.format != "csr":
-        holder = sp.csr_matrix(holder.astype(summable) if holder.format == "coo" else holder)
+        holder = sp.csr_matrix(holder)
         _check_indices(holder)
     if not holder.has_canonical_format:
         holder = holder.astype(summable)
