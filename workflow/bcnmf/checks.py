@@ -53,19 +53,28 @@ def feature_names(data: Any) -> np.ndarray | None:
         return np.array([_text(name) for name in data.var_names], dtype=object)
     if not hasattr(data, "columns") or not hasattr(data, "to_numpy"):
         return None
-    columns = list(data.columns)
-    names = np.array([_text(name) for name in columns], dtype=object)
-    numbered = not any(isinstance(name, str) for name in columns)
-    return None if numbered and np.array_equal(names, _numbered(names)) else names
+    return _names(data.columns)
+
+
+def sample_names(data: Any) -> np.ndarray | None:
+    """Return the names of the samples of a table, a column of one or AnnData, as text; or None."""
+    if hasattr(type(data), "obs_names"):
+        return np.array([_text(name) for name in data.obs_names], dtype=object)
+    index = getattr(data, "index", None)
+    return None if index is None or callable(index) else _names(index)
 
 
 def check_same_names(
-    found: np.ndarray | None, expected: np.ndarray | None, name: str, other: str
+    found: np.ndarray | None,
+    expected: np.ndarray | None,
+    name: str,
+    other: str,
+    what: str = "features",
 ) -> None:
     """Raise `InputError` unless both sides name the same features in the same order.
 
     A side without names is taken to be in the order of the other, unless that one numbers its
-    features, from 0 on, and in another order.
+    features, from 0 on, and in another order. `what` is what to call them.
     """
     if found is None or expected is None:
         names = expected if found is None else found
@@ -79,21 +88,32 @@ def check_same_names(
     more = [feature for feature in found if feature not in there]
     if missing or more:
         faults = [
-            f"{len(names)} {what}, for instance {', '.join(names[:3])}"
-            for names, what in ((missing, "are missing"), (more, f"are not in {other}"))
+            f"{len(names)} {lack}, for instance {', '.join(names[:3])}"
+            for names, lack in ((missing, "are missing"), (more, f"are not in {other}"))
             if names
         ]
     else:
         at = next(i for i, (a, b) in enumerate(zip_longest(found, expected)) if a != b)
         pair = [side[at] if at < len(side) else None for side in (found, expected)]
         faults = [
-            f"the same features stand in another order, or repeat: the first that differs, number "
+            f"the same {what} stand in another order, or repeat: the first that differs, number "
             f"{at} counted from 0, is {pair[0]!r} in place of {pair[1]!r}"
         ]
-    raise InputError(
-        f"{name} has {len(found)} features, {other} {len(expected)}: {'; '.join(faults)}. "
-        f"Subset and order them alike: data = data[:, names] of an AnnData, data[names] of a table"
+    remedy = (
+        "Subset and order them alike: data = data[:, names] of an AnnData, data[names] of a table"
+        if what == "features"
+        else "Order them alike: values = values.loc[names], or pass an array in their order"
     )
+    raise InputError(
+        f"{name} has {len(found)} {what}, {other} {len(expected)}: {'; '.join(faults)}. {remedy}"
+    )
+
+
+def _names(index: Any) -> np.ndarray | None:
+    labels = list(index)
+    names = np.array([_text(label) for label in labels], dtype=object)
+    numbered = not any(isinstance(label, str) for label in labels)
+    return None if numbered and np.array_equal(names, _numbered(names)) else names
 
 
 def _numbered(names: np.ndarray) -> np.ndarray:

@@ -195,6 +195,8 @@ class _Side:
         n = self.data.shape[0]
         self.score = np.empty(n)
         self.units = None if units is None else _named_units(units, name, n)
+        names = checks.sample_names(units), checks.sample_names(data)
+        checks.check_same_names(*names, f"units of the {name}", name, "samples")
 
     def without(self, fold: int) -> Any:
         """Return the samples of all other parts."""

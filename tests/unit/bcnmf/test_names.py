@@ -140,3 +140,20 @@ def test_repeated_names_in_one_order_are_accepted():
     names = list("aabcde")
     assert feature_names(table(X, names)).tolist() == names
     BCNMF(**QUICK).fit(table(X, names), background=table(Y, names))
+
+
+@pytest.mark.parametrize("make", [table, cells])
+def test_units_belong_to_samples_by_their_names(make):
+    samples = [f"cell{i}" for i in range(len(X))]
+    target = make(X, GENES)
+    names = "obs_names" if make is cells else "index"
+    setattr(target, names, samples)
+    units = pd.Series(np.repeat(["a", "b"], len(X) // 2), index=samples)
+    options = {"folds": 2, "background_units": np.repeat(["a", "b"], len(Y) // 2)}
+    judged = crossfit(BCNMF(**QUICK), target, background=Y, units=units, **options)
+    for given in (units.to_numpy(), units.reset_index(drop=True), list(units)):
+        found = crossfit(BCNMF(**QUICK), target, background=Y, units=given, **options)
+        np.testing.assert_array_equal(found.fold, judged.fold)
+    match = "units of the target has 20 samples, target 20: the same samples stand in another order"
+    with pytest.raises(InputError, match=f"{match}.*is 'cell19' in place of 'cell0'"):
+        crossfit(BCNMF(**QUICK), target, background=Y, units=units[::-1], **options)

@@ -110,8 +110,9 @@ class Factorisation(
         Raises
         ------
         InputError
-            Parameters out of range, data that are empty, negative or not finite, no background, or
-            target and background with different features or names of features.
+            Parameters out of range, no background, or target and background with different features
+            or names of features. Data that are empty, negative, not finite, no numbers, masked,
+            missing or beyond the range of `dtype`; sparse data that point outside themselves.
         """
         return self._fit(X, background).usage_
 
