@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -11,27 +12,30 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from bcnmf import __version__
+from bcnmf.checks import feature_names
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.files import atomic_path
+from bcnmf.matrices.fingerprint import fingerprint
 from bcnmf.persistence import plain
-
-if TYPE_CHECKING:
-    from bcnmf.matrices.base import Matrix
+from bcnmf.seeds import derive_seed
 
 SECONDS = 60.0
-_IDENTITY = "identity"
+_IDENTITY, _VERSION = "identity", "bcnmf"
 # A fit goes on with other values of these.
-_MAY_CHANGE = ("max_iter", "tol", "n_background", "verbose")
+_MAY_CHANGE = ("max_iter", "tol", "batch_size", "n_background", "verbose")
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 State = dict[str, Any]
+OptionalPath = str | os.PathLike[str] | None
 
 
 class Checkpoint:
@@ -50,7 +54,7 @@ class Checkpoint:
         Is stored with every state: what was done before the iterations that now run.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, identity: Mapping[str, Any]) -> None:
+    def __init__(self, path: OptionalPath, identity: Mapping[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         self.context: State = {}
         self._identity = {key: _plain(value) for key, value in identity.items()}
@@ -76,6 +80,12 @@ class Checkpoint:
                 f"{self.path}: not a checkpoint of bcnmf, or cut short ({error}); delete it to fit "
                 "from the start"
             ) from error
+        if found.get(_VERSION) != self._identity.get(_VERSION):
+            raise StaleCheckpoint(
+                f"{self.path}: was written by bcnmf {found.get(_VERSION, 'of an older version')}, "
+                f"whose steps may differ from those of this one, {self._identity[_VERSION]}; take "
+                "the fit up with that version, or delete the file to fit from the start"
+            )
         for key, expected in self._identity.items():
             if found.get(key) != expected:
                 raise StaleCheckpoint(
@@ -98,10 +108,7 @@ class Checkpoint:
         if self._stop is None and time.monotonic() - self._written < SECONDS:
             return
         self._write(state() | self.context)
-        if self._stop == signal.SIGINT:
-            raise KeyboardInterrupt(f"the state of the fit is in {self.path}")
-        if self._stop is not None:
-            raise SystemExit(128 + self._stop)
+        self._end_if_asked_to()
 
     @contextmanager
     def stopped_between_iterations(self) -> Iterator[None]:
@@ -127,11 +134,19 @@ class Checkpoint:
             yield
         finally:
             restore()
+        self._end_if_asked_to()  # during what came after the last iteration
 
     def remove(self) -> None:
         """Delete the file: the fit is finished."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+    def _end_if_asked_to(self) -> None:
+        if self._stop == signal.SIGINT:
+            found = self.path is not None and self.path.exists()
+            raise KeyboardInterrupt(f"the state of the fit is in {self.path}" if found else "")
+        if self._stop is not None:
+            raise SystemExit(128 + self._stop)
 
     def _write(self, state: State) -> None:
         assert self.path is not None  # nothing is written without
@@ -142,29 +157,58 @@ class Checkpoint:
         self._written = time.monotonic()
 
 
-def identity(parameters: Mapping[str, Any], sides: Mapping[str, Matrix | None]) -> dict[str, Any]:
-    """Return what tells a fit from others: an estimator's parameters, and its data by their names.
+def of_fit(
+    estimator: Any, path: OptionalPath, sides: Mapping[str, Any], device: torch.device
+) -> Checkpoint:
+    """Return the checkpoint of a fit; without a path, one that writes nothing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What is fitted.
+    path : path, optional
+        Where, .npz.
+    sides : mapping
+        Data by their names, as users pass them; None where there are none.
+    device : torch.device
+        Where the fit runs.
 
     Raises
     ------
     InputError
         The seed is none that could be had again.
     """
+    if path is None:
+        return Checkpoint(None, {})
+    parameters = estimator.get_params()
     if not isinstance(parameters["random_state"], Integral):
         raise InputError(
             f"random_state={parameters['random_state']!r}: a fit with a checkpoint needs an "
             "integer, so that it can be taken up"
         )
-    found = {name: plain(parameters[name]) for name in parameters if name not in _MAY_CHANGE}
+    found: State = {_VERSION: f"{__version__} ({_code()})", "estimator": type(estimator).__name__}
+    found |= {name: plain(parameters[name]) for name in parameters if name not in _MAY_CHANGE}
+    found["device"] = device.type
+    if parameters.get("solver") == "stochastic":  # elsewhere it changes the rounding at most
+        found["batch_size"] = plain(parameters["batch_size"])
     if not isinstance(parameters["init"], str):
-        found["init"] = [float(torch.as_tensor(one).sum()) for one in parameters["init"]]
+        found["init"] = [fingerprint(one, "init") for one in parameters["init"]]
     for name, side in sides.items():
         if side is not None:
-            found |= {
-                f"{name} shape": side.shape, f"{name} total": side.total,
-                f"{name} sum of squares": side.squared_norm,
-            }  # fmt: skip
-    return found
+            values, names = fingerprint(side, name), feature_names(side)
+            found[f"{name} (values)"] = values
+            found[f"{name} (names of features)"] = None if names is None else derive_seed(*names)
+    return Checkpoint(path, found)
+
+
+@cache
+def _code() -> str:
+    """Return a digest of what computes: a state means something to the code that wrote it."""
+    digest = hashlib.sha256()
+    for folder in ("solvers", "kernels", "matrices"):
+        for path in sorted((Path(__file__).parent / folder).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _host(value: Any) -> np.ndarray:

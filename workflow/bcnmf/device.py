@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
-from bcnmf.errors import InputError
+from bcnmf.errors import InputError, MissingDevice
+from bcnmf.sklearn_errors import warn_user
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads do not come along into a forked process, which would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -37,19 +44,33 @@ def resolve_device(device: str) -> torch.device:
     if chosen.type not in {"cpu", "cuda", "mps"}:
         raise InputError(unknown)
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(
+        raise MissingDevice(
             f"device={device!r}, but torch {torch.__version__} finds no CUDA device; "
             "install a CUDA build of torch, or use device='auto' or 'cpu'"
         )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(
+        raise MissingDevice(
             f"device={device!r}, but torch finds no MPS device; use device='auto' or 'cpu'"
         )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device={device!r}, but there are {torch.cuda.device_count()} CUDA devices"
+        raise MissingDevice(
+            f"device={device!r}, but there are {torch.cuda.device_count()} CUDA devices; use "
+            "device='cuda', 'auto' or 'cpu'"
         )
     return chosen
+
+
+def present_device(device: str) -> torch.device:
+    """Choose the device for a fitted model, which may come from another machine.
+
+    Where there is no such device here, "auto" chooses, and a warning says so.
+    """
+    try:
+        return resolve_device(device)
+    except MissingDevice as missing:
+        chosen = resolve_device("auto")
+        warn_user(f"the model was fitted with {missing}. It computes on {chosen} now", UserWarning)
+        return chosen
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
@@ -77,3 +98,20 @@ def gram_float64(components: torch.Tensor) -> torch.Tensor:
 def to_match(values: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
     """Return `values` in the precision and on the device of `template`, see `as_float64`."""
     return values.to(template.dtype).to(template.device)
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Return below which entries of factors are zero, far from any that matters, see `flush`."""
+    numbers = torch.finfo(dtype)
+    return float(numbers.tiny / numbers.eps)
+
+
+def flush(*factors: torch.Tensor) -> None:
+    """Set negligible entries to zero, in place.
+
+    Multiplicative updates drive entries to zero through subnormal numbers, with which a processor
+    is many times slower. Its mode that takes them for zero would do as well, but every thread has
+    its own, the caller's and other libraries' among them.
+    """
+    for factor in factors:
+        torch.threshold_(factor, negligible(factor.dtype), 0.0)

@@ -21,6 +21,10 @@ class StaleCheckpoint(InputError):
     """A checkpoint is damaged or belongs to another fit."""
 
 
+class MissingDevice(InputError):
+    """Torch cannot use a device here."""
+
+
 class NotNumbers(InputError, TypeError):
     """Data hold what is no number; scikit-learn expects a TypeError."""
 

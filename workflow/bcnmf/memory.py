@@ -30,7 +30,12 @@ _GROUPS_OF_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def required(
-    datasets: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
+    datasets: Sequence[Any],
+    k: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    loss: str,
+    scaled: bool = False,
 ) -> int:
     """Return about how many bytes on `device` a fit needs beyond the data as they were passed.
 
@@ -44,6 +49,8 @@ def required(
         Of the factors.
     loss : {"squared_error", "poisson"}
         Which objective.
+    scaled : bool
+        Whether values are divided by a number, which copies them.
     """
     size: int = torch.finfo(dtype).bits // 8
     on_host = device.type == "cpu"
@@ -51,7 +58,7 @@ def required(
     features = datasets[0].shape[1]
     total = k * (_USAGE_COPIES * size * samples + _COMPONENT_COPIES * size * features)
     for data in datasets:
-        total += _copy_of(data, size, on_host)
+        total += _copy_of(data, size, on_host, scaled)
         if not on_host and loss == "poisson" and sp.issparse(data):
             total += _POISSON_BYTES_PER_VALUE * data.nnz
     if loss == "poisson" and (not on_host or not all(map(sp.issparse, datasets))):
@@ -72,13 +79,18 @@ def free(device: torch.device) -> int:
 
 
 def check(
-    datasets: Sequence[Any], k: int, dtype: torch.dtype, device: torch.device, loss: str
+    datasets: Sequence[Any],
+    k: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    loss: str,
+    scaled: bool = False,
 ) -> None:
     """Raise `InputError`, with the numbers and a remedy, if a fit will not fit into memory.
 
     Parameters are those of `required`.
     """
-    needed, available = required(datasets, k, dtype, device, loss), free(device)
+    needed, available = required(datasets, k, dtype, device, loss, scaled), free(device)
     if needed <= available:
         return
     remedies = ["batch_size=10000, say, keeps two blocks of so many samples there at a time"]
@@ -124,11 +136,11 @@ def _left_in_control_groups() -> Iterator[int]:
                 yield max(0, int(most) - int((level / usage).read_text()) + cached)
 
 
-def _copy_of(data: Any, size: int, on_host: bool) -> int:
-    """Return the bytes of the values in the precision of the factors, where they are not in it."""
+def _copy_of(data: Any, size: int, on_host: bool, scaled: bool) -> int:
+    """Return the bytes of the values as they are computed with, where that is not as they are."""
     stored = int(data.nnz if sp.issparse(data) else data.size)
     if sp.issparse(data) and not on_host:
         pointers: int = 8 * (data.shape[0] + data.shape[1] + 2)
         return 2 * (size + _INDEX_BYTES) * stored + pointers
-    same = on_host and data.dtype.itemsize == size and data.dtype.kind == "f"
+    same = on_host and not scaled and data.dtype.itemsize == size and data.dtype.kind == "f"
     return 0 if same else size * stored

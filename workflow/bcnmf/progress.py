@@ -24,6 +24,8 @@ class Progress:
         Seconds, from any origin.
     label : str
         What is iterated, if a fit has several parts.
+    unit : float
+        By what the objective is multiplied before it is printed.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "",
+        unit: float = 1.0,
     ) -> None:
         self._max_iter = max_iter
+        self._unit = unit
         self._label = f"{label}, " if label else ""
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
@@ -60,7 +64,8 @@ class Progress:
             Its change over the last iterations, in units of `tol`; None if there were too few.
         """
         self._printed = self._clock()
-        line = f"{self._label}iteration {iteration}/{self._max_iter}  objective {objective:.8g}"
+        shown = objective * self._unit
+        line = f"{self._label}iteration {iteration}/{self._max_iter}  objective {shown:.8g}"
         if change is not None:
             line += f"  change {change:.1e}"
         line += f"  {_duration(self._printed - self._started)}"

@@ -171,7 +171,7 @@ def usage_beside(
         # Background topics come first: where topics coincide, nearly all of the usage is theirs.
         usage = topics.new_zeros((data.shape[0], len(topics)))
         nonnegative_least_squares(data.times(topics), gram_float64(topics), usage)
-        return np.asarray((usage * topics.norm(dim=1))[:, split:].cpu().numpy())
+        return np.asarray((data.unit * usage * topics.norm(dim=1))[:, split:].cpu().numpy())
     usage = flat_usage(data, topics)
     solve_usage(data, topics, usage, loss)
     parts = usage * topics.sum(1)

@@ -31,6 +31,19 @@ def derive_seed(*names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def seed_of_start(seed: int, number: int) -> int:
+    """Return the seed of a fit's start: the fit's own for the first one, derived for the others.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the fit. Counting on from it would give neighbouring seeds the same starts.
+    number : int
+        Which start, from 0 on.
+    """
+    return seed if number == 0 else derive_seed("start", seed, number)
+
+
 def seed_of(random_state: RandomState) -> int:
     """Return the seed that scikit-learn's `random_state` stands for.
 

@@ -18,9 +18,9 @@ class NotFittedError(InputError, exceptions.NotFittedError):  # type: ignore[mis
     """An estimator was used before it was fitted."""
 
 
-def warn_user(message: str) -> None:
+def warn_user(message: str, category: type[Warning] = ConvergenceWarning) -> None:
     """Warn at the line that called the package, whatever lies between."""
     frame, level = inspect.currentframe(), 1
     while frame and frame.f_globals["__name__"].partition(".")[0] in ("bcnmf", "sklearn"):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, ConvergenceWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

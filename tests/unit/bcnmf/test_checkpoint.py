@@ -3,12 +3,17 @@
 import os
 import signal
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
+from sklearn.base import clone
 
-from bcnmf import BCNMF, InputError, checkpoint
+from bcnmf import BCNMF, CombinedBasisNMF, InputError, SharedTargetNMF, checkpoint
 from bcnmf.checkpoint import Checkpoint
+from bcnmf.errors import StaleCheckpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.errors.ConvergenceWarning")
 
@@ -52,6 +57,12 @@ def stop_after(monkeypatch):
     monkeypatch.undo()
 
 
+def assert_same(found, expected):
+    for name, value in vars(expected).items():
+        if name.endswith("_") and not name.startswith("_"):
+            np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+
+
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("iterations", [1, 7])
 def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path, stop_after, settings, iterations):
@@ -63,13 +74,68 @@ def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path, stop_after, setting
     with pytest.raises(KeyboardInterrupt, match=r"fit\.npz"):
         make(**settings).fit(x, background=y, checkpoint=path)
     assert path.exists()
-    resumed = make(**settings).fit(x, background=y, checkpoint=path)
-    np.testing.assert_array_equal(resumed.components_, whole.components_)
-    np.testing.assert_array_equal(resumed.usage_, whole.usage_)
-    np.testing.assert_array_equal(resumed.background_usage_, whole.background_usage_)
-    np.testing.assert_array_equal(resumed.objective_, whole.objective_)
-    assert resumed.n_iter_ == whole.n_iter_
+    assert_same(make(**settings).fit(x, background=y, checkpoint=path), whole)
     assert list(tmp_path.iterdir()) == []
+
+
+STAGED = {"n_shared": 3, "n_target": 2, "n_init": 2, "max_iter": 5, "tol": 0, "device": "cpu"}
+RATHER = np.random.default_rng(1)
+OTHERS = [
+    SharedTargetNMF(loss="poisson", **STAGED),
+    SharedTargetNMF(loss="poisson", refine=4, **STAGED),
+    SharedTargetNMF(loss="squared_error", refine=4, dtype="float64", **STAGED),
+    SharedTargetNMF(loss="squared_error", init="random", batch_size=13, **STAGED),
+    SharedTargetNMF(init=(RATHER.random((3, 20)), RATHER.random((2, 20))), **STAGED),
+    CombinedBasisNMF(3, n_init=2, max_iter=9, tol=0, device="cpu"),
+]
+
+
+@pytest.mark.parametrize("model", OTHERS, ids=str)
+@pytest.mark.parametrize("iterations", [1, 5, 8, 10, 14])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_so_does_one_of_several_stages(tmp_path, stop_after, model, iterations, sparse):
+    x, y = (sp.csr_matrix(side) if sparse else side for side in pair())
+    whole = clone(model).fit(x, background=y)
+    path = tmp_path / "fit.npz"
+    stop_after(iterations)
+    with pytest.raises(KeyboardInterrupt):
+        clone(model).fit(x, background=y, checkpoint=path)
+    assert path.exists()
+    assert_same(clone(model).fit(x, background=y, checkpoint=path), whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", OTHERS[1:3], ids=str)
+def test_a_fit_may_be_stopped_again_and_again(tmp_path, stop_after, monkeypatch, model):
+    x, y = pair()
+    whole = clone(model).fit(x, background=y)
+    path, stops = tmp_path / "fit.npz", 0
+    while True:
+        with monkeypatch.context():
+            stop_after(3)
+            try:
+                resumed = clone(model).fit(x, background=y, checkpoint=path)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+        monkeypatch.undo()
+    assert stops >= 6
+    assert_same(resumed, whole)
+
+
+def test_a_signal_after_the_last_iteration_is_not_swallowed(tmp_path, monkeypatch):
+    x, y = pair()
+    original = SharedTargetNMF._solve
+
+    def interrupted(self, *arguments):
+        solution = original(self, *arguments)
+        signal.raise_signal(signal.SIGTERM)
+        return solution
+
+    monkeypatch.setattr(SharedTargetNMF, "_solve", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        clone(OTHERS[0]).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    assert stopped.value.code == 128 + signal.SIGTERM
 
 
 def test_a_terminated_process_leaves_a_checkpoint(tmp_path, stop_after):
@@ -134,12 +200,95 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, stop_after, changed
     assert path.exists()
 
 
-def test_a_checkpoint_of_other_data_is_refused(tmp_path, stop_after):
+def permuted_rows(x):
+    return x[::-1].copy()
+
+
+def permuted_columns(x):
+    return x[:, ::-1].copy()
+
+
+def swapped(x):
+    # Two different values change places: all sums over the matrix stay.
+    x = x.copy()
+    first, second = np.flatnonzero(x.ravel() == 1)[0], np.flatnonzero(x.ravel() == 2)[0]
+    x.ravel()[[first, second]] = x.ravel()[[second, first]]
+    return x
+
+
+@pytest.mark.parametrize("change", [permuted_rows, permuted_columns, swapped])
+@pytest.mark.parametrize("side", ["target", "background"])
+def test_a_checkpoint_of_other_data_is_refused(tmp_path, stop_after, change, side):
     path = stopped(tmp_path, stop_after)
     x, y = pair()
-    x[3, 4] += 1
-    with pytest.raises(InputError, match="target total was"):
+    x, y = (change(x), y) if side == "target" else (x, change(y))
+    with pytest.raises(StaleCheckpoint, match=rf"{side} \(values\) was .* delete the file"):
         make().fit(x, background=y, checkpoint=path)
+
+
+def test_it_matters_neither_what_holds_the_data_nor_how_they_are_read(tmp_path, stop_after):
+    x, y = pair()
+    whole = make().fit(x, background=y)
+    for n, (container, batch_size) in enumerate(
+        [(sp.csr_matrix, None), (np.ndarray.tolist, None), (np.float64, 7), (np.int32, 50)]
+    ):
+        (tmp_path / str(n)).mkdir()
+        path = stopped(tmp_path / str(n), stop_after)
+        resumed = make(batch_size=batch_size).fit(container(x), background=y, checkpoint=path)
+        np.testing.assert_allclose(resumed.components_, whole.components_, atol=1e-4)
+        assert resumed.n_iter_ == whole.n_iter_
+
+
+def test_for_batches_as_steps_their_size_matters(tmp_path, stop_after):
+    x, y = pair()
+    stop_after(2)
+    with pytest.raises(KeyboardInterrupt):
+        make(solver="stochastic", batch_size=20).fit(x, background=y, checkpoint=tmp_path / "s.npz")
+    with pytest.raises(StaleCheckpoint, match="batch_size was 20, is now 10"):
+        make(solver="stochastic", batch_size=10).fit(x, background=y, checkpoint=tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("kind", ["table", "anndata"])
+def test_names_of_features_belong_to_the_data(tmp_path, stop_after, kind):
+    def named(values, names):
+        table = pd.DataFrame(values, columns=names)
+        return table if kind == "table" else ad.AnnData(table.reset_index(drop=True))
+
+    x, y = pair()
+    names = [f"gene{i}" for i in range(20)]
+    path = tmp_path / "fit.npz"
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(named(x, names), background=y, checkpoint=path)
+    with pytest.raises(StaleCheckpoint, match=r"target \(names of features\) was"):
+        make().fit(named(x, names[::-1]), background=y, checkpoint=path)
+    make().fit(named(x, names), background=y, checkpoint=path)
+    assert not path.exists()
+
+
+def test_another_estimator_is_another_fit(tmp_path, stop_after):
+    x, y = pair()
+    path = stopped(tmp_path, stop_after)
+    with pytest.raises(StaleCheckpoint, match="estimator was 'BCNMF', is now 'SharedTargetNMF'"):
+        clone(OTHERS[0]).fit(x, background=y, checkpoint=path)
+
+
+@pytest.mark.parametrize("attribute", ["__version__", "_code"])
+def test_a_checkpoint_of_other_code_is_refused(tmp_path, stop_after, monkeypatch, attribute):
+    x, y = pair()
+    path = stopped(tmp_path, stop_after)
+    monkeypatch.setattr(checkpoint, attribute, "9" if attribute == "__version__" else lambda: "9")
+    with pytest.raises(
+        StaleCheckpoint, match=r"fit\.npz: was written by bcnmf .*, whose steps may differ.* delete"
+    ):
+        make().fit(x, background=y, checkpoint=path)
+
+
+def test_a_checkpoint_from_before_there_were_versions_is_refused(tmp_path):
+    x, y = pair()
+    np.savez(tmp_path / "fit.npz", identity='{"alpha": 2.0}', iteration=3)
+    with pytest.raises(StaleCheckpoint, match="written by bcnmf of an older version"):
+        make().fit(x, background=y, checkpoint=tmp_path / "fit.npz")
 
 
 @pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, np.ndarray.tolist])
@@ -152,8 +301,9 @@ def test_given_starts_belong_to_the_fit(tmp_path, stop_after, container):
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
         make(init=init).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
-    with pytest.raises(InputError, match="init was"):
-        make(init=(2 * start[0], *start[1:])).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    for other in (2 * start[0], start[0][::-1]):
+        with pytest.raises(InputError, match="init was"):
+            make(init=(other, *start[1:])).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
     resumed = make(init=init).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
     np.testing.assert_array_equal(resumed.components_, whole.components_)
 

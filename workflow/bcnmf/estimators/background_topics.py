@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from bcnmf import scoring
+from bcnmf.checkpoint import OptionalPath
 from bcnmf.errors import InputError
 from bcnmf.estimators.base import Factorisation
 from bcnmf.matrices.sources import is_on_disk
@@ -64,8 +65,8 @@ class WithBackgroundTopics(Factorisation):
     def _beside(self) -> np.ndarray:
         return self.background_components_
 
-    def _fit(self, X: Any, background: Any, **options: Any) -> Self:
-        super()._fit(X, background, **options)
+    def _fit(self, X: Any, background: Any, checkpoint: OptionalPath = None) -> Self:
+        super()._fit(X, background, checkpoint)
         self._background, self._background_topics = background, None
         # A file may be closed, or gone, when the topics are asked for.
         if background is not None and is_on_disk(background):
@@ -86,8 +87,8 @@ class WithBackgroundTopics(Factorisation):
             )
         try:
             return scoring.topics_of(
-                self._matrix(self._background, "background"), self.n_background, self._loss(),
-                self.seed_, self._precision_and_device(),
+                self._matrix(self._background, "background"), int(self.n_background),
+                self._loss(), self.seed_, self._precision_and_device(),
             )  # fmt: skip
         except InputError as error:
             raise InputError(

@@ -5,31 +5,34 @@ A subclass says what its parameters may be, fits, and solves the usages of new s
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from bcnmf import checks, memory
-from bcnmf.device import gram_float64, resolve_device, resolve_dtype
+from bcnmf import checks, memory, outcome
+from bcnmf.checkpoint import OptionalPath, of_fit
+from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
-from bcnmf.estimators.solution import Solution, explained, unused
+from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
+from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
-from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.matrices.in_memory import as_matrix, numpy_name
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.matrices.streamed import streamed
-from bcnmf.persistence import Fit, plain
+from bcnmf.matrices.units import Size, check_alike
 from bcnmf.progress import Progress
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
+from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.result import Monitor
 
 Init = str | Sequence[Any]
@@ -37,6 +40,7 @@ Init = str | Sequence[Any]
 
 class Factorisation(
     TargetScore,
+    Stored,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -52,9 +56,6 @@ class Factorisation(
     _start_arrays: ClassVar[str]
     # Parameters that are numbers of topics, and which sides are fitted with that many.
     _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]]
-    # Attributes that a file holds, without the underscore: arrays, and what JSON can say.
-    _arrays: ClassVar[tuple[str, ...]] = ("components", "usage", "background_usage", "objective")
-    _facts: ClassVar[tuple[str, ...]]
     # What warnings call the topics, and what they advise.
     _topics: ClassVar[str] = "topics"
     _fewer: ClassVar[str] = "lower n_components"
@@ -87,11 +88,15 @@ class Factorisation(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+    ) -> Self:
         """Fit as `fit_transform` does; return self."""
-        return self._fit(X, background)
+        return self._fit(X, background, checkpoint)
 
-    def fit_transform(self, X: Any, y: Any = None, *, background: Any = None) -> np.ndarray:
+    def fit_transform(
+        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+    ) -> np.ndarray:
         """Fit and return the usages of the target.
 
         Parameters
@@ -101,7 +106,11 @@ class Factorisation(
         y : None
             Ignored, for scikit-learn.
         background : as X, of shape (m, features)
-            Background; required.
+            Background; `NMF`, and `BCNMF` with alpha=0, need none.
+        checkpoint : path, optional
+            File (.npz) for the state of the fit, written every minute, and when Ctrl-C or SIGTERM
+            ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
+            same numbers as if it had not been stopped, and deletes it when it is done.
 
         Returns
         -------
@@ -110,18 +119,19 @@ class Factorisation(
         Raises
         ------
         InputError
-            Parameters out of range, no background, or target and background with different features
-            or names of features. Data that are empty, negative, not finite, no numbers, masked,
-            missing or beyond the range of `dtype`; sparse data that point outside themselves.
+            Parameters out of range, no background where there has to be one, target and background
+            with different features or names of features, not enough memory, or a checkpoint of
+            another fit. Data that are empty, negative, not finite, no numbers, masked, missing or
+            beyond the range of `dtype`; sparse data that point outside themselves.
         """
-        return self._fit(X, background).usage_
+        return self._fit(X, background, checkpoint).usage_
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the usages (samples, K) of new samples that best explain them by `components_`."""
         data = self._new_samples(X)
         dtype, device = self._precision_and_device()
         topics = torch.as_tensor(self._all_topics(), dtype=dtype).to(device)
-        return np.asarray(self._usage_of(data, topics).cpu().numpy())
+        return np.asarray((self._usage_of(data, topics) * data.unit).cpu().numpy())
 
     def inverse_transform(self, H: Any) -> np.ndarray:
         """Return the reconstruction H C (samples, features), dense."""
@@ -132,59 +142,6 @@ class Factorisation(
                 f"H: has shape {usage.shape}; expected (samples, {len(self.components_)})"
             )
         return np.asarray(usage @ self.components_)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the fitted model as .npz (no pickles); see `load`."""
-        self.to_fit().write(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Load a model written by `save`, or the fit file of a pipeline job.
-
-        Raises
-        ------
-        InputError
-            The file is missing, damaged, or holds another class of model.
-        """
-        return cls._from_fit(Fit.read(path), path)
-
-    @classmethod
-    def _from_fit(cls, fit: Fit, path: str | os.PathLike[str]) -> Self:
-        stored = fit.info.get("estimator", {})
-        if stored.get("class") != cls.__name__:
-            raise InputError(
-                f"{path}: holds {stored.get('class', 'no bcnmf model')}; expected {cls.__name__}"
-            )
-        model = cls(**stored["parameters"])
-        for name in cls._arrays:
-            setattr(model, f"{name}_", getattr(fit, name))
-        for name, value in stored["fitted"].items():
-            setattr(model, name, float("nan") if value is None else value)
-        model.seed_ = stored["parameters"]["random_state"]
-        model.n_features_in_ = fit.components.shape[1]
-        if len(fit.feature_names):
-            model.feature_names_in_ = fit.feature_names.astype(object)
-        model._derive()
-        return model
-
-    def to_fit(self) -> Fit:
-        """Return the fitted model as a `Fit`, ready for names to be added."""
-        self._check_fitted()
-        parameters = {name: plain(value) for name, value in self.get_params().items()}
-        parameters["random_state"] = self.seed_
-        if not isinstance(self.init, str):  # given factors are data, not a setting to store
-            parameters["init"] = self._starts[0]
-        fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in self._facts}
-        return Fit(
-            **{name: getattr(self, f"{name}_") for name in self._arrays},
-            objective_name=self._objective_name(),
-            feature_names=getattr(self, "feature_names_in_", np.empty(0, dtype=str)),
-            info={
-                "estimator": {
-                    "class": type(self).__name__, "parameters": parameters, "fitted": fitted,
-                }
-            },
-        )  # fmt: skip
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -199,12 +156,8 @@ class Factorisation(
         return len(self.components_)
 
     @abstractmethod
-    def _solve(self, target: Matrix, background: Any) -> Solution:
+    def _solve(self, target: Matrix, background: Any, restarts: Restarts) -> Solution:
         """Fit checked data, `background` being a Matrix, or None if that is allowed."""
-
-    @abstractmethod
-    def _objective_name(self) -> str:
-        """Return what `objective_` holds, for axis labels."""
 
     def _loss(self) -> str:
         """Return which divergence is minimised."""
@@ -233,6 +186,7 @@ class Factorisation(
         for name, allowed in self._choices.items():
             checks.check_choice(name, getattr(self, name), allowed)
         checks.check_choice("dtype", self.dtype, ("float32", "float64"))
+        resolve_device(self.device)
         for name, low in ({"max_iter": 1, "n_init": 1} | dict(self._integers)).items():
             checks.check_integer(name, getattr(self, name), low)
         if self.batch_size is not None:
@@ -253,17 +207,22 @@ class Factorisation(
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
-        device = resolve_device(self.device)
+        # A model may be used on another machine than that which fitted it.
+        device = (present_device if self.__sklearn_is_fitted__() else resolve_device)(self.device)
         return resolve_dtype(self.dtype, device), device
 
-    def _fit(self, X: Any, background: Any, **options: Any) -> Self:
+    def _fit(self, X: Any, background: Any, checkpoint: OptionalPath = None) -> Self:
         self._check_parameters()
         self.seed_ = seed_of(self.random_state)
         target, other = self._read(X, background)
-        with leave_threads_to_passes(target, other):
-            solution = self._solve(target, other, **options)
-        self._store(solution, target, other)
-        self._warn()
+        device = self._precision_and_device()[1]
+        saved = of_fit(self, checkpoint, {"target": X, "background": background}, device)
+        restarts = Restarts(partial(self._monitor, target.unit), saved, device)
+        with leave_threads_to_passes(target, other), saved.stopped_between_iterations():
+            solution = self._solve(target, other, restarts)
+        saved.remove()
+        self._store(solution.in_units_of_data(target.unit, self._loss()), target, other)
+        self._warn(target, other)
         return self
 
     def _read(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
@@ -279,10 +238,17 @@ class Factorisation(
             name: data if self._streams(data) else host_array(data, name)
             for name, data in given.items()
         }
+        sides, unit = {}, None if self._scaled() else 1.0
+        if self._streams(X):
+            sides["target"] = self._matrix(values.pop("target"), "target", unit)
+            unit = sides["target"].unit
+        elif unit is None:
+            dtype = numpy_name(self._precision_and_device()[0])
+            unit = Size(dtype).add(values["target"]).unit("target")
         if in_memory := [side for side in values.values() if not self._streams(side)]:
-            topics = sum(getattr(self, name) for name in self._topic_counts)
-            memory.check(in_memory, topics, *self._precision_and_device(), self._loss())
-        sides = {name: self._matrix(side, name) for name, side in values.items()}
+            topics = sum(int(getattr(self, name)) for name in self._topic_counts)
+            memory.check(in_memory, topics, *self._precision_and_device(), self._loss(), unit != 1)
+        sides |= {name: self._matrix(side, name, unit) for name, side in values.items()}
         self._check_sides(sides)
         self.n_features_in_ = sides["target"].shape[1]
         self.__dict__.pop("feature_names_in_", None)
@@ -307,19 +273,25 @@ class Factorisation(
         for name, side in sides.items():
             if side.total == 0:
                 raise InputError(f"{name}: all values are zero; there is nothing to factorise")
+        if "background" in sides and self._scaled():
+            check_alike(sides["target"], sides["background"])
+
+    def _scaled(self) -> bool:
+        """Return whether data may be divided by a number before the fit."""
+        return True
 
     def _block_size(self) -> int | None:
         """Return of how many samples the blocks are in which data are read."""
-        return self.batch_size
+        return None if self.batch_size is None else int(self.batch_size)
 
     def _streams(self, data: Any) -> bool:
         return is_on_disk(data) or self._block_size() is not None
 
-    def _matrix(self, data: Any, name: str) -> Matrix:
+    def _matrix(self, data: Any, name: str, unit: float | None = None) -> Matrix:
         precision = self._precision_and_device()
         if self._streams(data):
-            return streamed(data, name, *precision, self._block_size())
-        return as_matrix(data, name, *precision)
+            return streamed(data, name, *precision, self._block_size(), unit)
+        return as_matrix(data, name, *precision, unit)
 
     def _new_samples(self, X: Any) -> Matrix:
         self._check_fitted()
@@ -334,8 +306,13 @@ class Factorisation(
             )
         return data
 
-    def _monitor(self, label: str = "") -> Monitor:
-        return Monitor(Progress(self.max_iter, label=label) if self.verbose else None)
+    def _starts_to_run(self) -> int:
+        return int(self.n_init) if isinstance(self.init, str) else 1
+
+    def _monitor(self, unit: float, label: str = "") -> Monitor:
+        of_objective = unit_of_objective(unit, self._loss())
+        shown = Progress(self.max_iter, label=label, unit=of_objective) if self.verbose else None
+        return Monitor(shown)
 
     def _store(self, solution: Solution, target: Matrix, background: Matrix | None) -> None:
         result = solution.result
@@ -345,30 +322,39 @@ class Factorisation(
                     f"the fit diverged: {name} holds NaN or infinite values after {result.n_iter} "
                     f"iterations; use dtype='float64', or scale the data{self._tamer()}"
                 )
+        shares = {"explained_target_": explained(target, *solution.target, self._loss())}
+        shares["explained_background_"] = (
+            float("nan")
+            if background is None
+            else explained(background, *solution.background, self._loss())
+        )
+        objective = np.asarray(result.objective)
+        arrays = {"components_": solution.target[0].cpu().numpy(), "objective_": objective}
+        if found := outcome.impossible(arrays, shares, self.get_params(deep=False)):
+            raise InputError(f"the fit came to what cannot be: {found}{self._tamer()}")
         for name, values in solution.factors.items():
             setattr(self, f"{name}_", values.cpu().numpy())
-        self.objective_ = np.asarray(result.objective)
+        self.objective_ = objective
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
         if hasattr(result, "kkt_residual"):
             self.kkt_residual_ = result.kkt_residual
         self.device_ = str(self._precision_and_device()[1])
-        self.explained_target_ = explained(target, *solution.target, self._loss())
-        self.explained_background_ = (
-            float("nan")
-            if background is None
-            else explained(background, *solution.background, self._loss())
-        )
+        self.explained_target_, self.explained_background_ = shares.values()
         self._derive()
 
     def _tamer(self) -> str:
         """Return what else keeps a fit from diverging."""
         return ""
 
-    def _warn(self) -> None:
+    def _warn(self, target: Matrix, background: Matrix | None) -> None:
         """Say what the user should know about the fit."""
         messages = [self._not_converged()] if self.tol > 0 and not self.converged_ else []
-        for message in [*messages, *self._idle_topics()]:
+        shares = self.explained_target_, self.explained_background_
+        weight = getattr(self, "alpha_", 0.0)
+        weight *= background.squared_norm / target.squared_norm if background else np.nan
+        found = outcome.remark(*shares, self.get_params(deep=False), weight)
+        for message in [*messages, *([found] if found else []), *self._idle_topics()]:
             warn_user(message)
 
     def _not_converged(self) -> str:

@@ -13,9 +13,13 @@ from bcnmf.estimators.base import Factorisation, Init
 from bcnmf.estimators.solution import Solution, unused
 from bcnmf.matrices.base import Matrix
 from bcnmf.persistence import Fit
-from bcnmf.seeds import RandomState
+from bcnmf.seeds import RandomState, seed_of_start
 from bcnmf.solvers import combined
+from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.starts import given_arrays
+
+# Parts of topics of unit norm that are nothing.
+_EMPTY = 1e-3
 
 
 class CombinedBasisNMF(Factorisation):
@@ -169,16 +173,20 @@ class CombinedBasisNMF(Factorisation):
                 "give a positive number, or use NMF for a target alone"
             )
 
-    def _solve(self, target: Matrix, background: Matrix) -> Solution:
+    def _solve(self, target: Matrix, background: Matrix, restarts: Restarts) -> Solution:
         problem = self._problem(target, background)
-        self.penalty_, self.background_weight_ = problem.penalty, problem.background_weight
-        monitor = self._monitor()
-        best = min(
-            (
-                combined.minimise(problem, start, self.max_iter, self.tol, monitor)
-                for start in self._bases(target, background)
+        self.penalty_ = problem.penalty * target.unit**2
+        self.background_weight_ = problem.background_weight
+        best = restarts.best_of(
+            combined.CombinedResult,
+            self._starts_to_run(),
+            lambda number, monitor: combined.minimise(
+                problem,
+                self._bases(number, target, background),
+                int(self.max_iter),
+                float(self.tol),
+                monitor,
             ),
-            key=lambda result: result.objective[-1],
         )
         topics, shared = best.bases.combined(), best.bases.shared
         factors = {
@@ -192,20 +200,22 @@ class CombinedBasisNMF(Factorisation):
         if self.contrast == "relative":
             weight *= target.squared_norm / background.squared_norm
             penalty *= target.squared_norm
+        else:
+            penalty /= target.unit**2
         return combined.Problem(target, background, weight, penalty)
 
-    def _bases(self, target: Matrix, background: Matrix) -> list[combined.Bases]:
+    def _bases(self, number: int, target: Matrix, background: Matrix) -> combined.Bases:
         dtype, device = self._precision_and_device()
         empty = torch.empty(0, dtype=dtype, device=device)
-        features, k = target.shape[1], self.n_components
+        features, k = target.shape[1], int(self.n_components)
         if not isinstance(self.init, str):
             shapes = dict.fromkeys(("shared_components", "target_components"), (k, features))
             shared, parts = given_arrays(self.init, shapes, dtype, device)
-            return [combined.normalise(shared, shared.norm(dim=1), parts)]
-        seeds = range(self.seed_, self.seed_ + self.n_init)
+            return combined.normalise(shared, shared.norm(dim=1), parts)
+        seed = seed_of_start(self.seed_, number)
         if self.init == "random":
-            return [combined.random_start(features, k, seed, empty) for seed in seeds]
-        return [combined.seeded_start(target, background, k, seed, empty) for seed in seeds]
+            return combined.random_start(features, k, seed, empty)
+        return combined.seeded_start(target, background, k, seed, empty)
 
     def _derive(self) -> None:
         """Set the target's part of the topics: what the shared part leaves."""
@@ -220,5 +230,11 @@ class CombinedBasisNMF(Factorisation):
             messages.append(
                 f"the background uses shared topics {idle} of {self.n_components} nowhere, so they "
                 f"may hold what only the target has; {self._fewer}, or raise background_weight"
+            )
+        if np.linalg.norm(self.target_components_, axis=1).max() < _EMPTY:
+            messages.append(
+                "the target parts of all topics are empty, so target_score is about 0 everywhere: "
+                f"nothing is the target's own beside penalty={self.penalty:g}; lower it, and see "
+                "that target and background differ"
             )
         return messages

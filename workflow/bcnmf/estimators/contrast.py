@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from bcnmf.checkpoint import Checkpoint, identity
 from bcnmf.errors import InputError
 from bcnmf.estimators.background_topics import WithBackgroundTopics
 from bcnmf.estimators.base import Init
 from bcnmf.estimators.solution import Solution
 from bcnmf.matrices.base import Matrix
 from bcnmf.scoring import N_BACKGROUND
-from bcnmf.seeds import RandomState
+from bcnmf.seeds import RandomState, seed_of_start
 from bcnmf.solvers import multiplicative as mu
 from bcnmf.solvers import safeguarded, stochastic
-from bcnmf.solvers.result import FACTORS, Monitor, SolverResult, as_tensor, packed, unpacked
+from bcnmf.solvers.restarts import Restarts
+from bcnmf.solvers.result import FACTORS, Monitor, SolverResult, as_tensor
 from bcnmf.solvers.spectral import spectral_factors
 from bcnmf.solvers.starts import Factors, given_factors, random_factors
-
-OptionalPath = str | os.PathLike[str] | None
+from bcnmf.solvers.usage import with_solved_usage
 
 
 class NMF(WithBackgroundTopics):
@@ -81,48 +79,6 @@ class NMF(WithBackgroundTopics):
         self.damping = damping
         self.n_background = n_background
 
-    def fit(
-        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
-    ) -> Self:
-        """Fit as `fit_transform` does; return self."""
-        return self._fit(X, background, checkpoint=checkpoint)
-
-    def fit_transform(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        background: Any = None,
-        checkpoint: OptionalPath = None,
-    ) -> np.ndarray:
-        """Fit and return the usages of the target.
-
-        Parameters
-        ----------
-        X : ndarray, scipy sparse, torch.Tensor, DataFrame or AnnData of shape (n, features)
-            Target, non-negative.
-        y : None
-            Ignored, for scikit-learn.
-        background : as X, of shape (m, features)
-            Background; may be omitted when there is no contrast.
-        checkpoint : path, optional
-            File (.npz) for the state of the fit, written every minute, and when Ctrl-C or SIGTERM
-            ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
-            same numbers as if it had not been stopped, and deletes it when it is done.
-
-        Returns
-        -------
-        ndarray of shape (n, K)
-
-        Raises
-        ------
-        InputError
-            Parameters out of range, data that are empty, negative or not finite, target and
-            background with different features or names of features, not enough memory, or a
-            checkpoint of another fit.
-        """
-        return self._fit(X, background, checkpoint=checkpoint).usage_
-
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.solver == "stochastic" and self.loss == "poisson":
@@ -139,10 +95,16 @@ class NMF(WithBackgroundTopics):
 
     def _block_size(self) -> int | None:
         # The stochastic solver takes batches by itself.
-        return None if self.solver == "stochastic" else self.batch_size
+        return None if self.solver == "stochastic" else super()._block_size()
 
     def _without_background(self) -> str | None:
         return None
+
+    def _check_sides(self, sides: Mapping[str, Matrix]) -> None:
+        super()._check_sides(sides)
+        if self.solver == "mu":
+            dtype = self._precision_and_device()[0]
+            mu.check_sizes(sides, int(self.n_components), self.loss, dtype)
 
     def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
         """Return the contrast as the solvers take it."""
@@ -152,76 +114,62 @@ class NMF(WithBackgroundTopics):
         if self.loss == "squared_error":
             return super()._usage_of(data, topics)
         # A flat start in which each sample's expected total is its own total.
-        weights = topics.sum()
         totals = data.times(torch.ones_like(topics[:1]))
-        usage = (totals / weights.clamp(min=1e-30)).repeat(1, len(topics))
+        usage = (totals / topics.sum().clamp(min=1e-30)).repeat(1, len(topics))
         data.poisson_usage(topics, usage)
         return usage
 
-    def _solve(
-        self,
-        target: Matrix,
-        background: Matrix | None,
-        checkpoint: OptionalPath = None,
-    ) -> Solution:
+    def _solve(self, target: Matrix, background: Matrix | None, restarts: Restarts) -> Solution:
         self.alpha_ = self._absolute_alpha(target, background)
-        sides = {"target": target, "background": background}
-        saved = Checkpoint(checkpoint, identity(self.get_params(), sides) if checkpoint else {})
-        with saved.stopped_between_iterations():
-            best = self._best(target, background, saved)
-        saved.remove()
+
+        def run(number: int, monitor: Monitor) -> SolverResult:
+            if monitor.resumed:
+                stored = (monitor.resumed[name] for name in FACTORS)
+                one, two, three = (as_tensor(part, self._precision_and_device()) for part in stored)
+                start = one, two, three
+            else:
+                start = self._start(number, target, background)
+            return self._run(target, background, start, monitor, seed_of_start(self.seed_, number))
+
+        best = restarts.best_of(SolverResult, self._starts_to_run(), run)
         factors = {name: getattr(best, name) for name in FACTORS}
         models = ((best.components, usage) for usage in (best.usage, best.background_usage))
         return Solution(best, factors, *models)
 
-    def _best(self, target: Matrix, background: Matrix | None, saved: Checkpoint) -> SolverResult:
-        """Run all starts, or those that a checkpoint leaves, and return the best result."""
-        state, precision = saved.read(), self._precision_and_device()
-        best = unpacked(state, "best", precision) if "best/components" in state else None
-        starts = self.n_init if isinstance(self.init, str) else 1
-        for number in range(int(state.get("start", 0)), starts):
-            saved.context = {"start": number} | ({} if best is None else packed(best, "best"))
-            if "iteration" in state:
-                components, usage, other = (as_tensor(state[name], precision) for name in FACTORS)
-                start = components, usage, other
-            else:
-                start = self._start(number, target, background)
-            monitor = self._monitor()
-            monitor.checkpoint, monitor.resumed = saved, state
-            result = self._run(target, background, start, monitor)
-            state = {}
-            if best is None or result.objective[-1] < best.objective[-1]:
-                best = result
-        assert best is not None  # there is at least one start
-        return best
-
     def _start(self, number: int, target: Matrix, background: Matrix | None) -> Factors:
         dtype, device = self._precision_and_device()
         m = 0 if background is None else background.shape[0]
-        sizes = (target.shape[0], m, target.shape[1], self.n_components)
+        sizes = (target.shape[0], m, target.shape[1], int(self.n_components))
         if not isinstance(self.init, str):
-            return given_factors(self.init, *sizes, dtype, device)
-        seed = self.seed_ + number
+            components, *usages = given_factors(self.init, *sizes, dtype, device)
+            return components, usages[0] / target.unit, usages[1] / target.unit
+        seed = seed_of_start(self.seed_, number)
         if self.init == "nndsvd" and number == 0:
-            return spectral_factors(
-                target, background, self.alpha_, self.n_components, seed, dtype, device
-            )
+            return spectral_factors(target, background, self.alpha_, sizes[3], seed, dtype, device)
         return random_factors(*sizes, seed, dtype, device)
 
     def _run(
-        self, target: Matrix, background: Matrix | None, start: Factors, monitor: Monitor
+        self,
+        target: Matrix,
+        background: Matrix | None,
+        start: Factors,
+        monitor: Monitor,
+        seed: int,
     ) -> SolverResult:
-        common = (target, background, start, self.alpha_, self.max_iter, self.tol, monitor)
+        limits = int(self.max_iter), float(self.tol)
+        common = (target, background, start, self.alpha_, *limits, monitor)
         if self.loss == "poisson":
-            damping = self.damping if self.solver == "mu" else 1.0
+            damping = float(self.damping) if self.solver == "mu" else 1.0
             result = mu.fit_poisson(*common, damping=damping)
-            return result if self.solver == "mu" else safeguarded.unit_norm(result)
+            if self.solver == "mu":
+                return result
+            return with_solved_usage(target, background, safeguarded.unit_norm(result))
         if self.solver == "mu":
             return mu.fit_squared_error(*common)
         # A start that was given, or knows the contrast, is to be used as it is.
         warm_up = isinstance(self.init, str) and self.init == "random"
         if self.solver == "stochastic":
-            return stochastic.fit_squared_error(*common, self.batch_size, self.seed_, warm_up)
+            return stochastic.fit_squared_error(*common, super()._block_size(), seed, warm_up)
         return safeguarded.fit_squared_error(*common, warm_up=warm_up)
 
 
@@ -385,6 +333,10 @@ class BCNMF(NMF):
             f"background is missing: alpha={self.alpha} needs one; "
             "pass background=..., or set alpha=0 for plain NMF"
         )
+
+    def _scaled(self) -> bool:
+        # To the letter, what the published updates add to denominators is in the data's own units.
+        return not (self.solver == "mu" and self.contrast == "absolute")
 
     def _absolute_alpha(self, target: Matrix, background: Matrix | None) -> float:
         alpha = float(self.alpha)

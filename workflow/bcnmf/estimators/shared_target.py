@@ -13,6 +13,7 @@ from bcnmf.estimators.solution import Solution, null_deviance
 from bcnmf.matrices.base import Matrix
 from bcnmf.seeds import RandomState
 from bcnmf.solvers import staged
+from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.starts import given_arrays
 from bcnmf.solvers.usage import flat_usage, solve_usage
 
@@ -167,25 +168,25 @@ class SharedTargetNMF(Factorisation):
         loss = "squared error" if self.loss == "squared_error" else "KL divergence"
         return f"{loss}, both sides"
 
-    def _solve(self, target: Matrix, background: Matrix) -> Solution:
+    def _solve(self, target: Matrix, background: Matrix, restarts: Restarts) -> Solution:
         dtype, device = self._precision_and_device()
         empty = torch.empty(0, dtype=dtype, device=device)
         settings = staged.Settings(
             loss=self.loss,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_init=self.n_init,
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
+            n_init=int(self.n_init),
             seed=self.seed_,
             seeded=self.init != "random" if isinstance(self.init, str) else True,
-            refine=self.refine,
-            watch=self._monitor if self.verbose else None,
+            refine=int(self.refine),
         )
         result = staged.fit(
-            target, background, self.n_shared, self.n_target, settings, empty,
+            target, background, int(self.n_shared), int(self.n_target), settings, empty,
             self._nothing_explained(target, empty), self._given(target.shape[1], dtype, device),
+            restarts,
         )  # fmt: skip
         self.stages_ = result.stages
-        split = self.n_shared
+        split = int(self.n_shared)
         factors = {
             "shared_components": result.components[:split],
             "components": result.components[split:],

@@ -13,6 +13,8 @@ from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.divergence import squared_error
 
 Model = tuple[torch.Tensor, torch.Tensor]
+# A deviance that should be zero is some roundings of the total; logs are good to 1e-12 of them.
+_ROUNDINGS, _LOGS = 100, 1e-10
 
 
 class Result(Protocol):
@@ -41,11 +43,27 @@ class Solution(NamedTuple):
     target: Model
     background: Model
 
+    def in_units_of_data(self, unit: float, loss: str) -> Solution:
+        """Return factors and objective for data that were divided by `unit`; models stay."""
+        factors = {
+            name: values * unit if name.endswith("usage") else values
+            for name, values in self.factors.items()
+        }
+        of_objective = unit_of_objective(unit, loss)
+        self.result.objective = [value * of_objective for value in self.result.objective]
+        return self._replace(factors=factors)
+
+
+def unit_of_objective(unit: float, loss: str) -> float:
+    """Return what an objective is to be multiplied by if the data were divided by `unit`."""
+    return unit**2 if loss == "squared_error" else unit
+
 
 def explained(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss: str) -> float:
     """Return 1 - ||X - H C||^2 / ||X||^2, or for Poisson the fraction of the deviance.
 
-    The deviance is that from the best rank-one model; NaN where it leaves nothing to explain.
+    The deviance is that from the best rank-one model; NaN where this leaves nothing to explain that
+    were more than rounding in the precision of the factors.
     """
     if loss == "squared_error":
         fit = (as_float64(data.transposed_times(usage)) * as_float64(components)).sum()
@@ -54,7 +72,7 @@ def explained(data: Matrix, components: torch.Tensor, usage: torch.Tensor, loss:
         residual = squared_error(data.squared_norm, fit, solved.T @ solved, gram)
         return 1.0 - float(residual) / data.squared_norm
     null = null_deviance(data, components)
-    if null <= 1e-12 * data.total:
+    if null <= max(_ROUNDINGS * torch.finfo(components.dtype).eps, _LOGS) * data.total:
         return float("nan")
     return 1.0 - float(data.poisson_loss(components, usage)) / null
 

@@ -115,10 +115,12 @@ def poisson_solve(
     max_iter: int,
     tol: float,
     eps: float,
+    least: float,
 ) -> None:
     """Minimise KL(x | h C) over h >= 0 for each sample by undamped updates, in place.
 
-    A sample stops on its own when no usage moved by more than `tol` times the largest.
+    A sample stops on its own when no usage moved by more than `tol` times the largest. Usages below
+    `least` become zero: see `bcnmf.device.flush`.
     """
     samples, k = usage.shape
     row = row_buffer(tag, components)
@@ -133,6 +135,8 @@ def poisson_solve(
             change, largest = 0.0, 0.0
             for a in range(k):
                 updated = row[a] * ratio[a] / (weights[a] + eps)
+                if updated < least:
+                    updated = 0.0
                 change = max(change, abs(updated - row[a]))
                 largest = max(largest, updated)
                 row[a] = updated

@@ -21,6 +21,7 @@ from bcnmf.matrices.divergence import EPS_POISSON, poisson_at_stored
 
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
+_LOOK_EVERY = 10
 
 
 @dataclass
@@ -53,11 +54,14 @@ class Matrix(ABC):
         How many consecutive rows `rows` had better be asked for at a time.
     compiled : bool
         Whether passes are compiled, with threads of their own.
+    unit : float
+        By what the user's values were divided, see `bcnmf.matrices.units`.
     """
 
     shape: tuple[int, int]
     run_length: int = 1
     compiled: bool = False
+    unit: float = 1.0
 
     @property
     @abstractmethod
@@ -149,23 +153,23 @@ class Matrix(ABC):
     ) -> None:
         """Minimise D(X | H C) over H >= 0 by undamped updates, which never ascend, in place.
 
-        A block of samples stops when its divergence falls by less than `tol` of itself in ten
-        iterations.
+        A sample stops on its own, when no usage moves by more than `tol` times its largest: it does
+        not matter which samples stand beside it.
         """
-        weights = components.sum(1)
+        weights = components.sum(1) + EPS_POISSON
         for block in self.blocks():
             part = usage[block.rows]
-            before = float("inf")
+            moving = torch.ones_like(part[:, :1], dtype=torch.bool)
             for iteration in range(max_iter):
                 model = block.at_stored(part @ components)
-                if iteration % 10 == 0:
-                    loss = poisson_at_stored(block.values, model)
-                    now = float(loss + as_float64(part.sum(0)) @ as_float64(weights))
-                    if before - now <= tol * abs(now):
-                        break
-                    before = now
                 ratio = block.times(block.values / (model + EPS_POISSON), components)
-                part = part * ratio / (weights + EPS_POISSON)
+                updated = part * ratio / weights
+                change = (updated - part).abs().amax(1, keepdim=True)
+                part = torch.where(moving, updated, part)
+                moving &= change > tol * updated.amax(1, keepdim=True)
+                # Looking makes the host wait for a GPU.
+                if iteration % _LOOK_EVERY == 0 and not bool(moving.any()):
+                    break
             usage[block.rows] = part
 
     @abstractmethod

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from bcnmf.device import negligible
 from bcnmf.kernels import poisson, squared_error
 from bcnmf.kernels.pack import Tag, make_tag, pack_widths, split, split_zeros
 from bcnmf.matrices.base import Block, Matrix, Moments
@@ -179,17 +180,13 @@ class CompiledSparseMatrix(Matrix):
         max_iter: int = 500,
         tol: float = 1e-6,
     ) -> None:
-        """Minimise D(X | H C) over H >= 0, in place.
-
-        Here a sample stops on its own, when no usage moves by more than `tol` times its largest.
-        """
         tag, padded = self._padded(components)
         factors, weights = _rows(usage), components.sum(1).numpy()
-        rest = max_iter, tol, self._dtype.type(EPS_POISSON)
+        constants = self._dtype.type(EPS_POISSON), negligible(usage.dtype)
         for _ in self._run(
             len(components),
             lambda rows, csr: poisson.poisson_solve(
-                tag, *csr, padded, weights, factors[rows], *rest
+                tag, *csr, padded, weights, factors[rows], max_iter, tol, *constants
             ),
         ):
             pass

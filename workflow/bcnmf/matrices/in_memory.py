@@ -15,9 +15,16 @@ from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.csr_device import DeviceSparseMatrix
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.inputs import Values, check_non_negative, host_array
+from bcnmf.matrices.units import Size, divided
 
 
-def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) -> Matrix:
+def as_matrix(
+    data: Any,
+    name: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    unit: float | None = None,
+) -> Matrix:
     """Check user data and bring them to the device.
 
     Parameters
@@ -28,6 +35,8 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
         What to call the data in errors, for instance "target".
     dtype, device : torch.dtype, torch.device
         Where and how the factors are computed.
+    unit : float, optional
+        By what the values are divided; by default what suits them, see `bcnmf.matrices.units`.
 
     Raises
     ------
@@ -37,7 +46,12 @@ def as_matrix(data: Any, name: str, dtype: torch.dtype, device: torch.device) ->
     values = host_array(data, name)
     check_non_negative(values, name, numpy_name(dtype))
     check_device(sp.issparse(values), name, device)
-    return matrix_of(values, dtype, device)
+    precision = numpy_name(dtype)
+    if unit is None:
+        unit = Size(precision).add(values).unit(name)
+    found = matrix_of(divided(values, unit, precision, name), dtype, device)
+    found.unit = unit
+    return found
 
 
 def check_device(sparse: bool, name: str, device: torch.device) -> None:

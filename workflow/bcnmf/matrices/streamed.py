@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import zip_longest
 from numbers import Integral
 from typing import Any
@@ -26,6 +27,7 @@ from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.in_memory import as_matrix, check_device, matrix_of, numpy_name
 from bcnmf.matrices.inputs import Faults, Values, check_non_negative
 from bcnmf.matrices.sources import Piece, Source, open_source
+from bcnmf.matrices.units import Size, divided, number
 
 # Large beside what a pass allocates and starts for each block, and with two blocks in memory, and
 # copies of one of them, still within a small machine.
@@ -43,6 +45,7 @@ def streamed(
     dtype: torch.dtype,
     device: torch.device,
     batch_size: int | None = None,
+    unit: float | None = None,
 ) -> Matrix:
     """Check data block by block and return them as a matrix that holds two blocks at most.
 
@@ -58,6 +61,8 @@ def streamed(
     batch_size : int, optional
         Rows of a block, at least 1; by default those of `default_batch_size`. Data that fit into
         one block are kept in memory.
+    unit : float, optional
+        As for `as_matrix`.
 
     Returns
     -------
@@ -77,8 +82,8 @@ def streamed(
     check_device(source.sparse, name, device)
     pieces = source.pieces(int(batch_size or default_batch_size(source.row_bytes)))
     if len(pieces) == 1:
-        return as_matrix(source.read(pieces[0]), name, dtype, device)
-    return StreamedMatrix(source, pieces, name, dtype, device)
+        return as_matrix(source.read(pieces[0]), name, dtype, device, unit)
+    return StreamedMatrix(source, pieces, name, dtype, device, unit)
 
 
 class StreamedMatrix(Matrix):
@@ -92,8 +97,8 @@ class StreamedMatrix(Matrix):
         The blocks.
     name : str
         What to call the data in errors.
-    dtype, device : torch.dtype, torch.device
-        Where and how the factors are computed.
+    dtype, device, unit
+        As for `streamed`.
 
     Raises
     ------
@@ -108,6 +113,7 @@ class StreamedMatrix(Matrix):
         name: str,
         dtype: torch.dtype,
         device: torch.device,
+        unit: float | None = None,
     ) -> None:
         self.shape = source.shape
         self._source = source
@@ -117,17 +123,26 @@ class StreamedMatrix(Matrix):
         self.run_length = source.run_length
         self.compiled = source.sparse and device.type == "cpu"
         self._threads = torch.get_num_threads()
-        self._tally = tally = _Tally(numpy_name(dtype))
-        _one_ahead(source.read, pieces, lambda _, values: tally.add(values, dtype))
-        tally.check(name)
+        self._name, precision = name, numpy_name(dtype)
+        faults, size = Faults(precision), Size(precision)
+
+        def look(_: Piece, values: Values) -> None:
+            if faults.count(values.data if sp.issparse(values) else values):
+                size.add(values)
+
+        _one_ahead(source.read, pieces, look)
+        faults.check(name)
+        self.unit = size.unit(name) if unit is None else unit
+        self._total = number(size.total / Fraction(self.unit))
+        self._squared_norm = number(size.squares / Fraction(self.unit) ** 2)
 
     @property
     def total(self) -> float:
-        return self._tally.total
+        return self._total
 
     @property
     def squared_norm(self) -> float:
-        return self._tally.squared_norm
+        return self._squared_norm
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
         products = components.new_empty((self.shape[0], len(components)))
@@ -184,7 +199,6 @@ class StreamedMatrix(Matrix):
         max_iter: int = 500,
         tol: float = 1e-6,
     ) -> None:
-        """See `Matrix.poisson_usage`: block by block, or sample by sample, as the blocks do it."""
         self._each(lambda block, rows: block.poisson_usage(components, usage[rows], max_iter, tol))
 
     def blocks(self) -> Iterator[Block]:
@@ -229,15 +243,12 @@ class StreamedMatrix(Matrix):
 
     def _load(self, piece: Piece) -> Values:
         """Read a block in the precision of the factors, ready to be computed with."""
-        return _in_precision(self._source.read(piece), self._dtype)
-
-
-def _in_precision(values: Values, dtype: torch.dtype) -> Values:
-    numpy_dtype = np.dtype(numpy_name(dtype))
-    if sp.issparse(values):
-        return values.astype(numpy_dtype, copy=False)
-    # Torch wants arrays that it could write to; a read-only memory map gets copied.
-    return np.require(values, numpy_dtype, ["C", "W"])
+        precision = numpy_name(self._dtype)
+        values = divided(self._source.read(piece), self.unit, precision, self._name)
+        if sp.issparse(values):
+            return values.astype(precision, copy=False)
+        # Torch wants arrays that it could write to; a read-only memory map gets copied.
+        return np.require(values, precision, ["C", "W"])
 
 
 def _one_ahead(
@@ -259,19 +270,6 @@ def _one_ahead(
                 ahead.append(pool.submit(load, following))
             work(piece, values)
             del values
-
-
-class _Tally(Faults):
-    """What is wrong with the values of all blocks, and their sums, as the factors see them."""
-
-    total = squared_norm = 0.0
-
-    def add(self, values: Values, dtype: torch.dtype) -> None:
-        """Count the faults of a block, and add to the sums if it has none."""
-        if self.count(values.data if sp.issparse(values) else values):
-            block = matrix_of(_in_precision(values, dtype), dtype, torch.device("cpu"))
-            self.total += block.total
-            self.squared_norm += block.squared_norm
 
 
 def _check_batch_size(batch_size: object) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -25,10 +25,14 @@ from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed
 from bcnmf.solvers.contrast import kkt_tolerance, raised, towards_minimiser
+from bcnmf.solvers.restarts import packed, unpacked
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.search import Search
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
 from bcnmf.solvers.usage import exact_usage
+
+if TYPE_CHECKING:
+    from bcnmf.checkpoint import State
 
 # Multiplication cannot leave an exact zero, so entries rest on a floor far below any real one.
 _FLOOR = 1e-12
@@ -167,20 +171,26 @@ def minimise(
         Usages solve the least-squares problems for the bases; `objective` has F before the first
         and after every iteration.
     """
-    trace = Trace(tol, 1.0, monitor)
-    search = Search(_STEPS)
-    samples = problem.target.shape[0], problem.background.shape[0]
-    point = _evaluate(
-        problem, start, [start.shared.new_zeros((n, len(start.shared))) for n in samples]
-    )
-    trace.append(point.objective)
-    iteration, converged = 0, False
-    while iteration < max_iter and not (search.exhausted or converged):
+    monitor = monitor or Monitor()
+    trace, search = Trace(tol, 1.0, monitor), Search(_STEPS)
+    iteration, converged = monitor.resume(trace), False
+    if iteration:
+        point = unpacked(monitor.resumed, "point", _Point, start.shared.device)
+        search.restore(monitor.resumed["search"])
+    else:
+        samples = problem.target.shape[0], problem.background.shape[0]
+        usages = [start.shared.new_zeros((n, len(start.shared))) for n in samples]
+        point = _evaluate(problem, start, usages)
+        trace.append(point.objective)
+    while iteration < max_iter and not search.exhausted:
         point = _advance(problem, point, search)
         iteration += 1
         trace.append(point.objective)
         trace.scale = _size(problem, point)
         converged = trace.settled() and _kkt_residual(problem, point) <= kkt_tolerance(tol)
+        if converged:
+            break
+        monitor.after_iteration(_state, point, search, iteration, trace)
     residual = _kkt_residual(problem, point)
     return CombinedResult(
         point.bases,
@@ -203,6 +213,12 @@ class _Point:
     moments: list[Moments]
     overlap: torch.Tensor
     objective: float
+
+
+def _state(point: _Point, search: Search, iteration: int, trace: Trace) -> State:
+    """Return what the next iteration starts from."""
+    counted = {"iteration": iteration, "objective": trace.recorded(), "search": search.state()}
+    return counted | packed(point, "point")
 
 
 class _Gradient(NamedTuple):

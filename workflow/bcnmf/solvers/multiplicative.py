@@ -7,12 +7,15 @@ X ~ H C, so C is W' and H is their H'. The scale of the factors is left as the i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from math import log10
 from typing import TYPE_CHECKING
 
 import torch
 
-from bcnmf.device import as_float64, to_match
+from bcnmf.device import as_float64, flush, to_match
+from bcnmf.errors import InputError
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import EPS_POISSON, squared_error
 from bcnmf.solvers.contrast import Term, terms_of
@@ -30,6 +33,43 @@ if TYPE_CHECKING:
     from bcnmf.checkpoint import State
 
 EPS_SQUARED_ERROR = 1e-10
+# From here on, measured, topics differ by percents from those of the same data in larger numbers.
+_MOST_OF_EPS = 1e-3
+# Of the largest number: sums of products are larger than the squares that they are sums of.
+_ROOM = 1e-4
+
+
+def check_sizes(sides: Mapping[str, Matrix], k: int, loss: str, dtype: torch.dtype) -> None:
+    """Raise `InputError` if what the updates add to denominators matters, or numbers overflow.
+
+    In the squared error eps acts as a penalty eps * sum(C) beside ||X||^2, C being uniform(0, 1) at
+    first. In the usages it stands beside H C C', about half a sample's total; in the Poisson loss
+    beside the mean.
+
+    Parameters
+    ----------
+    sides : mapping of str to Matrix
+        "target" and, if there is one, "background".
+    k, loss, dtype
+        Number of topics, objective and precision.
+    """
+    for name, data in sides.items():
+        n, features = data.shape
+        mean, eps, size = data.total / (n * features), EPS_POISSON, data.total
+        share = eps / mean
+        if loss == "squared_error":
+            eps, size = EPS_SQUARED_ERROR, max(data.squared_norm, sys.float_info.min)
+            share = eps * max(2 / (features * mean), (name == "target") * k * features / size)
+        small = share > _MOST_OF_EPS
+        if small or size > _ROOM * torch.finfo(dtype).max:
+            what = "small" if small else "large"
+            fault = f"the {eps:g} that it adds to denominators" if small else "an overflow"
+            raise InputError(
+                f"{name}: values are {mean:.1g} on average, too {what} for "
+                f"solver='mu', where {fault} would decide; multiply both sides by "
+                f"{10.0 ** -round(log10(mean)):g}, bring them into the same unit if they are not, "
+                "or use contrast='relative' or solver='safeguarded'"
+            )
 
 
 def fit_squared_error(
@@ -93,6 +133,7 @@ def fit_squared_error(
             numerator = numerator + alpha * _model(moments[1], components)
             denominator = denominator + alpha * moments[1].cross
         components *= numerator / (denominator + EPS_SQUARED_ERROR)
+        flush(components, *usages)
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace, moments)
     return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)
@@ -153,6 +194,7 @@ def fit_poisson(
             numerator = numerator + alpha * usages[1].sum(0)[:, None]
             denominator = denominator + alpha * passes[1][1]
         components = components * (numerator / (denominator + EPS_POISSON)) ** damping
+        flush(components, *usages)
         iteration += 1
         monitor.after_iteration(_state, (components, *usages), iteration, trace)
     return SolverResult(components, usages[0], usages[1], trace.values(), iteration, converged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -145,26 +145,6 @@ class Trace:
 def as_tensor(values: Any, precision: Precision) -> torch.Tensor:
     """Return a stored array in the precision and on the device of the factors."""
     return torch.as_tensor(values, dtype=precision[0]).to(precision[1])
-
-
-def packed(result: SolverResult, prefix: str) -> State:
-    """Return a result as arrays by name, for a checkpoint."""
-    return {f"{prefix}/{name}": value for name, value in vars(result).items()}
-
-
-def unpacked(state: Mapping[str, Any], prefix: str, precision: Precision) -> SolverResult:
-    """Return the result of which `packed` made arrays."""
-    stored = {field.name: state[f"{prefix}/{field.name}"] for field in fields(SolverResult)}
-    components, usage, background_usage = (as_tensor(stored[name], precision) for name in FACTORS)
-    return SolverResult(
-        components,
-        usage,
-        background_usage,
-        stored["objective"].tolist(),
-        int(stored["n_iter"]),
-        bool(stored["converged"]),
-        float(stored["kkt_residual"]),
-    )
 
 
 def packed_moments(moments: Sequence[Moments]) -> State:

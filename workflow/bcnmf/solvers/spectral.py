@@ -75,8 +75,10 @@ def spectral_factors(
 
     directions = _leading(contrast, target.shape[1], k, seed)
     parts = np.concatenate([np.maximum(directions, 0), np.maximum(-directions, 0)], axis=1)
-    parts /= np.maximum(np.linalg.norm(parts, axis=0), np.finfo(float).tiny)
-    values = np.einsum("fk,fk->k", parts, contrast(parts))
+    norms = np.linalg.norm(parts, axis=0)
+    parts /= np.maximum(norms, np.finfo(float).tiny)
+    # A direction of one sign has one part, whatever its contrast.
+    values = np.where(norms > 0, np.einsum("fk,fk->k", parts, contrast(parts)), -np.inf)
     larger = np.where(values[:k] >= values[k:], np.arange(k), np.arange(k) + k)
     chosen = torch.as_tensor(parts[:, larger].T, dtype=dtype)
     noise = torch.rand(chosen.shape, generator=torch.Generator().manual_seed(seed))
@@ -89,7 +91,7 @@ def spectral_factors(
 
 
 def _leading(contrast: Contrast, features: int, k: int, seed: int) -> np.ndarray:
-    """Return the K leading eigenvectors (features, K), approximately."""
+    """Return the K leading eigenvectors (features, K), approximately; drawn ones if none leads."""
     block = np.random.default_rng(seed).random((features, k))
     if 5 * k >= features:  # too small for the iterations
         matrix = contrast(np.eye(features))
@@ -100,9 +102,10 @@ def _leading(contrast: Contrast, features: int, k: int, seed: int) -> np.ndarray
     )  # fmt: skip
     with warnings.catch_warnings():
         # That the last digits are not there yet does not matter.
-        warnings.filterwarnings("ignore", category=UserWarning, module="scipy")
-        found = lobpcg(operator, block, largest=True, maxiter=_ITERATIONS, tol=_TOLERANCE)
-    return np.asarray(found[1])
+        warnings.simplefilter("ignore")
+        _, found = lobpcg(operator, block, largest=True, maxiter=_ITERATIONS, tol=_TOLERANCE)
+    # Where target and background are alike no direction leads, and the iterations break down.
+    return np.asarray(found if np.isfinite(found).all() else block)
 
 
 def _best_usage(data: Matrix, components: torch.Tensor) -> torch.Tensor:

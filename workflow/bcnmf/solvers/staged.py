@@ -8,19 +8,22 @@ usages H_s that were solved first; at the end all usages for the topics found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from bcnmf.device import to_match
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.divergence import squared_error
-from bcnmf.seeds import derive_seed
+from bcnmf.seeds import derive_seed, seed_of_start
+from bcnmf.solvers.restarts import Restarts, packed, unpacked
 from bcnmf.solvers.result import Monitor, Trace
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
-from bcnmf.solvers.usage import flat_usage, solve_usage
+from bcnmf.solvers.usage import flat_usage, solve_usage, solved_usage
+
+if TYPE_CHECKING:
+    from bcnmf.checkpoint import State
 
 Start = torch.Tensor | None
 
@@ -32,8 +35,6 @@ _FIRST_SHARE = 0.05
 # Updates of the Poisson usages H_s from which target topics start; every iteration that follows
 # refines them.
 _ROUGH_UPDATES = 30
-# A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
-_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,11 @@ class Settings:
     n_init : int
         Starts of each stage, of which the one with the best objective is kept.
     seed : int
-        Seed of the first start; the others count up from it.
+        Seed of the first start; those of the others derive from it.
     seeded : bool
         Start from diverse samples and residuals; else from uniform(0, 1).
     refine : int
         Iterations in which all topics move together, after the stages.
-    watch : callable or None
-        Makes the monitor of a stage from its name.
     """
 
     loss: str
@@ -68,7 +67,6 @@ class Settings:
     seed: int = 0
     seeded: bool = True
     refine: int = 0
-    watch: Callable[[str], Monitor] | None = None
 
 
 @dataclass
@@ -133,6 +131,7 @@ def fit(
     template: torch.Tensor,
     null: float = 0.0,
     given: tuple[torch.Tensor, torch.Tensor] | None = None,
+    restarts: Restarts | None = None,
 ) -> StagedResult:
     """Fit shared topics to the background and target topics to what they leave of the target.
 
@@ -150,6 +149,8 @@ def fit(
         The target's part of the objective before any topic was fitted to it.
     given : tuple of torch.Tensor, optional
         Starts of W_s and W_t, in place of `how.seeded`.
+    restarts : Restarts, optional
+        Who is told about the stages, and may know how far a fit got that was stopped.
 
     Returns
     -------
@@ -160,17 +161,24 @@ def fit(
         solved at every value).
     """
     shared_start, target_start = given or (None, None)
-    first = _best_of(
-        partial(_fit_shared, background, n_shared, how, template, shared_start),
+    restarts = restarts or Restarts()
+    first = restarts.best_of(
+        Descent,
         how.n_init if shared_start is None else 1,
-        how.seed,
+        lambda number, monitor: _fit_shared(
+            background, n_shared, how, template, shared_start, number, monitor
+        ),
+        "shared topics",
     )
     shared = first.components
     rough = _rough_usage(target, shared, how.loss)
-    second = _best_of(
-        partial(_fit_target, target, shared, rough, n_target, how, target_start),
+    second = restarts.best_of(
+        Descent,
         how.n_init,
-        how.seed,
+        lambda number, monitor: _fit_target(
+            target, shared, rough, n_target, how, target_start, number, monitor
+        ),
+        "target topics",
     )
     components, usages = second.components, [*second.usages, *first.usages]
     stages = [
@@ -179,14 +187,21 @@ def fit(
     ]
     datasets = [(target, n_shared + n_target), (background, n_shared)]
     if how.refine:
-        monitor = _watched(how, "all topics")
-        joint = descend(datasets, components, usages, how.loss, how.refine, 0.0, monitor=monitor)
+        joint = restarts.best_of(
+            Descent,
+            1,
+            lambda _, monitor: descend(
+                datasets, second.components, [*second.usages, *first.usages], how.loss, how.refine,
+                0.0, monitor=monitor,
+            ),
+            "all topics",
+        )  # fmt: skip
         components, usages = joint.components, joint.usages
         stages.append(joint.objective)
     iterations = sum(len(stage) - 1 for stage in stages)
     if how.loss == "poisson":
         solved = [
-            _solved(data, components[:used], usage)
+            solved_usage(data, components[:used], usage)
             for (data, used), usage in zip(datasets, usages, strict=True)
         ]
         usages = [usage for usage, _ in solved]
@@ -243,9 +258,16 @@ def descend(
     .. [1] Lee and Seung, "Algorithms for non-negative matrix factorization", NIPS 2000.
     """
     step = _poisson_step if loss == "poisson" else _squared_error_step
+    monitor = monitor or Monitor()
     trace = Trace(tol, 0.0, monitor)
     usages = [usage.clone() for usage in usages]
     reached = Descent(components, usages, [], False)
+    if monitor.resume(trace):
+        reached, following = (
+            unpacked(monitor.resumed, name, Descent, components.device)
+            for name in ("reached", "following")
+        )
+        components, usages = following.components, following.usages
     while True:
         numerator, denominator = torch.zeros_like(components), torch.zeros_like(components)
         objective, evaluated = 0.0, []
@@ -269,18 +291,31 @@ def descend(
         ratio = torch.where(denominator > _NEGLIGIBLE, numerator / denominator, 1.0)
         moved = torch.threshold_(components[n_fixed:] * ratio[n_fixed:], _NEGLIGIBLE, 0.0)
         components = torch.cat([components[:n_fixed], moved])
+        monitor.after_iteration(_state, reached, Descent(components, usages, [], False))
+
+
+def _state(reached: Descent, following: Descent) -> State:
+    """Return where a descent is: what it reached, and the factors to evaluate next."""
+    counted = {"iteration": len(reached.objective), "objective": reached.objective}
+    return counted | packed(reached, "reached") | packed(following, "following")
 
 
 def _fit_shared(
-    background: Matrix, k: int, how: Settings, template: torch.Tensor, start: Start, seed: int
+    background: Matrix,
+    k: int,
+    how: Settings,
+    template: torch.Tensor,
+    start: Start,
+    number: int,
+    monitor: Monitor,
 ) -> Descent:
+    seed = seed_of_start(how.seed, number)
     if start is None and how.seeded:
         start = diverse_samples(background, k, how.loss, seed, template)
     elif start is None:
         start = uniform((k, background.shape[1]), derive_seed("shared topics", seed), template)
     usage = uniform((background.shape[0], k), derive_seed("background usage", seed), template)
     usage *= 2 * flat_usage(background, start)
-    monitor = _watched(how, "shared topics")
     return descend([(background, k)], start, [usage], how.loss, how.max_iter, how.tol, 0, monitor)
 
 
@@ -291,8 +326,10 @@ def _fit_target(
     k: int,
     how: Settings,
     start: Start,
-    seed: int,
+    number: int,
+    monitor: Monitor,
 ) -> Descent:
+    seed = seed_of_start(how.seed, number)
     weights = uniform((target.shape[0], k), derive_seed("target usage", seed), shared)
     if start is None and how.seeded:
         start = unexplained(target, shared, shared_usage, weights)
@@ -303,12 +340,8 @@ def _fit_target(
     components = torch.cat([shared, start])
     return descend(
         [(target, len(components))], components, [usage], how.loss, how.max_iter, how.tol,
-        n_fixed=len(shared), monitor=_watched(how, "target topics"),
+        n_fixed=len(shared), monitor=monitor,
     )  # fmt: skip
-
-
-def _best_of(run: Callable[[int], Descent], starts: int, seed: int) -> Descent:
-    return min((run(seed + i) for i in range(starts)), key=lambda end: end.objective[-1])
 
 
 def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Tensor:
@@ -319,21 +352,6 @@ def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Ten
     else:
         solve_usage(data, components, usage, loss)
     return usage
-
-
-def _solved(
-    data: Matrix, components: torch.Tensor, usage: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """Return the best Poisson usages and their loss."""
-    before = float(data.poisson_loss(components, usage))
-    solved = usage + _LEAST_SHARE * flat_usage(data, components)
-    solve_usage(data, components, solved, "poisson")
-    after = float(data.poisson_loss(components, solved))
-    return (solved, after) if after <= before else (usage, before)
-
-
-def _watched(how: Settings, stage: str) -> Monitor | None:
-    return None if how.watch is None else how.watch(stage)
 
 
 # The loss, the usages to which it belongs, and the numerator and denominator for the components.

@@ -6,7 +6,10 @@ import torch
 
 from bcnmf.device import gram_float64
 from bcnmf.matrices.base import Matrix
+from bcnmf.solvers.result import SolverResult
 
+# A usage of zero would stay zero under multiplicative updates; the last solve starts above it.
+_LEAST_SHARE = 1e-3
 # Poisson usages are solved by a fixed number of updates, so that sparse and dense data agree; less
 # than a nat a sample is left to gain, far below the noise of the counts.
 _POISSON_UPDATES = 100
@@ -33,3 +36,27 @@ def solve_usage(data: Matrix, components: torch.Tensor, usage: torch.Tensor, los
         data.poisson_usage(components, usage, _POISSON_UPDATES, 0.0)
     else:
         data.exact_pass(components, components @ components.T, usage)
+
+
+def solved_usage(
+    data: Matrix, components: torch.Tensor, usage: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """Return the best Poisson usages (samples, K), from given ones on, and their divergence."""
+    before = float(data.poisson_loss(components, usage))
+    solved = usage + _LEAST_SHARE * flat_usage(data, components)
+    solve_usage(data, components, solved, "poisson")
+    after = float(data.poisson_loss(components, solved))
+    return (solved, after) if after <= before else (usage, before)
+
+
+def with_solved_usage(
+    target: Matrix, background: Matrix | None, result: SolverResult
+) -> SolverResult:
+    """Solve the Poisson usages of a fit without a contrast; its objective is then theirs."""
+    result.usage, loss = solved_usage(target, result.components, result.usage)
+    result.objective[-1] = min(loss, result.objective[-1])
+    if background is not None:
+        result.background_usage, _ = solved_usage(
+            background, result.components, result.background_usage
+        )
+    return result

@@ -154,13 +154,6 @@ def test_every_kind_of_random_state(data, model):
             topics(wrong)
 
 
-def test_numbers_of_numpy_are_parameters_like_others(data, tmp_path):
-    x, y = data
-    model = BCNMF(np.int64(3), alpha=np.float32(0.5), max_iter=np.int32(5), device="cpu")
-    model.fit(x, background=y, checkpoint=tmp_path / "state.npz").save(tmp_path / "model.npz")
-    assert BCNMF.load(tmp_path / "model.npz").get_params() == model.get_params()
-
-
 def test_a_checkpoint_needs_a_seed_that_can_be_had_again(data, tmp_path):
     x, y = data
     with pytest.raises(InputError, match="random_state=None: a fit with a checkpoint needs an int"):
@@ -176,10 +169,3 @@ def test_the_background_goes_through_a_pipeline(data):
     )
     np.testing.assert_array_equal(found, expected)
     assert chain.get_feature_names_out().tolist() == ["bcnmf0", "bcnmf1", "bcnmf2"]
-
-
-def test_what_a_fit_does_not_know_is_refused(data):
-    x, y = data
-    for model in all_models()[2:]:
-        with pytest.raises(TypeError, match="checkpoint"):
-            model.fit(x, background=y, checkpoint="state.npz")

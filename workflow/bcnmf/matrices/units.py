@@ -1,0 +1,149 @@
+"""Numbers of any size: one power of two by which both sides are divided before a fit.
+
+Squares of numbers around 1e-20 or 1e20 are outside of float32, and solvers hold numbers, such as
+floors and seeds of usages, that are small or of ordinary size beside values around one. A power of
+two changes no digit. Data of ordinary size are left alone, for they would have to be copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from bcnmf.errors import InputError
+from bcnmf.matrices.inputs import Values
+
+if TYPE_CHECKING:
+    from bcnmf.matrices.base import Matrix
+
+# Binary exponents of a root mean square that is ordinary, as those of counts and pixels are; and
+# within which, by bytes of a number, usages and squares in the user's units are numbers too.
+_ORDINARY = 8
+_WITHIN = {4: (-106, 100), 8: (-480, 480)}
+# Beyond these the square of a number is none in float64.
+_SQUARABLE = 400
+# Where squares of what is small on one side are still numbers beside those of the other side.
+_MOST_APART = 1e12
+_AT_ONCE = 1 << 16
+
+
+class Size:
+    """How large values are, looked at part by part: sums that neither over- nor underflow.
+
+    Parameters
+    ----------
+    dtype : str
+        The precision in which the values will be, as numpy calls it.
+
+    Attributes
+    ----------
+    total, squares : Fraction
+        Sums of the values, in that precision, and of their squares.
+    filled : int
+        How many are not zero.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.total, self.squares, self.filled = Fraction(0), Fraction(0), 0
+        self._dtype = np.dtype(dtype)
+
+    def add(self, values: Values) -> Size:
+        """Add values (samples, features), but for those that are NaN or infinite; return self."""
+        for part in _parts(values.data if sp.issparse(values) else values):
+            exponent = math.frexp(float(part.max(initial=0)))[1]
+            shift = exponent if abs(exponent) > _SQUARABLE else 0
+            near = np.ldexp(part.astype(np.float64), -shift) if shift else part
+            exact = near.astype(self._dtype, copy=False).astype(np.float64, copy=False).ravel()
+            total, squares = float(exact.sum()), float(exact @ exact)
+            if math.isfinite(total) and math.isfinite(squares):
+                self.total += Fraction(total) * Fraction(2) ** shift
+                self.squares += Fraction(squares) * Fraction(4) ** shift
+                self.filled += int(np.count_nonzero(part))
+        return self
+
+    def unit(self, name: str) -> float:
+        """Return a power of two near the root mean square of what is not zero, or 1 near 1.
+
+        Raises
+        ------
+        InputError
+            It is so large or small that results in the units of the data could not be held.
+        """
+        if self.squares <= 0:
+            return 1.0
+        mean = self.squares / self.filled
+        exponent = (mean.numerator.bit_length() - mean.denominator.bit_length()) // 2
+        if abs(exponent) <= _ORDINARY:
+            return 1.0
+        least, most = _WITHIN[self._dtype.itemsize]
+        if not least <= exponent <= most:
+            ten = math.log10(2)
+            more = ", or use dtype='float64'" if self._dtype.itemsize == 4 else ""
+            raise InputError(
+                f"{name}: values are about 1e{exponent * ten:+.0f} in size, and results for such "
+                f"data are no {self._dtype.name} numbers, which takes 1e{least * ten:+.0f} to "
+                f"1e{most * ten:+.0f}; multiply target and background by "
+                f"1e{-exponent * ten:+.0f}{more}"
+            )
+        return 2.0**exponent
+
+
+def number(value: Fraction) -> float:
+    """Return a fraction as a float, infinity where it is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def divided(values: Values, unit: float, dtype: str, name: str) -> Values:
+    """Return checked values over `unit`, in the precision of the factors where that copies anyway.
+
+    Raises
+    ------
+    InputError
+        Some values become zero or infinite.
+    """
+    stored, precision = values.data if sp.issparse(values) else values, np.dtype(dtype)
+    narrowed = stored.dtype.kind == "f" and stored.dtype.itemsize > precision.itemsize
+    if unit == 1 and not narrowed:
+        return values
+    found = np.empty(stored.shape, precision)
+    with np.errstate(over="ignore", under="ignore"):
+        # In float64, without a float64 copy of all.
+        np.multiply(stored, np.float64(1 / unit), out=found, casting="same_kind")
+    lost = np.count_nonzero(stored) - np.count_nonzero(found)
+    if lost or not np.isfinite(found.max(initial=0)):
+        raise InputError(
+            f"{name}: holds values from {stored[stored > 0].min():.3g} to {stored.max():.3g}"
+            f"{_beside(unit)}, which do not go into {dtype} together; use dtype='float64', or set "
+            "values to zero that are nothing beside the others"
+        )
+    if sp.issparse(values):
+        return sp.csr_matrix((found, values.indices, values.indptr), values.shape)
+    return found
+
+
+def check_alike(target: Matrix, background: Matrix) -> None:
+    """Raise `InputError` if one side is nothing beside the other in any precision."""
+    ratio = math.sqrt(background.squared_norm / target.squared_norm)
+    if not 1 / _MOST_APART <= ratio <= _MOST_APART:
+        raise InputError(
+            f"background: its norm is {ratio:.1g} of the target's, too far from it to compute with "
+            f"both ({1 / _MOST_APART:g} to {_MOST_APART:g}); bring both into the same unit"
+        )
+
+
+def _beside(unit: float) -> str:
+    return "" if unit == 1 else f", beside a target of about {unit:.1g}"
+
+
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield some rows at a time: a float64 copy of all would be twice their size."""
+    step = max(1, _AT_ONCE // max(1, values[:1].size))
+    return (values[start : start + step] for start in range(0, len(values), step))
