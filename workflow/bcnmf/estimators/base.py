@@ -193,7 +193,8 @@ class Factorisation(
             checks.check_integer("batch_size", self.batch_size, 1)
         for name, (least, most) in ({"tol": (0.0, np.inf)} | dict(self._numbers)).items():
             checks.check_number(name, getattr(self, name), least, most)
-        if isinstance(self.init, str) and self.init not in self._starts:
+        arrays = isinstance(self.init, list | tuple)
+        if not (arrays or (isinstance(self.init, str) and self.init in self._starts)):
             raise InputError(
                 f"init={self.init!r} is not known; allowed: {', '.join(self._starts)}, or "
                 f"{self._start_arrays}"

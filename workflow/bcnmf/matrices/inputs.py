@@ -26,6 +26,7 @@ _REMEDIES = {
     "V": ", for instance data.astype('float32'), or structured_to_unstructured(data) of "
     "numpy.lib.recfunctions where there are fields",
 }
+_POINTERS = ("indptr", "indices")
 _MASKED = 1 << 18
 
 
@@ -71,13 +72,16 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
         They point outside the matrix or their own arrays, which compiled code does not notice.
     """
     _check_numbers(values.dtype, name)
-    for part in ("indptr", "indices"):
-        kind = getattr(values, part, np.empty(0, int)).dtype
-        if kind.kind not in "iu":
-            raise ValueError(f"{part} are {kind}, no integers")
-    with warnings.catch_warnings(), np.errstate(over="ignore"):
-        warnings.filterwarnings("ignore", message=".*non-integer dtype")  # unsigned ones are fine
-        return _canonical(values)
+    kinds = {part: getattr(values, part).dtype for part in _POINTERS if hasattr(values, part)}
+    if wrong := [f"{part} are {kind}" for part, kind in kinds.items() if kind.kind not in "iu"]:
+        raise ValueError(f"{' and '.join(wrong)}, no integers")
+    with np.errstate(over="ignore"):  # infinite values are looked for later
+        if all(kind.kind == "i" for kind in kinds.values()):
+            return _canonical(values)
+        # Unsigned ones are fine. Filters are of all threads, so they are left alone else.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*non-integer dtype")
+            return _canonical(values)
 
 
 def _canonical(values: Any) -> sp.csr_matrix:

@@ -151,6 +151,12 @@ def test_starts_are_refused_like_data(given, message):
         BCNMF(**QUICK, init=(given, X[:, :2], Y[:, :2])).fit(table(X), background=Y)
 
 
+@pytest.mark.parametrize("given", [None, 3, np.ones((3, 2, 2))])
+def test_starts_that_are_none_are_refused(given):
+    with pytest.raises(InputError, match=r"(?s)init=.* is not known; allowed: random, nndsvd, or"):
+        BCNMF(**QUICK, init=given).fit(X, background=Y)
+
+
 def test_starts_are_read_like_data():
     start = Y[:2], X[:, :2], Y[:, :2]
     expected = BCNMF(**QUICK, init=start).fit(X, background=Y).components_
