@@ -1,11 +1,14 @@
 """The same numbers on an accelerator as on the CPU. Skipped where torch finds none."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, CombinedBasisNMF, SharedTargetNMF, memory
+from bcnmf.checkpoint import Checkpoint
 
 DEVICES = [
     name
@@ -97,6 +100,58 @@ def test_combined_bases(device):
         for where in ("cpu", device)
     ]
     np.testing.assert_allclose(fits[1].objective_[-1], fits[0].objective_[-1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"init": tuple(np.ones(shape, np.float32) for shape in ((4, 300), (200, 4), (150, 4)))},
+    ],
+    ids=["drawn", "given"],
+)
+def test_a_model_made_there_is_used_without(device, settings, tmp_path, monkeypatch):
+    x, y = pair()
+    if settings:
+        settings = {"init": tuple(torch.as_tensor(one).to(device) for one in settings["init"])}
+    model = BCNMF(4, max_iter=10, tol=0, device=device, **settings).fit(x, background=y)
+    model.save(tmp_path / "model.npz")
+    expected, pickled = model.transform(x), pickle.dumps(model)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for one in (BCNMF.load(tmp_path / "model.npz"), pickle.loads(pickled)):
+        with pytest.warns(UserWarning, match="computes on cpu"):
+            found = one.transform(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda device: BCNMF(4, max_iter=9, tol=0, n_init=2, device=device),
+        lambda device: SharedTargetNMF(3, 2, max_iter=6, tol=0, n_init=2, refine=3, device=device),
+        lambda device: CombinedBasisNMF(3, max_iter=9, tol=0, n_init=2, device=device),
+    ],
+)
+def test_a_stopped_fit_goes_on_there(device, make, tmp_path, monkeypatch):
+    x, y = pair()
+    original, left = Checkpoint.after_iteration, [14]
+
+    def interrupted(self, state):
+        left[0] -= 1
+        if left[0] == 0:
+            self._stop = 2
+        original(self, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "after_iteration", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make(device).fit(x, background=y, checkpoint=tmp_path / "state.npz")
+    resumed = make(device).fit(x, background=y, checkpoint=tmp_path / "state.npz")
+    whole = make(device).fit(x, background=y)
+    np.testing.assert_allclose(resumed.objective_, whole.objective_, rtol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

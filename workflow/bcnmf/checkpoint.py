@@ -23,7 +23,7 @@ import torch
 from bcnmf import __version__
 from bcnmf.checks import feature_names
 from bcnmf.errors import InputError, StaleCheckpoint
-from bcnmf.files import atomic_path
+from bcnmf.files import atomic_path, check_writable
 from bcnmf.matrices.fingerprint import fingerprint
 from bcnmf.persistence import plain
 from bcnmf.seeds import derive_seed
@@ -143,8 +143,8 @@ class Checkpoint:
 
     def _end_if_asked_to(self) -> None:
         if self._stop == signal.SIGINT:
-            found = self.path is not None and self.path.exists()
-            raise KeyboardInterrupt(f"the state of the fit is in {self.path}" if found else "")
+            there = self.path is not None and self.path.exists()
+            raise KeyboardInterrupt(*[f"the state of the fit is in {self.path}"] * there)
         if self._stop is not None:
             raise SystemExit(128 + self._stop)
 
@@ -176,10 +176,11 @@ def of_fit(
     Raises
     ------
     InputError
-        The seed is none that could be had again.
+        The seed is none that could be had again, or no file can be written there.
     """
     if path is None:
         return Checkpoint(None, {})
+    check_writable(path)
     parameters = estimator.get_params()
     if not isinstance(parameters["random_state"], Integral):
         raise InputError(
@@ -203,11 +204,10 @@ def of_fit(
 
 @cache
 def _code() -> str:
-    """Return a digest of what computes: a state means something to the code that wrote it."""
+    """Return a digest of the package: a state means something to the code that wrote it."""
     digest = hashlib.sha256()
-    for folder in ("solvers", "kernels", "matrices"):
-        for path in sorted((Path(__file__).parent / folder).glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -142,7 +142,7 @@ def topics_of(data: Matrix, count: int, loss: str, seed: int, precision: Precisi
     seed = derive_seed("background topics", seed)
     data = _part(data, seed)
     n, features = data.shape
-    k = max(1, min(count, n // 2, features // 2))
+    k = max(1, min(int(count), n // 2, features // 2))
     start = random_factors(n, 0, features, k, seed, *precision)
     with leave_threads_to_passes(data):
         found = _nmf(data, start, loss)

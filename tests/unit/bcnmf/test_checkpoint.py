@@ -111,13 +111,12 @@ def test_a_fit_may_be_stopped_again_and_again(tmp_path, stop_after, monkeypatch,
     whole = clone(model).fit(x, background=y)
     path, stops = tmp_path / "fit.npz", 0
     while True:
-        with monkeypatch.context():
-            stop_after(3)
-            try:
-                resumed = clone(model).fit(x, background=y, checkpoint=path)
-                break
-            except KeyboardInterrupt:
-                stops += 1
+        stop_after(3)
+        try:
+            resumed = clone(model).fit(x, background=y, checkpoint=path)
+            break
+        except KeyboardInterrupt:
+            stops += 1
         monkeypatch.undo()
     assert stops >= 6
     assert_same(resumed, whole)
@@ -251,8 +250,9 @@ def test_for_batches_as_steps_their_size_matters(tmp_path, stop_after):
 @pytest.mark.parametrize("kind", ["table", "anndata"])
 def test_names_of_features_belong_to_the_data(tmp_path, stop_after, kind):
     def named(values, names):
-        table = pd.DataFrame(values, columns=names)
-        return table if kind == "table" else ad.AnnData(table.reset_index(drop=True))
+        if kind == "table":
+            return pd.DataFrame(values, columns=names)
+        return ad.AnnData(values, var=pd.DataFrame(index=names))
 
     x, y = pair()
     names = [f"gene{i}" for i in range(20)]
@@ -322,3 +322,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     x, y = pair()
     with pytest.raises(InputError, match=r"fit\.npz: not a checkpoint of bcnmf.*delete it"):
         make().fit(x, background=y, checkpoint=path)
+
+
+@pytest.mark.parametrize("model", [make(), *OTHERS[-2:]], ids=lambda model: type(model).__name__)
+def test_where_no_state_can_be_written_is_said_before_the_fit(tmp_path, model, monkeypatch):
+    x, y = pair()
+    monkeypatch.setattr(type(model), "_solve", lambda *_: pytest.fail("it was fitted"))
+    with pytest.raises(InputError, match="is a folder; give the path of a file"):
+        clone(model).fit(x, background=y, checkpoint=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="no file can be made in"):
+        clone(model).fit(x, background=y, checkpoint=tmp_path / "file" / "state.npz")

@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from bcnmf import BCNMF, InputError
 from bcnmf.cli import main
@@ -216,6 +217,21 @@ def test_fit_and_project_on_the_command_line(pair, tmp_path, capsys):
     np.testing.assert_allclose(
         project(pair[1], model), ad.read_h5ad(projected).obsm["X_bcnmf"], rtol=1e-6
     )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_model_made_on_a_gpu_is_projected_without_one(pair, tmp_path):
+    model, data, out = (tmp_path / name for name in ("model.npz", "data.h5ad", "out.h5ad"))
+    fit(*pair, n_components=2, max_iter=5, tol=0, device="cpu").save(model)
+    expected = project(pair[1], model)
+    stored = Fit.read(model)
+    stored.info["estimator"]["parameters"]["device"] = "cuda:0"
+    stored.write(model)
+    pair[1].write_h5ad(data)
+    command = ["project", "--model", str(model), "--data", str(data), "--out", str(out)]
+    with pytest.warns(UserWarning, match="fitted with device='cuda:0', but torch"):
+        assert main(command) == 0
+    np.testing.assert_array_equal(ad.read_h5ad(out).obsm["X_bcnmf"], expected)
 
 
 def test_command_line_errors_are_one_line(pair, tmp_path, capsys):

@@ -110,7 +110,8 @@ class Factorisation(
         checkpoint : path, optional
             File (.npz) for the state of the fit, written every minute, and when Ctrl-C or SIGTERM
             ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
-            same numbers as if it had not been stopped, and deletes it when it is done.
+            same numbers as if it had not been stopped, and deletes it when it is done. The state of
+            other data, parameters or code is refused (`bcnmf.errors.StaleCheckpoint`).
 
         Returns
         -------

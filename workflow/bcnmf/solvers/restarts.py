@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bcnmf.checkpoint import Checkpoint, State
 
 
+# Names in a state that no solver gives to what it stores.
+_STAGE, _START = "restarts/stage", "restarts/start"
+
+
 class _Result(Protocol):
     objective: list[float]
 
@@ -64,17 +68,17 @@ class Restarts:
             Name of the stage, if there are several.
         """
         name = stage or "best"
-        found, here = self._found, self._found.get("stage") == stage
+        found, here = self._found, self._found.get(_STAGE) == stage
         best = unpacked(found, name, kind, self._device) if f"{name}/objective" in found else None
         # Without a start of its own that was under way, a stage is over, or has not begun.
-        first = int(found["start"]) if here else 0 if best is None else starts
+        first = int(found[_START]) if here else 0 if best is None else starts
         for number in range(first, starts):
             monitor = self._watch(stage)
             monitor.checkpoint = self._saved
             if here and number == first:
-                monitor.resumed = found
+                monitor.resumed, self._found = found, {}  # later stages have not begun
             if self._saved is not None:
-                self._saved.context = self._done | {"stage": stage, "start": number}
+                self._saved.context = self._done | {_STAGE: stage, _START: number}
                 self._saved.context |= {} if best is None else packed(best, name)
             result = run(number, monitor)
             if best is None or result.objective[-1] < best.objective[-1]:

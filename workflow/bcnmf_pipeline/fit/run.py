@@ -82,7 +82,7 @@ def fit_run(
 def _fit_transform(
     estimator: Any, x: Any, y: Any, row: Mapping[str, str], checkpoint: Path | None
 ) -> Any:
-    if checkpoint is None or row["algorithm"] not in {"bcnmf", "nmf"}:
+    if checkpoint is None or row["algorithm"] in DETERMINISTIC:
         return estimator.fit_transform(x, background=y)
     try:
         return estimator.fit_transform(x, background=y, checkpoint=checkpoint)

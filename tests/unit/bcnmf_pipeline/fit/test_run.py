@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from bcnmf import BCNMF, InputError
+from bcnmf import BCNMF, InputError, checkpoint
 from bcnmf_pipeline.fit.run import fit_run, parameters
 from bcnmf_pipeline.methods.estimators import DETERMINISTIC as ESTIMATORS_WITHOUT_SEEDS
 from bcnmf_pipeline.plan.runs import DETERMINISTIC, Run
@@ -99,3 +99,32 @@ def test_what_the_estimator_refuses_names_the_run(pair):
         fit_run(target, background, Run("mine", 0, "bcnmf", 9, "1.5", 0), ROW, COMPUTE)
     with pytest.raises(InputError, match="asks for counts, but the study's values are 'log'"):
         fit_run(target, background, RUN, ROW | {"values": "counts"}, COMPUTE)
+
+
+@pytest.mark.parametrize(
+    ("row", "alpha"),
+    [
+        ({}, "1.5"),
+        ({"algorithm": "nmf", "alpha": "", "contrast": ""}, "none"),
+        ({"algorithm": "shared", "alpha": "", "solver": "", "n_shared": "3"}, "none"),
+        ({"algorithm": "combined", "alpha": "", "solver": "", "loss": "", "penalty": "1"}, "none"),
+    ],
+)
+def test_every_iterative_fit_leaves_its_state_and_discards_that_of_others(
+    pair, tmp_path, monkeypatch, capsys, row, alpha
+):
+    path, written = tmp_path / "state.npz", []
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    original = checkpoint.Checkpoint._write
+    monkeypatch.setattr(
+        checkpoint.Checkpoint,
+        "_write",
+        lambda self, state: (original(self, state), written.append(self.path)),
+    )
+    path.write_bytes(b"of an older version")
+    run = Run("mine", 0, "one", 2, alpha, 3)
+    fit = fit_run(*pair, run, ROW | row, COMPUTE, checkpoint=path)
+    assert "from the start" in capsys.readouterr().out
+    assert set(written) == {path}
+    assert not path.exists()
+    np.testing.assert_array_equal(fit.usage, fit_run(*pair, run, ROW | row, COMPUTE).usage)
