@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import zip_longest
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -44,31 +45,86 @@ def check_same_features(target: Matrix, background: Matrix) -> None:
 
 
 def feature_names(data: Any) -> np.ndarray | None:
-    """Return the names of the features of a table or AnnData, None where they have none."""
+    """Return the names of the features of a table or AnnData as text, None where it has none.
+
+    Columns that are numbered 0, 1, 2, ... in this order have no names; in another they do.
+    """
     if hasattr(type(data), "var_names"):
-        return np.asarray(data.var_names, dtype=object)
-    columns = list(getattr(data, "columns", ()))
-    named = bool(columns) and all(isinstance(name, str) for name in columns)
-    return np.asarray(columns, dtype=object) if named else None
+        return np.array([_text(name) for name in data.var_names], dtype=object)
+    if not hasattr(data, "columns") or not hasattr(data, "to_numpy"):
+        return None
+    return _names(data.columns)
+
+
+def sample_names(data: Any) -> np.ndarray | None:
+    """Return the names of the samples of a table, a column of one or AnnData, as text; or None."""
+    if hasattr(type(data), "obs_names"):
+        return np.array([_text(name) for name in data.obs_names], dtype=object)
+    index = getattr(data, "index", None)
+    return None if index is None or callable(index) else _names(index)
 
 
 def check_same_names(
-    found: np.ndarray | None, expected: np.ndarray | None, name: str, other: str
+    found: np.ndarray | None,
+    expected: np.ndarray | None,
+    name: str,
+    other: str,
+    what: str = "features",
 ) -> None:
-    """Raise `InputError` if both sides name their features, but not alike in the same order."""
-    if found is None or expected is None or np.array_equal(found, expected):
+    """Raise `InputError` unless both sides name the same features in the same order.
+
+    A side without names is taken to be in the order of the other, unless that one numbers its
+    features, from 0 on, and in another order. `what` is what to call them.
+    """
+    if found is None or expected is None:
+        names = expected if found is None else found
+        if names is None or set(names) != set(_numbered(names)):
+            return
+        found, expected = (_numbered(names) if side is None else side for side in (found, expected))
+    if np.array_equal(found, expected):
         return
-    present = set(found)
-    missing = [str(feature) for feature in expected if feature not in present]
-    detail = (
-        f"{len(missing)} are missing, for instance {', '.join(missing[:3])}"
-        if missing
-        else "the same features stand in another order, or there are more"
+    here, there = set(found), set(expected)
+    missing = [feature for feature in expected if feature not in here]
+    more = [feature for feature in found if feature not in there]
+    if missing or more:
+        faults = [
+            f"{len(names)} {lack}, for instance {', '.join(names[:3])}"
+            for names, lack in ((missing, "are missing"), (more, f"are not in {other}"))
+            if names
+        ]
+    else:
+        at = next(i for i, (a, b) in enumerate(zip_longest(found, expected)) if a != b)
+        pair = [side[at] if at < len(side) else None for side in (found, expected)]
+        faults = [
+            f"the same {what} stand in another order, or repeat: the first that differs, number "
+            f"{at} counted from 0, is {pair[0]!r} in place of {pair[1]!r}"
+        ]
+    remedy = (
+        "Subset and order them alike: data = data[:, names] of an AnnData, data[names] of a table"
+        if what == "features"
+        else "Order them alike: values = values.loc[names], or pass an array in their order"
     )
     raise InputError(
-        f"{name} has {len(found)} features, {other} {len(expected)}: {detail}. "
-        f"Subset and order them alike: data = data[:, names]"
+        f"{name} has {len(found)} {what}, {other} {len(expected)}: {'; '.join(faults)}. {remedy}"
     )
+
+
+def _names(index: Any) -> np.ndarray | None:
+    labels = list(index)
+    names = np.array([_text(label) for label in labels], dtype=object)
+    numbered = not any(isinstance(label, str) for label in labels)
+    return None if numbered and np.array_equal(names, _numbered(names)) else names
+
+
+def _numbered(names: np.ndarray) -> np.ndarray:
+    return np.array([str(number) for number in range(len(names))], dtype=object)
+
+
+def _text(name: Any) -> str:
+    """Return a name as text, as AnnData and files keep it; of several levels, with colons."""
+    if isinstance(name, bytes):
+        return name.decode(errors="replace")
+    return ":".join(map(_text, name)) if isinstance(name, tuple) else str(name)
 
 
 def import_extra(module: str) -> Any:

@@ -21,12 +21,14 @@ from sklearn.pipeline import make_pipeline
 from bcnmf import checks
 from bcnmf.calibration import CHANCE, CrossFit
 from bcnmf.errors import InputError
-from bcnmf.matrices.inputs import host_array, is_anndata
+from bcnmf.matrices.inputs import check_non_negative, host_array, is_anndata
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
 
 _COMPONENTS = 50
 _ROUNDING = 1e-7
+# How what is missing looks as text.
+_NO_UNIT = ("", "nan", "None", "<NA>", "NaT")
 
 # Given the samples of a fold's training parts: what scores others (samples,), and topics.
 Judge = Callable[[Any], np.ndarray]
@@ -204,11 +206,9 @@ class _Side:
         self.data, self.name = _selectable(data, name), name
         n = self.data.shape[0]
         self.score = np.empty(n)
-        self.units = None if units is None else np.asarray(units).astype(str)
-        if self.units is not None and self.units.shape != (n,):
-            raise InputError(
-                f"units of the {name} have shape {self.units.shape}; expected one a sample, ({n},)"
-            )
+        self.units = None if units is None else _named_units(units, name, n)
+        names = checks.sample_names(units), checks.sample_names(data)
+        checks.check_same_names(*names, f"units of the {name}", name, "samples")
 
     def without(self, fold: int) -> Any:
         """Return the samples of all other parts."""
@@ -217,6 +217,22 @@ class _Side:
     def only(self, fold: int) -> Any:
         """Return the samples of a part."""
         return self.data[np.flatnonzero(self.part == fold)]
+
+
+def _named_units(units: Any, name: str, n: int) -> np.ndarray:
+    """Return the unit of each sample (n,) as text, after a check that each has one."""
+    text = np.asarray(units, dtype=object).astype(str)
+    found = np.where(np.ma.getmaskarray(units), "", text)
+    if found.shape != (n,):
+        raise InputError(
+            f"units of the {name} have shape {found.shape}; expected one a sample, ({n},)"
+        )
+    if lacking := int(np.isin(found, _NO_UNIT).sum()):
+        raise InputError(
+            f"units of the {name}: {lacking} of {n} samples have none ({', '.join(_NO_UNIT[1:])} "
+            "or no text); name them, or leave these samples out"
+        )
+    return np.asarray(found)
 
 
 def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int:
@@ -249,7 +265,9 @@ def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int
 def _selectable(data: Any, name: str) -> Any:
     """Return data of which samples can be taken by their numbers."""
     if not is_on_disk(data):
-        return host_array(data, name)
+        values = host_array(data, name)
+        check_non_negative(values, name)
+        return values
     if is_anndata(data):
         return data
     raise InputError(

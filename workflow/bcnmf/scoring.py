@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
-from bcnmf.checks import check_choice, check_integer
+from bcnmf.checks import check_choice, check_integer, check_same_names, feature_names
 from bcnmf.device import gram_float64, resolve_device, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
 from bcnmf.matrices.in_memory import as_matrix
+from bcnmf.matrices.inputs import check_non_negative, host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.matrices.streamed import streamed
 from bcnmf.seeds import derive_seed
@@ -107,17 +109,27 @@ def target_score_of(
     check_choice("loss", loss, LOSSES)
     precision = _precision(device, dtype)
     data = _matrix(X, "X", precision, batch_size)
-    for name, topics in (
-        ("components", components),
-        ("background_components", background_components),
-    ):
-        if np.ndim(topics) != 2 or np.shape(topics)[1] != data.shape[1]:
-            raise InputError(
-                f"{name}: has shape {np.shape(topics)}; expected (topics, {data.shape[1]}), the "
-                "features of X"
-            )
-    usage = usage_beside(data, components, background_components, loss, precision)
+    features = data.shape[1]
+    usage = usage_beside(
+        data,
+        _topics(components, "components", X, features),
+        _topics(background_components, "background_components", X, features),
+        loss,
+        precision,
+    )
     return score_of(usage), usage
+
+
+def _topics(given: Any, name: str, X: Any, features: int) -> np.ndarray:
+    """Return topics that were given as an array, after checks."""
+    check_same_names(feature_names(given), feature_names(X), name, "X")
+    if np.ndim(given) != 2 or np.shape(given)[1] != features:
+        raise InputError(
+            f"{name}: has shape {np.shape(given)}; expected (topics, {features}), the features of X"
+        )
+    values = host_array(given, name)
+    check_non_negative(values, name)
+    return np.asarray(values.toarray() if sp.issparse(values) else values)
 
 
 def score_of(usage: np.ndarray) -> np.ndarray:

@@ -12,7 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 
-from bcnmf.checks import check_integer, check_number, import_extra
+from bcnmf.checks import (
+    check_integer,
+    check_number,
+    check_same_names,
+    feature_names,
+    import_extra,
+)
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.matrices.inputs import host_array
@@ -152,6 +158,7 @@ def fit_split(
         Rows of `Selection.fits`.
     """
     _check(n_components, alphas, parameters)
+    check_same_names(feature_names(background), feature_names(target), "background", "target")
     tables = import_extra("pandas")
     halves = [
         _halves(_in_memory(data, name), derive_seed("halves", name, split, random_state))

@@ -55,8 +55,12 @@ def read_table(path: Path, kind: str, remarks: list[str]) -> AnnData:
             f"annotation of samples ({_listed(notes.columns)})"
         )
     values = table.loc[:, numeric]
+    with np.errstate(over="ignore"):
+        matrix = values.to_numpy(np.float32)
+    if np.isinf(matrix).any() or not matrix.any():  # beyond its range
+        matrix = values.to_numpy(np.float64)
     data: AnnData = import_extra("anndata").AnnData(
-        values.to_numpy(np.float32),
+        matrix,
         obs=notes.copy(),
         var=pd.DataFrame(index=values.columns.to_numpy(object)),
     )

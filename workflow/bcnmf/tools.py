@@ -12,7 +12,6 @@ from sklearn.base import clone
 
 from bcnmf import crossfitting, selection
 from bcnmf.calibration import CrossFit
-from bcnmf.checks import check_same_names, feature_names
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.files import atomic_path
@@ -161,7 +160,7 @@ def _units(data: ad.AnnData, unit: str | None, name: str) -> np.ndarray | None:
         raise InputError(
             f"{name}: obs has no column {unit!r}; found: {', '.join(data.obs) or 'none'}"
         )
-    return np.asarray(data.obs[unit].to_numpy(dtype=str))
+    return np.asarray(data.obs[unit].to_numpy(dtype=object))
 
 
 def select(
@@ -178,7 +177,6 @@ def select(
     **options
         Of `bcnmf.selection.select`.
     """
-    check_same_names(feature_names(background), feature_names(target), "background", "target")
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
     return selection.select(*sides, **options)
 

@@ -214,3 +214,10 @@ def test_what_is_read_can_be_written(tmp_path):
     data.write_h5ad(tmp_path / "again.h5ad")
     again = ad.read_h5ad(tmp_path / "again.h5ad")
     assert again.uns["remarks"].tolist() == data.uns["remarks"].tolist() != []
+
+
+@pytest.mark.parametrize("scale", [1e39, 1e-50])
+def test_numbers_of_any_size_are_read(tmp_path, scale):
+    values = frame(counts().astype(float) * scale)
+    values.to_csv(tmp_path / "mine.csv")
+    np.testing.assert_allclose(read(tmp_path / "mine.csv").X, values, rtol=1e-12)

@@ -120,9 +120,10 @@ class Factorisation(
         Raises
         ------
         InputError
-            Parameters out of range, data that are empty, negative or not finite, no background
-            where there has to be one, target and background with different features or names of
-            features, not enough memory, or a checkpoint of another fit.
+            Parameters out of range, no background where there has to be one, target and background
+            with different features or names of features, not enough memory, or a checkpoint of
+            another fit. Data that are empty, negative, not finite, no numbers, masked, missing or
+            beyond the range of `dtype`; sparse data that point outside themselves.
         """
         return self._fit(X, background, checkpoint).usage_
 
@@ -136,8 +137,8 @@ class Factorisation(
     def inverse_transform(self, H: Any) -> np.ndarray:
         """Return the reconstruction H C (samples, features), dense."""
         self._check_fitted()
-        usage = np.asarray(H)
-        if usage.ndim != 2 or usage.shape[1] != len(self.components_):
+        usage = host_array(H, "H")
+        if usage.shape[1] != len(self.components_):
             raise InputError(
                 f"H: has shape {usage.shape}; expected (samples, {len(self.components_)})"
             )
@@ -193,7 +194,8 @@ class Factorisation(
             checks.check_integer("batch_size", self.batch_size, 1)
         for name, (least, most) in ({"tol": (0.0, np.inf)} | dict(self._numbers)).items():
             checks.check_number(name, getattr(self, name), least, most)
-        if isinstance(self.init, str) and self.init not in self._starts:
+        arrays = isinstance(self.init, list | tuple)
+        if not (arrays or (isinstance(self.init, str) and self.init in self._starts)):
             raise InputError(
                 f"init={self.init!r} is not known; allowed: {', '.join(self._starts)}, or "
                 f"{self._start_arrays}"
@@ -229,6 +231,10 @@ class Factorisation(
         """Return checked target and background, and keep what the features are."""
         names = checks.feature_names(X)
         checks.check_same_names(checks.feature_names(background), names, "background", "target")
+        # Of three arrays the first alone has features, of two both.
+        arrays = () if isinstance(self.init, str) else self.init
+        for topics in arrays[: 1 if len(arrays) == 3 else 2]:
+            checks.check_same_names(checks.feature_names(topics), names, "init", "target")
         given = {"target": X} | ({} if background is None else {"background": background})
         values = {
             name: data if self._streams(data) else host_array(data, name)
@@ -291,10 +297,10 @@ class Factorisation(
 
     def _new_samples(self, X: Any) -> Matrix:
         self._check_fitted()
-        data = self._matrix(X, "X")
         checks.check_same_names(
             checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
         )
+        data = self._matrix(X, "X")
         if data.shape[1] != self.n_features_in_:
             raise InputError(
                 f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "

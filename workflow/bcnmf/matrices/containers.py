@@ -20,6 +20,8 @@ _COMPRESSED = {
 # Floating types of torch that numpy has too.
 _OF_NUMPY = ("torch.float16", "torch.float32", "torch.float64")
 _FAULTS = (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError)
+# Objects that are numbers, as pandas calls them.
+_NUMBERS_OF_PANDAS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 _FILL = "impute or drop them before the fit"
 
 
@@ -40,7 +42,9 @@ def opened(data: Any, name: str) -> Any:
     if is_anndata(data):
         if data.X is None:
             raise InputError(f"{name}: the AnnData has no X; set it, or name a layer")
-        data = data.X
+        # A view of one forgets masks.
+        whole = getattr(getattr(data, "_adata_ref", None), "X", None)
+        data = data.copy().X if isinstance(whole, np.ma.MaskedArray) else data.X
     try:
         return _opened(data, name)
     except InputError:
@@ -117,7 +121,7 @@ def _from_pandas(table: Any, name: str) -> Any:
             "pandas.DataFrame.sparse.from_spmatrix"
         )
     # Columns of plain numbers say NaN where values are missing, which is looked for later.
-    plain = [isinstance(kind, np.dtype) and kind != object for kind in table.dtypes]
+    plain = [isinstance(kind, np.dtype) and kind.kind != "O" for kind in table.dtypes]
     rest = table.loc[:, ~np.array(plain, dtype=bool)]
     missing = rest.isna().to_numpy()
     if missing.any():
@@ -125,13 +129,14 @@ def _from_pandas(table: Any, name: str) -> Any:
             f"{name}: {int(missing.sum())} values are missing (NA), the first in column "
             f"{rest.columns[int(missing.any(0).argmax())]!r}; {_FILL}"
         )
-    for at, (column, kind) in enumerate(table.dtypes.items()):
+    for at in range(len(plain)):
+        kind, column = table.dtypes.iloc[at], table.columns[at]
         found = str(kind)
-        if kind == object:
+        if found == "object":
             found = pandas.api.types.infer_dtype(table.iloc[:, at])
-            if found in ("integer", "floating", "mixed-integer-float", "boolean", "decimal"):
-                continue
-        if kind == object or kind.kind not in "fiubc":
+        elif kind.kind in "fiubc":
+            continue
+        if found not in _NUMBERS_OF_PANDAS:
             raise NotNumbers(
                 f"{name}: column {column!r} holds {found} values; expected numbers, or leave it "
                 f"out: data = data.drop(columns=[{column!r}])"

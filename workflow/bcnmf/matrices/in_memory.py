@@ -70,6 +70,8 @@ def matrix_of(
     if not sp.issparse(values):
         # By numpy, which knows all byte orders.
         native = np.asarray(values, numpy_name(dtype), order="C")
+        if native.flags.writeable:
+            return DenseMatrix(torch.from_numpy(native).to(device))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return DenseMatrix(torch.from_numpy(native).to(device))

@@ -26,6 +26,7 @@ _REMEDIES = {
     "V": ", for instance data.astype('float32'), or structured_to_unstructured(data) of "
     "numpy.lib.recfunctions where there are fields",
 }
+_POINTERS = ("indptr", "indices")
 _MASKED = 1 << 18
 
 
@@ -47,7 +48,8 @@ def host_array(data: Any, name: str) -> Values:
     if not sp.issparse(values):
         _check_numbers(values.dtype, name)
         # Neither torch nor the compiled passes know long doubles.
-        return values.astype(np.float64) if values.dtype.char == "g" else values
+        with np.errstate(over="ignore"):  # infinite ones are looked for later
+            return values.astype(np.float64) if values.dtype.char == "g" else values
     try:
         return canonical(values, name)
     except InputError:
@@ -70,16 +72,31 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
         They point outside the matrix or their own arrays, which compiled code does not notice.
     """
     _check_numbers(values.dtype, name)
+    kinds = {part: getattr(values, part).dtype for part in _POINTERS if hasattr(values, part)}
+    if wrong := [f"{part} are {kind}" for part, kind in kinds.items() if kind.kind not in "iu"]:
+        raise ValueError(f"{' and '.join(wrong)}, no integers")
+    with np.errstate(over="ignore"):  # infinite values are looked for later
+        if all(kind.kind == "i" for kind in kinds.values()):
+            return _canonical(values)
+        # Unsigned ones are fine. Filters are of all threads, so they are left alone else.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*non-integer dtype")
+            return _canonical(values)
+
+
+def _canonical(values: Any) -> sp.csr_matrix:
+    dtype = np.dtype(_OF_SCIPY.get(values.dtype.char, values.dtype.newbyteorder("=")))
+    # Integers could wrap when duplicates are added up.
+    summable = np.float64 if dtype.kind in "iub" else dtype
+    if values.format == "coo":
+        data = values.data.astype(summable, copy=False)
+        return sp.csr_matrix(sp.coo_matrix((data, (values.row, values.col)), values.shape))
     # A holder of its own: a check changes types of indices in place.
-    holder: Any = getattr(sp, f"{values.format}_matrix")(values)
-    if wide := _OF_SCIPY.get(holder.dtype.char):
-        holder = holder.astype(wide)
+    holder: Any = getattr(sp, f"{values.format}_matrix")(values).astype(dtype, copy=False)
     if hasattr(holder, "indptr"):
         _check_indices(holder)
-    # Integers could wrap when duplicates are added up.
-    summable = np.float64 if holder.dtype.kind in "iub" else holder.dtype
     if holder.format != "csr":
-        holder = sp.csr_matrix(holder.astype(summable) if holder.format == "coo" else holder)
+        holder = sp.csr_matrix(holder)
         _check_indices(holder)
     if not holder.has_canonical_format:
         holder = holder.astype(summable)
@@ -88,12 +105,7 @@ def canonical(values: Any, name: str) -> sp.csr_matrix:
 
 
 def _check_indices(holder: Any) -> None:
-    for part in ("indptr", "indices"):
-        if (kind := getattr(holder, part).dtype).kind not in "iu":
-            raise ValueError(f"{part} are {kind}, no integers")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*non-integer dtype")  # unsigned is fine
-        holder.check_format(full_check=True)
+    holder.check_format(full_check=True)
     # Which scipy leaves out where the last pointer is 0.
     if (np.diff(holder.indptr) < 0).any():
         raise ValueError("indptr must be a non-decreasing sequence")
@@ -152,7 +164,7 @@ class Faults:
         step = max(1, _MASKED // max(1, values[:1].size))
         for start in range(0, len(values), step):
             self._count(values[start : start + step])
-        return self.bad + self.negative == before
+        return self.bad + self.negative == before and self.largest <= self._range[1]
 
     def check(self, name: str) -> None:
         """Raise `InputError` if any value was at fault; `name` is what to call the data."""
@@ -168,13 +180,19 @@ class Faults:
                 "values in data that were scaled or centred cannot be factorised: use the values "
                 "before scaling"
             )
-        limits = np.finfo(self.dtype)
-        if self.largest and not limits.tiny <= self.largest <= limits.max:
+        least, most = self._range
+        if 0 < self.largest < least or self.largest > most:
             raise InputError(
                 f"{name}: the largest value, {self.largest:.6g}, is beyond what {self.dtype} holds "
-                f"({limits.tiny:.2g} to {limits.max:.2g}); use dtype='float64', or divide target "
-                "and background by the same number"
+                f"({least:.2g} to {most:.2g}); use dtype='float64', or divide target and "
+                "background by the same number"
             )
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """The smallest and the largest value that the precision holds to all its digits."""
+        limits = np.finfo(self.dtype)
+        return float(limits.tiny), float(limits.max)
 
     def _count(self, part: np.ndarray) -> None:
         if part.size == 0:

@@ -140,7 +140,7 @@ class OnDisk(Source):
                 "in this machine's byte order, the last two integers: write the file anew"
             )
         pointer = group["indptr"][:]
-        if pointer[0] != 0 or pointer[-1] > group["data"].shape[0]:
+        if pointer[0] != 0 or pointer[-1] != group["data"].shape[0]:
             raise ValueError(f"indptr goes from {pointer[0]} to {pointer[-1]}, not over all values")
 
     @contextmanager

@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from bcnmf.device import as_float64
 from bcnmf.errors import InputError
 from bcnmf.matrices.base import Matrix
+from bcnmf.matrices.in_memory import numpy_name
+from bcnmf.matrices.inputs import host_array
 
 Factors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -104,8 +107,9 @@ def given_arrays(
         raise InputError(f"init: {len(init)} arrays given; expected {count}: {expected}")
     factors = []
     for (name, shape), given in zip(shapes.items(), init, strict=True):
-        host = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
-        array = np.array(host, dtype=np.float64)
+        host = host_array(given, f"init: {name}")
+        with np.errstate(over="ignore"):  # infinite entries are looked for below
+            array = np.array(host.toarray() if sp.issparse(host) else host, numpy_name(dtype))
         if array.shape != shape:
             raise InputError(f"init: {name} has shape {array.shape}; expected {shape}")
         if not np.isfinite(array).all() or (array < 0).any():

@@ -72,11 +72,12 @@ def side_of(data: AnnData, name: str, mask: np.ndarray, where: str, other: str =
 
 def checked(values: Values, name: str, where: str, other: str = "") -> Values:
     """Return values of a side as float32, finite and non-negative, without stored zeros."""
-    values = host_array(values, f"{where}, {name}").astype(np.float32, copy=False)
+    values = host_array(values, f"{where}, {name}")
     try:
-        check_non_negative(values, f"{where}, {name}")
+        check_non_negative(values, f"{where}, {name}", "float32")
     except InputError as error:
         raise InputError(". ".join(filter(None, [str(error), other]))) from error
+    values = values.astype(np.float32, copy=False)
     if sp.issparse(values):
         values.eliminate_zeros()
     return values
