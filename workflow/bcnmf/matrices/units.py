@@ -59,7 +59,8 @@ class Size:
             shift = exponent if abs(exponent) > _SQUARABLE else 0
             near = np.ldexp(part.astype(np.float64), -shift) if shift else part
             exact = near.astype(self._dtype, copy=False).astype(np.float64, copy=False).ravel()
-            total, squares = float(exact.sum()), float(exact @ exact)
+            with np.errstate(over="ignore", invalid="ignore"):
+                total, squares = float(exact.sum()), float(exact @ exact)
             if math.isfinite(total) and math.isfinite(squares):
                 self.total += Fraction(total) * Fraction(2) ** shift
                 self.squares += Fraction(squares) * Fraction(4) ** shift
