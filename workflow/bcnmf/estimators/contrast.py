@@ -195,12 +195,12 @@ class BCNMF(NMF):
         D: squared error, or generalised Kullback-Leibler divergence for counts.
     solver : {"safeguarded", "mu"}
         "mu" is the published algorithm to the letter: factors are returned as the iterations leave
-        them, neither normalised nor re-solved; with contrast="absolute" the data are in their own
-        units too, and numbers too small for the published eps are refused. "safeguarded" minimises the same objective with
-        every accepted step a descent, unit-norm components and exact usages; it refuses the
-        Poisson loss with alpha > 0, which is unbounded below. "stochastic" is for data so large
-        that few passes can be afforded: squared error only, components move after every batch of
-        samples, by steps that get smaller, and usages are exact at the end.
+        them, neither normalised nor re-solved. With contrast="absolute" data are in their own units
+        too: those too small for the published eps are refused. "safeguarded" minimises the same
+        objective with every accepted step a descent, unit-norm components and exact usages; it
+        refuses the Poisson loss with alpha > 0, which is unbounded below. "stochastic" is for data
+        so large that few passes can be afforded: squared error only, components move after every
+        batch of samples, by steps that get smaller, and usages are exact at the end.
     init : "random", "nndsvd" or tuple of arrays
         "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
         gradually, in twenty passes before the first iteration, since a strong one would drive all
