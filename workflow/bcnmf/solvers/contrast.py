@@ -99,16 +99,26 @@ def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:
 def scale(terms: Sequence[Term], point: Point) -> float:
     """Return the size of what the objective changes by: the contrast that the topics explain."""
     nothing = objective(terms, [term.data.squared_norm for term in terms])
-    whole = sum(abs(term.weight) * term.data.squared_norm for term in terms)
-    return max(abs(nothing - point.objective), _LEAST_SHARE * whole)
+    return max(abs(nothing - point.objective), _LEAST_SHARE * whole(terms))
+
+
+def whole(terms: Sequence[Term]) -> float:
+    """Return the size of the terms themselves."""
+    return sum(abs(term.weight) * term.data.squared_norm for term in terms)
 
 
 def gradient_parts(terms: Sequence[Term], point: Point) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (negative, positive), both >= 0: half the gradient is positive - negative."""
-    negative = torch.zeros_like(point.components)
-    positive = torch.zeros_like(point.components)
-    for term, part in zip(terms, point.moments, strict=True):
-        model = to_match(part.usage_gram, point.components) @ point.components
+    return weighted_parts(terms, point.moments, point.components)
+
+
+def weighted_parts(
+    terms: Sequence[Term], moments: Sequence[Moments], components: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `gradient_parts` from what passes over the data left."""
+    negative, positive = torch.zeros_like(components), torch.zeros_like(components)
+    for term, part in zip(terms, moments, strict=True):
+        model = to_match(part.usage_gram, components) @ components
         less, more = (part.cross, model) if term.weight > 0 else (model, part.cross)
         negative = negative + abs(term.weight) * less
         positive = positive + abs(term.weight) * more
@@ -161,16 +171,20 @@ def kkt_residual(terms: Sequence[Term], point: Point) -> float:
     """Norm of the projected gradient relative to that of its two parts."""
     negative, positive = gradient_parts(terms, point)
     step = negative - positive
-    at_floor = point.components <= 2 * _FLOOR
-    projected = torch.where(at_floor, step.clamp(min=0), step)
+    projected = torch.where(at_floor(point.components), step.clamp(min=0), step)
     size = (as_float64(negative).norm() + as_float64(positive).norm()).clamp(min=1e-300)
     return float(as_float64(projected).norm() / size)
 
 
-def kkt_tolerance(tol: float) -> float:
+def at_floor(components: torch.Tensor) -> torch.Tensor:
+    """Return which entries are as good as zero."""
+    return components <= 2 * _FLOOR
+
+
+def kkt_tolerance(tol: float, share: float = 1.0) -> float:
     """Return how large a relative projected gradient still counts as converged.
 
     The objective is quadratic near its minimum, so a change of `tol` goes with a gradient of its
-    square root.
+    square root. Where what the topics explain is a small `share` of the terms, so is the change.
     """
-    return math.sqrt(tol)
+    return math.sqrt(tol * share)

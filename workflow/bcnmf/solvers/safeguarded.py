@@ -1,52 +1,57 @@
 """Descent on the true reduced objective of the contrast (`bcnmf.solvers.contrast`).
 
-Two descent directions are tried in turn, the one that gained more lately first, and a step is
-accepted only if the objective really falls:
+From a random start, first some of the published updates: cheap passes, which share the samples out
+among topics better than any longer step does. Then quasi-Newton steps
+(`bcnmf.solvers.quasi_newton`) with exact usages. A step is accepted only if the objective really
+falls; else it is cut, and how far steps may go is remembered.
 
-- multiplicative: C times a power of the ratio of the gradient's two parts, as in the paper;
-- quasi-Newton: towards the non-negative minimiser of the model that is exact for the target at the
-  present usages and linear for the background; for alpha = 0 it is alternating least squares.
-
-An iteration is one pass over the data, which evaluates the objective and its gradient at one trial
-point.
+An iteration is one step: a pass over the data, which evaluates the objective and its gradient, and
+one more for each time that the step had to be cut.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bcnmf.device import gram_float64
+from bcnmf.device import flush, gram_float64, to_match
 from bcnmf.matrices.base import Matrix
 from bcnmf.solvers.contrast import (
     Point,
     Term,
+    at_floor,
     evaluate,
     gradient_parts,
     kkt_residual,
     kkt_tolerance,
-    multiplicative_step,
     normalise,
-    objective,
-    quasi_newton_step,
     relative_contrast,
     scale,
     terms_of,
+    weighted_parts,
+    whole,
     with_share_of_contrast,
 )
+from bcnmf.solvers.quasi_newton import Memory
 from bcnmf.solvers.result import Monitor, SolverResult, Trace, packed_moments, unpacked_moments
-from bcnmf.solvers.search import LONGEST_WAIT, Search
 from bcnmf.solvers.starts import Factors
 from bcnmf.solvers.usage import exact_usage
 
 if TYPE_CHECKING:
     from bcnmf.checkpoint import State
 
-_STEPS = {"multiplicative": multiplicative_step, "quasi-Newton": quasi_newton_step}
-# From random starts a strong contrast drives all topics into one; it is reached in so many passes.
-WARM_UP_CONTRAST, _WARM_UP_PASSES = 1.0, 20
+# Published updates at a random start. From there on a strong contrast would drive all topics into
+# one; it is reached gradually, over the first of them.
+_FIRST_UPDATES, _WARM_UP_UPDATES = 50, 20
+WARM_UP_CONTRAST = 1.0
+_EPS = 1e-10
+# How far a topic, of length one, may move at first; how often a step is cut before the memory of
+# earlier ones is given up, and how often without any before the descent is over.
+_FIRST_RADIUS, _CUTS, _MOST_CUTS = 0.5, 6, 12
+_LOOK_FOR_IDLE_TOPICS = 10
 _SAME_DIRECTION = 1e-7
 _RESEEDS_PER_TOPIC = 2
 
@@ -61,12 +66,12 @@ def fit_squared_error(
     monitor: Monitor | None = None,
     warm_up: bool = True,
 ) -> SolverResult:
-    """Minimise the reduced objective; every accepted step lowers it.
+    """Minimise the reduced objective; after the first updates every step lowers it.
 
     Parameters are those of `bcnmf.solvers.multiplicative.fit_squared_error`, and
 
     warm_up : bool
-        Reach a strong contrast gradually. Right for random starts, not for given ones.
+        Begin with published updates. Right for random starts, not for given ones.
 
     Returns
     -------
@@ -103,43 +108,32 @@ def minimise(
     """
     monitor = monitor or Monitor()
     trace = Trace(tol, 1.0, monitor)
-    iteration, converged = monitor.resume(trace), False
-    search, reseeds = Search(_STEPS), [0] * len(components)
+    iteration, usages = monitor.resume(trace), [usage.clone() for usage in usages[: len(terms)]]
     if iteration:
-        point = _restored(terms, components, list(usages), monitor.resumed)
-        search.restore(monitor.resumed["search"])
-        reseeds = monitor.resumed["reseeds"].tolist()
+        descent = _Descent.restored(terms, components, usages, monitor.resumed)
     else:
-        point = evaluate(terms, normalise(components), [usage.clone() for usage in usages])
+        components = normalise(components)
         if warm_up:
-            point = _raise_contrast(terms, point)
-        trace.append(point.objective)
-    while iteration < max_iter:
-        idle = _idle_topic(point, reseeds) if iteration % LONGEST_WAIT == 0 else None
-        if idle is not None:
-            reseeds[idle] += 1
-            found = _reseeded(terms, point, idle, reseeds[idle])
-            point = found if found.objective <= point.objective else point
-        elif search.exhausted:
-            break
-        else:
-            point = _advance(terms, point, search)
+            components = _first_updates(terms, components, usages)
+        descent = _Descent(terms, evaluate(terms, components, usages))
+        trace.append(descent.point.objective)
+    converged = False
+    while iteration < max_iter and not (descent.exhausted or converged):
+        descent.advance(look_for_idle_topics=iteration % _LOOK_FOR_IDLE_TOPICS == 0)
         iteration += 1
-        trace.append(point.objective)
-        trace.scale = scale(terms, point)
-        if trace.settled() and kkt_residual(terms, point) <= kkt_tolerance(tol):
-            converged = True
-            break
-        monitor.after_iteration(_state, point, search, reseeds, iteration, trace)
-    residual = kkt_residual(terms, point)
+        trace.append(descent.point.objective)
+        trace.scale = scale(terms, descent.point)
+        converged = trace.settled() and descent.stationary(tol)
+        monitor.after_iteration(descent.state, iteration, trace)
+    point = descent.point
     return SolverResult(
         point.components,
         point.usages[0],
         point.usages[1] if len(terms) > 1 else point.usages[0][:0],
         trace.values(),
         iteration,
-        converged or residual <= kkt_tolerance(tol),
-        kkt_residual=residual,
+        converged or descent.stationary(tol),
+        kkt_residual=kkt_residual(terms, point),
     )
 
 
@@ -152,58 +146,150 @@ def unit_norm(result: SolverResult) -> SolverResult:
     return result
 
 
-def _advance(terms: Sequence[Term], point: Point, search: Search) -> Point:
-    negative, positive = gradient_parts(terms, point)
+class _Descent:
+    """A point on its way down, and what steers the next step.
 
-    def step(direction: str, length: float) -> Point:
-        moved = _STEPS[direction](point, negative, positive, length)
-        return evaluate(terms, normalise(moved), [usage.clone() for usage in point.usages])
+    Attributes
+    ----------
+    point : Point
+        The best so far.
+    exhausted : bool
+        Whether no step of any length lowers the objective beyond rounding.
+    """
 
-    return search.advance(point, step)
+    def __init__(self, terms: Sequence[Term], point: Point) -> None:
+        self.exhausted = False
+        self._terms = terms
+        self._move(point)
+        self._memory = Memory()
+        self._radius = _FIRST_RADIUS
+        self._reseeds = [0] * len(point.components)
+
+    def advance(self, look_for_idle_topics: bool) -> None:
+        """Move an idle topic, or else all."""
+        idle = _idle_topic(self.point, self._reseeds) if look_for_idle_topics else None
+        if idle is None:
+            self._step()
+            return
+        self._reseeds[idle] += 1
+        found = _reseeded(self._terms, self.point, idle, self._reseeds[idle])
+        if found.objective <= self.point.objective:
+            self._move(found)
+            self._memory.clear()
+
+    def stationary(self, tol: float) -> bool:
+        """Whether the projected gradient is as small as `tol` asks for."""
+        share = scale(self._terms, self.point) / whole(self._terms)
+        return kkt_residual(self._terms, self.point) <= kkt_tolerance(tol, share)
+
+    def _step(self) -> None:
+        """Go along the direction of the memory, or of the bare gradient if that leads nowhere."""
+        while True:
+            found = self._descend(_CUTS if len(self._memory) else _MOST_CUTS)
+            if found is not None:
+                before = self._gradient
+                step = found.components - self.point.components
+                self._move(found)
+                self._memory.add(step, self._gradient - before)
+                return
+            if not len(self._memory):
+                self.exhausted = True
+                return
+            self._memory.clear()
+
+    def _move(self, point: Point) -> None:
+        negative, positive = gradient_parts(self._terms, point)
+        self.point, self._gradient = point, positive - negative
+
+    def _descend(self, tries: int) -> Point | None:
+        """Return a lower point, None if neither a step nor cutting it leads to one."""
+        components, energy = self.point.components, self.point.moments[0].usage_gram.diagonal()
+        # Topics that the target hardly uses have no curvature of their own.
+        curvature = to_match(energy.clamp(min=max(1e-8 * float(energy.max()), 1e-30)), components)
+        free = ~(at_floor(components) & (self._gradient >= 0))
+        direction, slope = self._memory.direction(self._gradient, free, curvature)
+        farthest = float(direction.norm(dim=1).max())
+        if not (slope < 0 and math.isfinite(farthest)):
+            return None
+        length = min(1.0, self._radius / farthest)
+        for attempt in range(tries):
+            moved = (components + length * direction).clamp(min=0)
+            # A topic that would lose all its features stays.
+            moved = torch.where(moved.amax(dim=1, keepdim=True) > 0, moved, components)
+            usages = [usage.clone() for usage in self.point.usages]
+            found = evaluate(self._terms, normalise(moved), usages)
+            if found.objective <= self.point.objective:
+                if attempt == 0 and length < 1:
+                    self._radius *= 2
+                return found
+            gain = -2 * float(((moved - components) * self._gradient).sum())
+            length *= _cut(gain, found.objective - self.point.objective)
+            self._radius = length * farthest
+        return None
+
+    def state(self, iteration: int, trace: Trace) -> State:
+        """Return what `restored` takes: all that the next iteration starts from."""
+        point = self.point
+        usages = [*point.usages, point.usages[0][:0]]
+        return {
+            "components": point.components, "usage": usages[0], "background_usage": usages[1],
+            "errors": point.errors, "point_objective": point.objective, "radius": self._radius,
+            "reseeds": self._reseeds, "iteration": iteration, "objective": trace.recorded(),
+        } | packed_moments(point.moments) | self._memory.state()  # fmt: skip
+
+    @classmethod
+    def restored(
+        cls,
+        terms: Sequence[Term],
+        components: torch.Tensor,
+        usages: list[torch.Tensor],
+        state: Mapping[str, Any],
+    ) -> _Descent:
+        """Return the descent of which `state` made arrays."""
+        moments = unpacked_moments(state, len(terms), components)
+        errors, objective = state["errors"].tolist(), float(state["point_objective"])
+        point = Point(components, usages, moments, gram_float64(components), errors, objective)
+        descent = cls(terms, point)
+        descent._memory.restore(state, (components.dtype, components.device))
+        descent._radius, descent._reseeds = float(state["radius"]), state["reseeds"].tolist()
+        return descent
 
 
-def _state(point: Point, search: Search, reseeds: list[int], iteration: int, trace: Trace) -> State:
-    """Return what the next iteration starts from."""
-    usages = [*point.usages, point.usages[0][:0]]
-    return {
-        "components": point.components, "usage": usages[0], "background_usage": usages[1],
-        "errors": point.errors, "point_objective": point.objective, "search": search.state(),
-        "reseeds": reseeds, "iteration": iteration, "objective": trace.recorded(),
-    } | packed_moments(point.moments)  # fmt: skip
+def _cut(gain: float, rise: float) -> float:
+    """Return by how much to shorten a step that rose: to the lowest point of a parabola.
+
+    `gain` is by how much it should have fallen, by the gradient.
+    """
+    return min(max(gain / (2 * (rise + gain)), 0.1), 0.5) if gain > 0 else 0.25
 
 
-def _restored(
-    terms: Sequence[Term],
-    components: torch.Tensor,
-    usages: list[torch.Tensor],
-    state: Mapping[str, Any],
-) -> Point:
-    """Return the point of which `_state` made arrays."""
-    return Point(
-        components,
-        usages[: len(terms)],
-        unpacked_moments(state, len(terms), components),
-        gram_float64(components),
-        state["errors"].tolist(),
-        float(state["point_objective"]),
-    )
+def _first_updates(
+    terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]
+) -> torch.Tensor:
+    """Return components after published updates; those of the usages are in place.
 
-
-def _raise_contrast(terms: Sequence[Term], point: Point) -> Point:
-    """Descend at a growing contrast, up to the one asked for."""
+    With rows brought to unit norm, which the updates do not notice.
+    """
     relative = relative_contrast(terms)
-    if relative <= WARM_UP_CONTRAST:
-        return point
-    search = Search(_STEPS)
-    for i in range(_WARM_UP_PASSES):
-        if search.exhausted:
-            search = Search(_STEPS)
-        share = (WARM_UP_CONTRAST / relative) ** (1 - i / _WARM_UP_PASSES)
-        eased = with_share_of_contrast(terms, share)
-        point.objective = objective(eased, point.errors)
-        point = _advance(eased, point, search)
-    point.objective = objective(terms, point.errors)
-    return point
+    for i in range(_FIRST_UPDATES):
+        share = (WARM_UP_CONTRAST / max(relative, WARM_UP_CONTRAST)) ** max(
+            0.0, 1 - i / _WARM_UP_UPDATES
+        )
+        gram = components @ components.T
+        moments = [
+            term.data.multiplicative_pass(components, gram, usage, _EPS)
+            for term, usage in zip(terms, usages, strict=True)
+        ]
+        negative, positive = weighted_parts(
+            with_share_of_contrast(terms, share), moments, components
+        )
+        moved = components * negative / (positive + _EPS)
+        norms = moved.norm(dim=1)
+        components = normalise(moved)
+        for usage in usages:
+            usage *= norms
+        flush(*usages)
+    return components
 
 
 def _idle_topic(point: Point, reseeds: Sequence[int]) -> int | None:
