@@ -66,7 +66,7 @@ def seen(name, scale, storage="dense", dtype="float32"):
     usages = {key: value for key, value in vars(model).items() if key.endswith("usage_")}
     found = {key: value / scale for key, value in usages.items()}
     found["transform"] = model.transform(x) / scale
-    found["objective"] = model.objective_ / (scale if linear else scale**2)
+    found["objective"] = model.objective_[-1:] / (scale if linear else scale**2)
     found["target score"] = model.target_score(x) / (1 if linear else scale**0.5)
     found["inverse"] = model.inverse_transform(model.usage_) / scale
     found["penalty"] = np.array(getattr(model, "penalty_", 0.0)) / scale**2
@@ -74,20 +74,22 @@ def seen(name, scale, storage="dense", dtype="float32"):
     return found | {"components": model.components_, "shares": np.array(shares)}
 
 
-@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("name", MODELS)
 @given(
+    storage=st.sampled_from(sorted(STORAGES)),
     exponents=st.tuples(*[st.sampled_from([*range(-50, -6), *range(6, 32)])] * 2),
     dtype=st.sampled_from(["float32", "float64"]),
 )
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_powers_of_two_change_no_digit(name, storage, exponents, dtype):
     if name == "stochastic" and "streamed" in storage:
         storage = "CSR"  # there batch_size means another thing
     one, other = (seen(name, 4.0**e, storage, dtype) for e in exponents)
     assert one.keys() == other.keys()
     for key, values in one.items():
-        np.testing.assert_allclose(values, other[key], rtol=1e-6, atol=1e-30, err_msg=key)
+        # In the smallest units allowed, usages that are nothing have fewer digits.
+        least = 1e-12 * np.abs(values).max()
+        np.testing.assert_allclose(values, other[key], rtol=1e-6, atol=least, err_msg=key)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
