@@ -27,21 +27,22 @@ def sides(dtype="float32"):
     return x, y
 
 
+# As many topics as there are programs: a further one would be any.
 MODELS = {
-    "safeguarded": lambda **more: BCNMF(3, alpha=1.5, **COMMON, **more),
-    "absolute": lambda **more: BCNMF(3, alpha=0.8, contrast="absolute", **COMMON, **more),
-    "nndsvd": lambda **more: BCNMF(3, alpha=1.0, init="nndsvd", **COMMON, **more),
-    "stochastic": lambda **more: BCNMF(3, solver="stochastic", **COMMON, **more),
-    "mu": lambda **more: BCNMF(3, solver="mu", **COMMON, **more),
-    "mu, Poisson": lambda **more: BCNMF(3, 0.3, loss="poisson", solver="mu", **COMMON, **more),
-    "NMF": lambda **more: NMF(3, **COMMON, **more),
-    "NMF, mu": lambda **more: NMF(3, solver="mu", **COMMON, **more),
-    "NMF, Poisson": lambda **more: NMF(3, loss="poisson", **COMMON, **more),
+    "safeguarded": lambda **more: BCNMF(2, alpha=1.5, **COMMON, **more),
+    "absolute": lambda **more: BCNMF(2, alpha=0.8, contrast="absolute", **COMMON, **more),
+    "nndsvd": lambda **more: BCNMF(2, alpha=1.0, init="nndsvd", **COMMON, **more),
+    "stochastic": lambda **more: BCNMF(2, solver="stochastic", **COMMON, **more),
+    "mu": lambda **more: BCNMF(2, solver="mu", **COMMON, **more),
+    "mu, Poisson": lambda **more: BCNMF(2, 0.3, loss="poisson", solver="mu", **COMMON, **more),
+    "NMF": lambda **more: NMF(2, **COMMON, **more),
+    "NMF, mu": lambda **more: NMF(2, solver="mu", **COMMON, **more),
+    "NMF, Poisson": lambda **more: NMF(2, loss="poisson", **COMMON, **more),
     "shared": lambda **more: SharedTargetNMF(2, 2, **COMMON, **more),
     "shared, squared error": lambda **more: SharedTargetNMF(
         2, 2, loss="squared_error", **COMMON, **more
     ),
-    "combined": lambda **more: CombinedBasisNMF(3, **COMMON, **more),
+    "combined": lambda **more: CombinedBasisNMF(2, **COMMON, **more),
 }
 STORAGES = {
     "dense": (np.asarray, {}),
