@@ -190,7 +190,8 @@ def test_no_entry_of_the_factors_is_subnormal(container, loss):
     model = BCNMF(3, alpha=2.0, loss=loss, solver="mu", max_iter=400, tol=0, device="cpu")
     model.fit(container(x.astype("f4")), background=container(y.astype("f4")))
     numbers = np.finfo(np.float32)
-    for factor in (model.components_, model.usage_, model.background_usage_):
+    new = model.transform(container(x.astype("f4")))
+    for factor in (model.components_, model.usage_, model.background_usage_, new):
         small = factor[(factor > 0) & (factor < numbers.tiny / numbers.eps)]
         assert small.size == 0
     assert (model.components_ == 0).any()
