@@ -195,16 +195,17 @@ class BCNMF(NMF):
         D: squared error, or generalised Kullback-Leibler divergence for counts.
     solver : {"safeguarded", "mu", "stochastic"}
         "mu" is the published algorithm to the letter: factors are returned as the iterations leave
-        them, neither normalised nor re-solved. "safeguarded" minimises the same objective with
-        every accepted step a descent, unit-norm components and exact usages. It refuses the
+        them, neither normalised nor re-solved. With contrast="absolute" data are in their own units
+        too: those too small for the published eps are refused. "safeguarded" minimises the same
+        objective with every step a descent, unit-norm components and exact usages. It refuses the
         Poisson loss with alpha > 0, which is unbounded below; with alpha=0 it takes the undamped
         updates of "mu", and a hundred more of the usages at the end. "stochastic" is for data so
         large that few passes can be afforded: squared error only, components move after every batch
         of samples, by steps that get smaller, and usages are exact at the end.
     init : "random", "nndsvd" or tuple of arrays
-        "random" draws uniform(0, 1); the safeguarded solver then reaches a contrast above 1
-        gradually, in twenty passes before the first iteration, since a strong one would drive all
-        topics into one. "nndsvd" starts from the leading directions of the contrast. Given:
+        "random" draws uniform(0, 1); the safeguarded solver then takes up to a hundred updates of
+        "mu" before the first iteration, the first twenty at a contrast that grows if it is above 2,
+        since a strong one would drive all topics into one. "nndsvd" starts from the leading directions of the contrast. Given:
         (components (K, features), usage (n, K), background_usage (m, K)).
     max_iter : int
         Iterations at most; with solver="stochastic" passes over the data.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bcnmf.device import as_float64
+from bcnmf.device import as_float64, flush
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.divergence import EPS_POISSON, poisson_at_stored
 
@@ -164,6 +164,7 @@ class Matrix(ABC):
                 model = block.at_stored(part @ components)
                 ratio = block.times(block.values / (model + EPS_POISSON), components)
                 updated = part * ratio / weights
+                flush(updated)
                 change = (updated - part).abs().amax(1, keepdim=True)
                 part = torch.where(moving, updated, part)
                 moving &= change > tol * updated.amax(1, keepdim=True)

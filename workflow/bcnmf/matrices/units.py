@@ -59,7 +59,8 @@ class Size:
             shift = exponent if abs(exponent) > _SQUARABLE else 0
             near = np.ldexp(part.astype(np.float64), -shift) if shift else part
             exact = near.astype(self._dtype, copy=False).astype(np.float64, copy=False).ravel()
-            total, squares = float(exact.sum()), float(exact @ exact)
+            with np.errstate(over="ignore", invalid="ignore"):
+                total, squares = float(exact.sum()), float(exact @ exact)
             if math.isfinite(total) and math.isfinite(squares):
                 self.total += Fraction(total) * Fraction(2) ** shift
                 self.squares += Fraction(squares) * Fraction(4) ** shift
@@ -80,15 +81,14 @@ class Size:
         exponent = (mean.numerator.bit_length() - mean.denominator.bit_length()) // 2
         if abs(exponent) <= _ORDINARY:
             return 1.0
-        least, most = _WITHIN[self._dtype.itemsize]
-        if not least <= exponent <= most:
-            ten = math.log10(2)
+        bounds = _WITHIN[self._dtype.itemsize]
+        if not bounds[0] <= exponent <= bounds[1]:
+            size, least, most, by = (_power_of_ten(e) for e in (exponent, *bounds, -exponent))
             more = ", or use dtype='float64'" if self._dtype.itemsize == 4 else ""
             raise InputError(
-                f"{name}: values are about 1e{exponent * ten:+.0f} in size, and results for such "
-                f"data are no {self._dtype.name} numbers, which takes 1e{least * ten:+.0f} to "
-                f"1e{most * ten:+.0f}; multiply target and background by "
-                f"1e{-exponent * ten:+.0f}{more}"
+                f"{name}: values are about {size} in size; {self._dtype.name} takes {least} to "
+                f"{most}, for results to be numbers in the same units; multiply target and "
+                f"background by {by}{more}"
             )
         return 2.0**exponent
 
@@ -137,6 +137,11 @@ def check_alike(target: Matrix, background: Matrix) -> None:
             f"background: its norm is {ratio:.1g} of the target's, too far from it to compute with "
             f"both ({1 / _MOST_APART:g} to {_MOST_APART:g}); bring both into the same unit"
         )
+
+
+def _power_of_ten(exponent: int) -> str:
+    """Return about what a power of two is; as a float it may be none."""
+    return f"1e{exponent * math.log10(2):+.0f}"
 
 
 def _beside(unit: float) -> str:

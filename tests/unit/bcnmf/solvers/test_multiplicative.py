@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcnmf import BCNMF, NMF
+from bcnmf import BCNMF, NMF, InputError
 from naive import (
     poisson_objective,
     poisson_step,
@@ -134,3 +134,64 @@ def test_relative_contrast_for_counts_uses_totals():
         tol=0, device="cpu",
     ).fit(x, background=y)  # fmt: skip
     assert model.alpha_ == pytest.approx(0.5 * x.sum() / y.sum())
+
+
+def published(scale, **parameters):
+    x, y, _ = problem(3, n=60, m=50, features=30)
+    parameters = {"alpha": 0.5, "contrast": "absolute", "dtype": "float64"} | parameters
+    model = BCNMF(3, solver="mu", max_iter=60, tol=0, device="cpu", **parameters)
+    return model.fit(x * scale, background=y * scale)
+
+
+def directions(components):
+    return components / np.linalg.norm(components, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-8, 1e-20, 1e-170])
+def test_published_updates_refuse_numbers_beside_which_eps_is_large(scale):
+    with pytest.raises(InputError, match=r"target: .*too small.*adds to denominators") as at:
+        published(scale)
+    assert "multiply both sides by 1e" in str(at.value)
+    assert "contrast='relative' or solver='safeguarded'" in str(at.value)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-2, 255.0, 1e9])
+def test_published_updates_take_numbers_beside_which_eps_is_small(scale):
+    found, expected = (directions(published(one).components_) for one in (scale, 1.0))
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e18, "float32"), (1e160, "float64")])
+def test_published_updates_refuse_numbers_whose_squares_overflow(scale, dtype):
+    with pytest.raises(InputError, match=r"target: .*too large"):
+        published(scale, dtype=dtype)
+
+
+def test_published_poisson_updates_refuse_numbers_beside_which_eps_is_large():
+    with pytest.raises(InputError, match="1e-16 that it adds to denominators"):
+        published(1e-14, loss="poisson")
+    published(1e-10, loss="poisson")
+
+
+def test_published_updates_look_at_the_background_too():
+    x, y, _ = problem(3, n=60, m=50, features=30)
+    model = BCNMF(3, solver="mu", contrast="absolute", device="cpu", max_iter=3, tol=0)
+    with pytest.raises(InputError, match=r"background: .*too small"):
+        model.fit(x, background=y * 1e-9)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_no_entry_of_the_factors_is_subnormal(container, loss):
+    rng = np.random.default_rng(0)
+    x, y = rng.poisson(2.0, (40, 12)), rng.poisson(2.0, (30, 12))
+    x[:, :4] = 0  # what topics lose at once, or by and by
+    x[:20, 4:8] += 9
+    model = BCNMF(3, alpha=2.0, loss=loss, solver="mu", max_iter=400, tol=0, device="cpu")
+    model.fit(container(x.astype("f4")), background=container(y.astype("f4")))
+    numbers = np.finfo(np.float32)
+    new = model.transform(container(x.astype("f4")))
+    for factor in (model.components_, model.usage_, model.background_usage_, new):
+        small = factor[(factor > 0) & (factor < numbers.tiny / numbers.eps)]
+        assert small.size == 0
+    assert (model.components_ == 0).any()
