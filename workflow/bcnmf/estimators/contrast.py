@@ -205,8 +205,9 @@ class BCNMF(NMF):
     init : "random", "nndsvd" or tuple of arrays
         "random" draws uniform(0, 1); the safeguarded solver then takes up to a hundred updates of
         "mu" before the first iteration, the first twenty at a contrast that grows if it is above 2,
-        since a strong one would drive all topics into one. "nndsvd" starts from the leading directions of the contrast. Given:
-        (components (K, features), usage (n, K), background_usage (m, K)).
+        since a strong one would drive all topics into one. "nndsvd" starts from the leading
+        directions of the contrast. Given: (components (K, features), usage (n, K),
+        background_usage (m, K)).
     max_iter : int
         Iterations at most; with solver="stochastic" passes over the data.
     tol : float
