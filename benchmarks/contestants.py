@@ -85,6 +85,8 @@ def _ours(solver: str) -> Callable[[Problem], Run]:
             "loss": problem.loss, "solver": solver, "tol": 0.0, "device": problem.data.device,
             "init": "random" if start is None else start, "damping": published.DAMPING,
         }  # fmt: skip
+        if problem.seed is not None:
+            settings |= {"init": "random", "random_state": problem.seed}
 
         def run(iterations: int) -> Fitted:
             model = BCNMF(max_iter=iterations, **settings)

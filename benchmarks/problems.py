@@ -106,6 +106,9 @@ class Problem:
         As for `bcnmf.BCNMF`; alpha is absolute.
     start : tuple of torch.Tensor, optional
         (components, usage, background usage) on the CPU; by default each contestant draws its own.
+    seed : int, optional
+        That `start` is what `bcnmf` draws for this seed: then its solvers draw it themselves, since
+        they take given factors for better ones than these.
     """
 
     data: Data
@@ -113,6 +116,7 @@ class Problem:
     loss: str = "squared_error"
     alpha: float = 1.0
     start: Factors | None = None
+    seed: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

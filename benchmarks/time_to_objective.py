@@ -134,7 +134,7 @@ def _race(name: str, problem: Problem, arguments: argparse.Namespace) -> list[di
         print(f"{name}, alpha {problem.alpha:.3g}, start {start}", flush=True)
         begin = random_factors(*problem.shape, problem.k, start, torch.float32,
                                torch.device("cpu"))  # fmt: skip
-        started = replace(problem, start=begin)
+        started = replace(problem, start=begin, seed=start)
         runs: dict[str, list[list[Point]]] = {name: [] for name in _contestants(problem)}
         for _, contestant in timing.in_turns(list(runs), arguments.rounds):
             with timing.threads(1):
