@@ -66,7 +66,8 @@ for line in sys.stdin:
         pickle.dump(model.components_, stream)
     found = {"seconds": end - start, "processor_seconds": cpu_end - cpu,
              "iterations": model.n_iter_, "converged": bool(model.converged_),
-             "absolute_alpha": model.alpha_, "trace": [(when - start, value) for when, value in seen]}
+             "absolute_alpha": model.alpha_,
+             "trace": [(when - start, value) for when, value in seen]}
     print(json.dumps(found), flush=True)
 """
 
