@@ -194,6 +194,8 @@ def _say_topics(target: AnnData, model: BCNMF, options: Any) -> None:
         f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
         f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
     )
+    if model.converged_ and options.n_init == 1:
+        print("  a local minimum: other starts may end lower, --n-init 5 keeps the best of five")
     for number, loadings in enumerate(model.components_, start=1):
         leading = target.var_names[loadings.argsort()[::-1][:_LEADING]]
         print(f"  topic {number}: {', '.join(leading)}", flush=True)

@@ -14,8 +14,9 @@ from bcnmf.errors import InputError
 
 # Copies of the usages that a fit holds at once: start, present, on trial, and one in float64.
 _USAGE_COPIES = 5
-# Arrays of features x K: components, accumulators of several threads, directions.
-_COMPONENT_COPIES = 24
+# Arrays of features x K: components, accumulators of several threads, and of five steps back what
+# a step was, what it changed, and both again as they enter the next direction.
+_COMPONENT_COPIES = 46
 # What an accelerator keeps per stored value beside the two CSR copies when the loss is Poisson:
 # values, flat places, and the permutation to the transpose.
 _POISSON_BYTES_PER_VALUE = 40

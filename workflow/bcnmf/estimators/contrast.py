@@ -254,7 +254,8 @@ class BCNMF(NMF):
         showed, each before the components moved on; only the last entry is exact.
     n_iter_, converged_, kkt_residual_
         Iterations done, whether the stopping rule was met, and the relative size of the projected
-        gradient at the end (NaN for solver="mu" and for Poisson).
+        gradient at the end (NaN for solver="mu" and for Poisson). What is converged to is a local
+        minimum; other starts may end lower, see `n_init`.
     alpha_ : float
         The contrast in absolute terms.
     explained_target_, explained_background_ : float
