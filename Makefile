@@ -76,6 +76,7 @@ BENCH ?=
 bench: setup .venv/.bench
 	$(BIN)/python benchmarks/speed.py --out results/bench $(BENCH)
 	$(BIN)/python benchmarks/time_to_objective.py --out results/bench $(BENCH)
+	$(BIN)/python benchmarks/against_mu.py --out results/bench $(BENCH)
 	@echo "What is required of these numbers: $(BIN)/python benchmarks/check.py results/bench"
 
 # A peer that cannot be installed here is left out: its row in the tables says why.

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("speed.py", "time_to_objective.py")
+SCRIPTS = ("speed.py", "time_to_objective.py", "against_mu.py")
 COLUMNS = {
     "speed.tsv": {
         "device", "genes", "target_cells", "background_cells", "stored_values", "k", "loss",
@@ -32,6 +32,11 @@ COLUMNS = {
     "time_to_objective.tsv": {
         "dataset", "contrast", "contestant", "start", "best_of", "gap_of", "within_percent",
         "reached", "iterations", "passes", "seconds", "final_gap_percent",
+    },
+    "against_mu.tsv": {
+        "dataset", "k", "alpha", "start", "mu_seconds", "mu_above_best_percent", "default_seconds",
+        "default_converged", "default_above_mu_percent", "default_seconds_to_mu",
+        "default_seconds_to_best",
     },
     "time_to_objective_curves.tsv": {
         "iterations", "passes", "seconds", "objective", "gap_of_objective", "gap_of_explained",

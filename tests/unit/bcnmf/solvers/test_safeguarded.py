@@ -123,8 +123,8 @@ def test_a_topic_that_repeats_another_is_used_again():
     assert (model.usage_.max(0) > 0).all()
 
 
-def test_a_strong_contrast_is_reached_from_random_starts():
-    """Without a warm-up, all topics fall into one and the descent ends at once."""
+def simulated():
+    """Return log values of a target and a background with strong shared programs."""
     drawn = simulate_counts(
         8.0, n_genes=400, n_target=150, n_background=150, n_shared=3, shared_block=60,
         target_block=40, random_state=1,
@@ -132,7 +132,27 @@ def test_a_strong_contrast_is_reached_from_random_starts():
     counts = drawn.X.toarray()
     values = np.log1p(1e4 * counts / counts.sum(1, keepdims=True))
     target = (drawn.obs["side"] == "target").to_numpy()
-    x, y = values[target], values[~target]
+    return values[target], values[~target]
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
+def test_it_ends_no_higher_than_plain_updates_and_where_other_starts_end(alpha):
+    x, y = simulated()
+    nothing, ended = (1 - alpha) * (x**2).sum(), []
+    for seed in range(3):
+        settings = {"alpha": alpha, "random_state": seed, "device": "cpu"}
+        plain = BCNMF(5, solver="mu", max_iter=500, tol=0, **settings).fit(x, background=y)
+        model = BCNMF(5, max_iter=1000, **settings).fit(x, background=y)
+        assert model.converged_
+        reached = exact_objective(x, y, plain.components_.astype(float), model.alpha_)
+        ended.append(exact_objective(x, y, model.components_.astype(float), model.alpha_))
+        assert ended[-1] <= reached + 0.0005 * (nothing - reached)
+    assert max(ended) - min(ended) < 0.02 * (nothing - min(ended))
+
+
+def test_a_strong_contrast_is_reached_from_random_starts():
+    """Without a warm-up, all topics fall into one and the descent ends at once."""
+    x, y = simulated()
     for seed in range(3):
         model = BCNMF(5, alpha=5.0, max_iter=150, random_state=seed, device="cpu")
         model.fit(x, background=y)
