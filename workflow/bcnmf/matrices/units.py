@@ -58,8 +58,8 @@ class Size:
             exponent = math.frexp(float(part.max(initial=0)))[1]
             shift = exponent if abs(exponent) > _SQUARABLE else 0
             near = np.ldexp(part.astype(np.float64), -shift) if shift else part
-            exact = near.astype(self._dtype, copy=False).astype(np.float64, copy=False).ravel()
             with np.errstate(over="ignore", invalid="ignore"):
+                exact = near.astype(self._dtype, copy=False).astype(np.float64, copy=False).ravel()
                 total, squares = float(exact.sum()), float(exact @ exact)
             if math.isfinite(total) and math.isfinite(squares):
                 self.total += Fraction(total) * Fraction(2) ** shift

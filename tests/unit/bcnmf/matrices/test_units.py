@@ -86,6 +86,13 @@ def test_ordinary_data_are_not_copied():
     assert np.shares_memory(data.values.numpy(), x)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+def test_values_beyond_the_precision_are_refused_without_a_warning(container):
+    with pytest.raises(InputError, match="beyond what float32 holds"):
+        as_matrix(container(np.full((3, 2), 1e39)), "target", torch.float32, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("scale", [1.0, 2.0**-60])
 @pytest.mark.parametrize("odd", [1e-60, 1e60])
