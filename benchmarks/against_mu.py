@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,8 @@ _MU_ITERATIONS = 500
 _ALLOWED, _NEAR = 0.0005, 0.001
 # Fits problems as they are asked for: what is timed is the fit alone, and when it was how low.
 _WORKER = """
-import json, os, pickle, sys, time, warnings
+import json, sys, time, warnings
+import numpy as np, scipy.sparse as sp
 warnings.simplefilter("ignore")
 import torch
 from bcnmf import BCNMF
@@ -53,17 +53,18 @@ def noted(trace, value):
         seen.append((time.perf_counter(), float(value)))
     append(trace, value)
 result.Trace.append = noted
-data = pickle.load(open(sys.argv[1], "rb"))
+def read(path):
+    values = sp.load_npz(path)
+    return values if values.nnz < values.shape[0] * values.shape[1] / 2 else values.toarray()
 for line in sys.stdin:
     task = json.loads(line)
-    target, background = data[task["data"]]
+    target, background = (read(path) for path in task["sides"])
     model = BCNMF(device="cpu", **task["settings"])
     seen.clear()
     start, cpu = time.perf_counter(), time.process_time()
     model.fit(target, background=background)
     end, cpu_end = time.perf_counter(), time.process_time()
-    with open(task["out"], "wb") as stream:
-        pickle.dump(model.components_, stream)
+    np.save(task["out"], model.components_)
     found = {"seconds": end - start, "processor_seconds": cpu_end - cpu,
              "iterations": model.n_iter_, "converged": bool(model.converged_),
              "absolute_alpha": model.alpha_,
@@ -78,8 +79,10 @@ def main() -> None:
     data = _data(arguments)
     problems = [one for one in _problems(arguments.quick) if one[0] in data]
     with tempfile.TemporaryDirectory() as folder:
-        stored = Path(folder) / "data.pkl"
-        stored.write_bytes(pickle.dumps(data))
+        stored = Path(folder)
+        for name, sides in data.items():
+            for number, side in enumerate(sides):
+                sp.save_npz(stored / f"{name}-{number}.npz", sp.csr_matrix(side))
         own = Path(__file__).resolve().parents[1] / "workflow"
         workers = {"mu": _Worker(own, stored), "default": _Worker(own, stored)}
         if arguments.before:
@@ -101,9 +104,9 @@ class _Worker:
     """A process that imports one version of the package and has compiled it."""
 
     def __init__(self, package: Path, data: Path) -> None:
-        self._folder = data.parent
+        self._folder = data
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(data)], stdin=subprocess.PIPE,
+            [sys.executable, "-c", _WORKER], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True,
             env={"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
         )  # fmt: skip
@@ -120,7 +123,7 @@ class _Worker:
             self._ask(name, settings | {"max_iter": 2})
             self._compiled.add((name, k))
         found = self._ask(name, settings)
-        components = pickle.loads((self._folder / "components.pkl").read_bytes())
+        components = np.load(self._folder / "components.npy")
         return {
             "contestant": contestant,
             "objective": _exact(data[name], k, found["absolute_alpha"], components),
@@ -130,7 +133,10 @@ class _Worker:
     def _ask(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        task = {"data": name, "settings": settings, "out": str(self._folder / "components.pkl")}
+        task = {
+            "sides": [str(self._folder / f"{name}-{number}.npz") for number in (0, 1)],
+            "settings": settings, "out": str(self._folder / "components.npy"),
+        }  # fmt: skip
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
