@@ -185,6 +185,16 @@ def test_states_are_written_now_and_then(tmp_path, monkeypatch):
     assert written == list(range(1, 13))
 
 
+def test_no_state_follows_the_iteration_that_converged(tmp_path, monkeypatch):
+    """It would be taken up by one iteration more than the fit has."""
+    calls = []
+    monkeypatch.setattr(Checkpoint, "after_iteration", lambda self, state: calls.append(state))
+    x, y = pair()
+    model = make(tol=1e-3, max_iter=500).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    assert model.converged_
+    assert len(calls) == model.n_iter_ - 1
+
+
 def stopped(tmp_path, stop_after):
     x, y = pair()
     path = tmp_path / "fit.npz"

@@ -10,7 +10,7 @@ import pytest
 WORKFLOW = Path(__file__).resolve().parents[3] / "workflow"
 
 FORK = """
-import multiprocessing, sys, warnings
+import multiprocessing, queue, sys, warnings
 import numpy as np, scipy.sparse as sp, torch
 from bcnmf import BCNMF, SharedTargetNMF
 
@@ -42,7 +42,7 @@ if __name__ == "__main__":
     forked.start()
     try:
         found = out.get(timeout=120)
-    except Exception:
+    except queue.Empty:
         forked.kill()
         sys.exit("the forked process hangs")
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -19,7 +19,7 @@ _COMPRESSED = {
 }
 # Floating types of torch that numpy has too.
 _OF_NUMPY = ("torch.float16", "torch.float32", "torch.float64")
-_FAULTS = (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError)
+_FAULTS = (TypeError, ValueError, RuntimeError)
 # Objects that are numbers, as pandas calls them.
 _NUMBERS_OF_PANDAS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 _FILL = "impute or drop them before the fit"

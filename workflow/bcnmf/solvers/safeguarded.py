@@ -121,12 +121,15 @@ def minimise(
         descent = _Descent(terms, evaluate(terms, components, usages))
         trace.append(descent.point.objective)
     converged = False
-    while iteration < max_iter and not (descent.exhausted or converged):
+    while iteration < max_iter:
         descent.advance(look_for_idle_topics=iteration % _LOOK_FOR_IDLE_TOPICS == 0)
         iteration += 1
         trace.append(descent.point.objective)
         trace.scale = scale(terms, descent.point.objective)
         converged = trace.settled() and descent.stationary(tol)
+        # A state is taken up by another iteration, which must not follow the last one.
+        if converged or descent.exhausted:
+            break
         monitor.after_iteration(descent.state, iteration, trace)
     point = descent.point
     return SolverResult(
@@ -208,7 +211,8 @@ class _Descent:
         """Return a lower point, None if neither a step nor cutting it leads to one."""
         components, energy = self.point.components, self.point.moments[0].usage_gram.diagonal()
         # Topics that the target hardly uses have no curvature of their own.
-        curvature = to_match(energy.clamp(min=max(1e-8 * float(energy.max()), 1e-30)), components)
+        least = (1e-8 * energy.max()).clamp(min=1e-30)
+        curvature = to_match(energy.clamp(min=least), components)
         free = ~(at_floor(components) & (self._gradient >= 0))
         direction, slope = self._memory.direction(self._gradient, free, curvature)
         farthest = float(direction.norm(dim=1).max())
