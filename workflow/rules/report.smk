@@ -29,7 +29,7 @@ rule methods_text:
         "results/{config}/benchmarks/methods_text.tsv"
     localrule: True
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("methods_text.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,
@@ -98,7 +98,7 @@ rule report:
     benchmark:
         "results/{config}/benchmarks/report.tsv"
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("report.py"),
         title=setting("title"),
