@@ -1,0 +1,119 @@
+"""A conda channel of the packages that are installed here, so that no other need be reached.
+
+Each distribution of the running Python becomes a conda package of the same version, under the name
+that it has on conda-forge, with its own dependencies. Python becomes one that makes an environment a
+virtual environment of the interpreter here. Scripts are left out: the workflow runs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from conda_package_streaming.create import conda_builder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from rattler import Subdir
+from rattler.index import index_fs
+
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+# Channels beside conda-forge, by the packages that stand there.
+OTHER_CHANNELS = {"gseapy": "bioconda"}
+SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+
+
+def make_channels(folder: Path, wanted: Iterable[str]) -> list[str]:
+    """Write channels into a folder, with distributions and all that they need; return the names."""
+    found = _needed(wanted)
+    for name, (distribution, needs) in found.items():
+        version = Version(distribution.version).public
+        _write(folder, CONDA_NAMES.get(name, name), version, needs, _files(distribution))
+    torch = Version(found["torch"][0].version).public
+    _write(folder, "pytorch-cpu", torch, [f"pytorch =={torch}"], {})
+    _write(folder, "python", _PYTHON, [], _interpreter())
+    for channel in ("conda-forge", *OTHER_CHANNELS.values()):
+        (folder / channel / "noarch").mkdir(parents=True, exist_ok=True)
+        asyncio.run(index_fs(folder / channel))
+    return sorted(found)
+
+
+def _needed(wanted: Iterable[str]) -> dict[str, tuple[importlib.metadata.Distribution, list[str]]]:
+    """Return each distribution with its dependencies as conda writes them."""
+    found: dict[str, tuple[importlib.metadata.Distribution, list[str]]] = {}
+    waiting = [Requirement(name) for name in wanted]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name in found:
+            continue
+        distribution = importlib.metadata.distribution(name)
+        needs = [Requirement(text) for text in distribution.requires or ()]
+        needs = [one for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
+        python = ".".join(_PYTHON.split(".")[:2])
+        depends = [f"python {python}.*"]
+        for one in needs:
+            its = canonicalize_name(one.name)
+            depends.append(f"{CONDA_NAMES.get(its, its)} {one.specifier}".strip())
+        found[name] = distribution, depends
+        waiting += needs
+    return found
+
+
+def _files(distribution: importlib.metadata.Distribution) -> dict[str, Path]:
+    places = [place for place in distribution.files or () if not str(place).startswith("..")]
+    return {f"{SITE}/{place}": Path(place.locate()) for place in places}
+
+
+def _interpreter() -> dict[str, Path | bytes]:
+    """Return what makes a folder a virtual environment; paths to elsewhere become links."""
+    base = Path(sys._base_executable).resolve()
+    names = ("python", "python3", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    settings = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {_PYTHON}\n"
+    return {"pyvenv.cfg": settings.encode(), **dict.fromkeys((f"bin/{one}" for one in names), base)}
+
+
+def _write(
+    folder: Path, name: str, version: str, depends: list[str], files: dict[str, Path | bytes]
+) -> None:
+    platform = str(Subdir.current())
+    place = folder / OTHER_CHANNELS.get(name, "conda-forge") / platform
+    place.mkdir(parents=True, exist_ok=True)
+    about = {
+        "name": name, "version": version, "build": "0", "build_number": 0,
+        "subdir": platform, "depends": depends,
+    }  # fmt: skip
+    paths = []
+    with conda_builder(f"{name}-{version}-0", place, compression_level=1) as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            linked = isinstance(content, Path) and path.startswith("bin/")
+            if linked:
+                entry.type, entry.linkname, data = tarfile.SYMTYPE, str(content), b""
+            elif isinstance(content, Path):
+                entry = archive.gettarinfo(content, arcname=path)
+                data = content.read_bytes()
+            else:
+                data = content
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+            digest = hashlib.sha256(data).hexdigest()
+            kind = "softlink" if linked else "hardlink"
+            paths.append(
+                {"_path": path, "path_type": kind, "sha256": digest, "size_in_bytes": len(data)}
+            )
+        for file, content in {
+            "index.json": about,
+            "paths.json": {"paths": paths, "paths_version": 1},
+        }.items():
+            data = json.dumps(content).encode()
+            entry = tarfile.TarInfo(f"info/{file}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
