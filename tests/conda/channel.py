@@ -1,8 +1,8 @@
 """A conda channel of the packages that are installed here, so that no other need be reached.
 
-Each distribution of the running Python becomes a conda package of the same version, under the name
-that it has on conda-forge, with its own dependencies. Python becomes one that makes an environment a
-virtual environment of the interpreter here. Scripts are left out: the workflow runs none.
+Each distribution of the running Python becomes a conda package of the same version, with its own
+dependencies, under the name that it has on conda-forge. Python becomes one that makes of an
+environment a virtual environment of the interpreter here. Scripts are left out: none is run.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from packaging.version import Version
 from rattler import Subdir
 from rattler.index import index_fs
 
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+_CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+_DISTRIBUTIONS = {name: one for one, name in _CONDA_NAMES.items()} | {"pytorch-cpu": "torch"}
 # Channels beside conda-forge, by the packages that stand there.
-OTHER_CHANNELS = {"gseapy": "bioconda"}
-SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+_OTHER_CHANNELS = {"gseapy": "bioconda"}
+_MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
+_SITE = f"lib/python{_MINOR}/site-packages"
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 
-def make_channels(folder: Path, wanted: Iterable[str]) -> list[str]:
-    """Write channels into a folder, with distributions and all that they need; return the names."""
-    found = _needed(wanted)
-    for name, (distribution, needs) in found.items():
+def make_channels(folder: Path, wanted: Iterable[str]) -> None:
+    """Write channels into a folder, with packages of these names and all that they need."""
+    found = _needed(_DISTRIBUTIONS.get(name, name) for name in wanted)
+    for name, (distribution, depends) in found.items():
         version = Version(distribution.version).public
-        _write(folder, CONDA_NAMES.get(name, name), version, needs, _files(distribution))
+        _write(folder, _CONDA_NAMES.get(name, name), version, depends, _files(distribution))
     torch = Version(found["torch"][0].version).public
     _write(folder, "pytorch-cpu", torch, [f"pytorch =={torch}"], {})
     _write(folder, "python", _PYTHON, [], _interpreter())
-    for channel in ("conda-forge", *OTHER_CHANNELS.values()):
-        (folder / channel / "noarch").mkdir(parents=True, exist_ok=True)
-        asyncio.run(index_fs(folder / channel))
-    return sorted(found)
+    for channel in folder.iterdir():
+        (channel / "noarch").mkdir()
+        asyncio.run(index_fs(channel))
 
 
 def _needed(wanted: Iterable[str]) -> dict[str, tuple[importlib.metadata.Distribution, list[str]]]:
@@ -57,11 +58,10 @@ def _needed(wanted: Iterable[str]) -> dict[str, tuple[importlib.metadata.Distrib
         distribution = importlib.metadata.distribution(name)
         needs = [Requirement(text) for text in distribution.requires or ()]
         needs = [one for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
-        python = ".".join(_PYTHON.split(".")[:2])
-        depends = [f"python {python}.*"]
+        depends = [f"python {_MINOR}.*"]
         for one in needs:
             its = canonicalize_name(one.name)
-            depends.append(f"{CONDA_NAMES.get(its, its)} {one.specifier}".strip())
+            depends.append(f"{_CONDA_NAMES.get(its, its)} {one.specifier}".strip())
         found[name] = distribution, depends
         waiting += needs
     return found
@@ -69,13 +69,13 @@ def _needed(wanted: Iterable[str]) -> dict[str, tuple[importlib.metadata.Distrib
 
 def _files(distribution: importlib.metadata.Distribution) -> dict[str, Path]:
     places = [place for place in distribution.files or () if not str(place).startswith("..")]
-    return {f"{SITE}/{place}": Path(place.locate()) for place in places}
+    return {f"{_SITE}/{place}": Path(place.locate()) for place in places}
 
 
 def _interpreter() -> dict[str, Path | bytes]:
     """Return what makes a folder a virtual environment; paths to elsewhere become links."""
     base = Path(sys._base_executable).resolve()
-    names = ("python", "python3", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    names = ("python", "python3", f"python{_MINOR}")
     settings = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {_PYTHON}\n"
     return {"pyvenv.cfg": settings.encode(), **dict.fromkeys((f"bin/{one}" for one in names), base)}
 
@@ -84,7 +84,7 @@ def _write(
     folder: Path, name: str, version: str, depends: list[str], files: dict[str, Path | bytes]
 ) -> None:
     platform = str(Subdir.current())
-    place = folder / OTHER_CHANNELS.get(name, "conda-forge") / platform
+    place = folder / _OTHER_CHANNELS.get(name, "conda-forge") / platform
     place.mkdir(parents=True, exist_ok=True)
     about = {
         "name": name, "version": version, "build": "0", "build_number": 0,

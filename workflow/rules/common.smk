@@ -157,7 +157,7 @@ def load_plans() -> dict[str, Plan]:
 try:
     PLANS = load_plans()
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
-except InputError as error:
+except (InputError, WorkflowError) as error:
     raise WorkflowError(str(error)) from None
 
 ACTIVE = PLANS[config["name"]]
