@@ -77,7 +77,7 @@ class Conda:
         """Put `client.py` on the PATH as conda, with what Snakemake looks for beside it."""
         programs = self.folder / "client" / "bin"
         programs.mkdir(parents=True)
-        libraries = Path(importlib.util.find_spec("rattler").origin).parents[1]
+        libraries = Path(importlib.util.find_spec("rattler").origin).resolve().parents[1]
         (programs / "conda").write_text(
             f'#!/bin/sh\nPYTHONPATH="{libraries}" exec "{sys.executable}" "{CLIENT}" "$@"\n'
         )
@@ -113,7 +113,8 @@ def run(python: Path | str, folder: Path, environment: dict, *arguments: str) ->
 
 def test_a_snakemake_alone_runs_the_whole_chain_in_conda_environments(conda, tmp_path):
     for absent in ("numpy", "pandas"):
-        found = subprocess.run([conda.python, "-c", f"import {absent}"], check=False)
+        command = [conda.python, "-c", f"import {absent}"]
+        found = subprocess.run(command, capture_output=True, check=False)
         assert found.returncode != 0, f"{absent} is there: it is no Snakemake alone"
     said = run(conda.python, tmp_path / "conda", conda.environment, "--sdm", "conda")
     made = {
