@@ -30,6 +30,9 @@ def main() -> None:
     create.add_argument("--no-default-packages", action="store_true")
     create.add_argument("--file", type=Path, required=True)
     create.add_argument("--prefix", type=Path, required=True)
+    clean = commands.add_parser("clean")
+    clean.add_argument("--yes", "-y", action="store_true", required=True)
+    clean.add_argument("--tarballs", action="store_true", required=True)
     given = parser.parse_args()
     settings = yaml.safe_load(Path(os.environ["CONDARC"]).read_text())
     if given.command == "info":
@@ -37,6 +40,9 @@ def main() -> None:
         print(json.dumps({"conda_prefix": os.environ["CONDA_ROOT"], "platform": platform}))
     elif given.command == "config":
         print(json.dumps({"get": {given.get: settings[given.get]}}))
+    elif given.command == "clean":
+        for file in Path(os.environ["CONDA_PKGS_DIRS"]).glob("*.conda"):
+            file.unlink()
     else:
         environment = yaml.safe_load(given.file.read_text())
         asyncio.run(install(environment, given.prefix, settings))
