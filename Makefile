@@ -115,7 +115,7 @@ test-slurm: setup
 # A conda on the PATH, else py-rattler, which is installed beside .venv's own packages. Where neither can be had the
 # check is skipped with the reason.
 test-conda: setup .venv/.conda
-	PYTHONPATH="$(CURDIR)/.venv/.conda" $(BIN)/python -m pytest -rs -s tests/conda/check_conda.py
+	$(BIN)/python -m pytest -rs -s tests/conda/check_conda.py
 
 .venv/.conda: tests/conda/requirements.txt .venv/.installed
 	rm -rf $@

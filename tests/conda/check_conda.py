@@ -17,6 +17,8 @@ import yaml
 from conftest import ROOT
 
 ENVIRONMENTS = ("analysis", "fit")
+# Behind what .venv holds itself: its packages are what the channel is made of.
+sys.path.append(str(ROOT / ".venv" / ".conda"))
 CLIENT = Path(__file__).parent / "client.py"
 # Versions before this one are refused by Snakemake.
 OLDEST = (24, 7, 1)
