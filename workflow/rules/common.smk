@@ -58,6 +58,7 @@ from bcnmf.readers import files_of
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
+from bcnmf_pipeline.record.made_with import versions
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
 from bcnmf_pipeline.plan.sheets import as_list, find_file, load_yaml, merge

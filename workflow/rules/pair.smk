@@ -44,6 +44,7 @@ rule pair:
             if is_own(study_row(wildcards)["dataset"])
             else "kept"
         ),
+        own=lambda wildcards: is_own(study_row(wildcards)["dataset"]),
         # As the configuration has it, not where it was found: results can be moved.
         sheet=lambda wildcards: plan_of(wildcards).settings["sheets"]["studies"],
     script:
