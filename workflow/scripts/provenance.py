@@ -14,6 +14,7 @@ from bcnmf_pipeline.record.tables import write_json
 
 
 def read(path):
+    """Return what a record says."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machines, the commit of the checkout, the user's own files."""
+"""What a run was made with: versions, machines, the commit of the code, the user's own files."""
 
 from __future__ import annotations
 
@@ -84,17 +84,10 @@ def checkout(root: Path = WORKFLOW.parent) -> dict[str, Any]:
     if len(top) < 2 or not Path(top[0]).exists() or not Path(top[0]).samefile(root):
         return {"commit": UNKNOWN}
     # What users put beside the code has its own digests; what they add to it counts.
-    changed = [
-        said_by("git", "-C", str(root), *words).split("\0")
-        for words in (
-            ("diff", "-z", "--name-only", "HEAD"),
-            ("ls-files", "-z", "--others", "--exclude-standard", "--", "workflow"),
-        )
-    ]
-    return {
-        "commit": top[1],
-        "changed": sorted({file for part in changed for file in part if file}),
-    }
+    changed = said_by("git", "-C", str(root), "diff", "-z", "--name-only", "HEAD")
+    new = ("ls-files", "-z", "--others", "--exclude-standard", "--", "workflow")
+    files = {*changed.split("\0"), *said_by("git", "-C", str(root), *new).split("\0")} - {""}
+    return {"commit": top[1], "changed": sorted(files)}
 
 
 def said_by(*command: str) -> str:
