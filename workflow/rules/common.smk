@@ -54,7 +54,6 @@ sys.path.insert(0, str(WORKFLOW))
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
-from bcnmf.readers import files_of
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
@@ -330,6 +329,9 @@ def files_beside(wildcards) -> list[str]:
     dataset = study_row(wildcards)["dataset"]
     if not is_own(dataset) or not own_file(dataset).exists():
         return []
+    # Late: only data of one's own need what reads files.
+    from bcnmf.readers import files_of
+
     others = [str(file) for file in files_of(own_file(dataset))[1:]]
     return [local(file) for file in others] if AS_MODULE else others
 

@@ -6,14 +6,32 @@ import csv
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pandas as pd
 import yaml
 
 from bcnmf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts.
+
+    Attributes
+    ----------
+    columns : list of str
+    rows : list of dict
+        Column -> cell; empty cells are "".
+    lines : list of int
+        Line of the file in which each row stands.
+    """
+
+    columns: list[str]
+    rows: list[dict[str, str]]
+    lines: list[int]
 
 
 def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -90,7 +108,7 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], where
         )
 
 
-def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> pd.DataFrame:
+def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> Sheet:
     """Read a tab-separated sheet of strings and check every cell.
 
     Parameters
@@ -102,44 +120,34 @@ def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> pd.Da
 
     Returns
     -------
-    DataFrame of str
-        All columns of the schema, in its order; the index is the line of the file.
+    Sheet
+        All columns of the schema, in its order.
 
     Raises
     ------
     InputError
         Missing file, wrong columns, or a cell that the schema does not allow; names the line.
     """
-    table, numbers = read_sheet(path)
+    sheet = read_sheet(path)
     allowed = list(schema["properties"])
-    _check_columns(Path(path), list(table.columns), allowed, schema["required"])
-    for column in allowed:
-        if column not in table:
-            table[column] = ""
+    _check_columns(Path(path), sheet.columns, allowed, schema["required"])
+    rows = [{column: row.get(column, "") for column in allowed} for row in sheet.rows]
     validator = jsonschema.Draft202012Validator(schema)
     faults = []
-    records = table[allowed].to_dict("records")
-    for number, cells in zip(numbers, records, strict=True):
+    for number, cells in zip(sheet.lines, rows, strict=True):
         for error in validator.iter_errors({k: v for k, v in cells.items() if v != ""}):
             faults += [
                 f"  - line {number} ({cells[allowed[0]]!r}): {line}" for line in _explain(error)
             ]
     if faults:
         raise InputError(f"{path}: cannot be used:\n" + "\n".join(faults))
-    return table[allowed].set_axis(numbers)
+    return Sheet(allowed, rows, sheet.lines)
 
 
-def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
+def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     """Read a tab-separated sheet of strings, without comment lines.
 
     Cells may stand in quotes, as spreadsheet programs write those with a comma or a quote in them.
-
-    Returns
-    -------
-    table : DataFrame of str
-        Empty cells are "".
-    numbers : list of int
-        Line of the file in which each row stands.
 
     Raises
     ------
@@ -170,8 +178,8 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[int]]:
                 f"{path}, line {number}: {len(cells)} cells under {len(header)} columns; "
                 "cells are separated by one tab each, empty cells included"
             )
-    rows = [cells for _, cells in lines[1:]]
-    return pd.DataFrame(rows, columns=header, dtype=str), [number for number, _ in lines[1:]]
+    rows = [dict(zip(header, cells, strict=True)) for _, cells in lines[1:]]
+    return Sheet(header, rows, [number for number, _ in lines[1:]])
 
 
 def _cells(line: str) -> list[str]:

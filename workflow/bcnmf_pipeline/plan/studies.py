@@ -50,9 +50,9 @@ def load_studies(path: Path, schemas: Path) -> dict[str, Row]:
     InputError
         A row that cannot be used, whatever the data are.
     """
-    table = load_sheet(path, load_yaml(schemas / "studies.schema.yaml"))
+    sheet = load_sheet(path, load_yaml(schemas / "studies.schema.yaml"))
     rows: dict[str, Row] = {}
-    for row in table.to_dict("records"):
+    for row in sheet.rows:
         name = row["study"]
         if name in rows:
             raise InputError(

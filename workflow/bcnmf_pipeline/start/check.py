@@ -90,7 +90,9 @@ def check_file(path: Path) -> str:
     else:
         settings = _BARE | {"sheets": {"studies": str(path)}}
         # Of names that cannot be used the sheet's own check tells.
-        names = [one for one in read_sheet(path)[0].get("study", ()) if NAME.fullmatch(one)]
+        names = [
+            row["study"] for row in read_sheet(path).rows if NAME.fullmatch(row.get("study", ""))
+        ]
         settings |= {"studies": list(dict.fromkeys(names))} if names else {}
     try:
         plan = plan_of(settings, str(path))
@@ -125,18 +127,18 @@ def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
         settings = _BARE | {"studies": [], "sheets": settings.get("sheets")}
     try:
         sheet = _find(_with_defaults(settings)["sheets"]["studies"])
-        table, numbers = read_sheet(sheet)
+        table = read_sheet(sheet)
     except (InputError, TypeError):
         return []  # there is no sheet that could be read: the whole says so
     wanted = set() if where == str(sheet) else set(as_list(settings["studies"]))
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder) / sheet.name
-        for number, row in zip(numbers, table.to_dict("records"), strict=True):
+        for number, row in zip(table.lines, table.rows, strict=True):
             name = row.get("study", "")
             if wanted and wanted.isdisjoint({name, row.get("group")}):
                 continue
-            alone.write_text(_with_one_row(sheet, numbers, number), "utf-8")
+            alone.write_text(_with_one_row(sheet, table.lines, number), "utf-8")
             studies = [name] if NAME.fullmatch(name) else _BARE["studies"]
             one = {"studies": studies, "sheets": {"studies": str(alone)}}
             try:

@@ -64,7 +64,7 @@ def test_the_sheets_of_the_repository_are_valid(sheet):
     table = load_sheet(
         ROOT / "config" / f"{sheet}.tsv", load_yaml(SCHEMAS / f"{sheet}.schema.yaml")
     )
-    assert len(table)
+    assert len(table.rows)
 
 
 SHEET = {
@@ -86,8 +86,8 @@ def write(tmp_path, text):
 def test_comments_blank_lines_and_hashes_in_cells(tmp_path):
     path = write(tmp_path, "# a comment\nname\tsize\tnote\n\na\t1\tno. #1\n# more\nb\t2\t\n")
     table = load_sheet(path, SHEET)
-    assert table["note"].tolist() == ["no. #1", ""]
-    assert read_sheet(path)[1] == [4, 6]
+    assert [row["note"] for row in table.rows] == ["no. #1", ""]
+    assert read_sheet(path).lines == [4, 6]
 
 
 def test_a_sheet_that_a_spreadsheet_program_wrote(tmp_path):
@@ -97,8 +97,8 @@ def test_a_sheet_that_a_spreadsheet_program_wrote(tmp_path):
         b'a\t1\t"low dose, ""x"""\r\n\t\t\r\nb\t2\tit\'s 5" wide\r\n'
     )
     table = load_sheet(path, SHEET)
-    assert table["note"].tolist() == ['low dose, "x"', "it's 5\" wide"]
-    assert table.index.tolist() == [3, 5]
+    assert [row["note"] for row in table.rows] == ['low dose, "x"', "it's 5\" wide"]
+    assert table.lines == [3, 5]
 
 
 SHEET_FAULTS = [

@@ -22,7 +22,7 @@ def written(*names, scaled_over="kept", unlabelled=False, provenance=PROVENANCE,
         ROOT / "workflow" / "schemas",
     )
     studies = plan.study_ids()
-    rows = plan.studies.to_dict("records")
+    rows = list(plan.studies.values())
     if unlabelled:
         rows = [row | {"label": ""} for row in rows]
     return methods_text(
