@@ -18,6 +18,8 @@ rule pair:
     priority: 100
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("pair.py"),
         # Texts of the sheet that change no number are left out: editing them reruns nothing.

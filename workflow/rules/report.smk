@@ -30,6 +30,8 @@ rule methods_text:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("methods_text.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,
@@ -68,6 +70,8 @@ rule environment:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("environment.py"),
         # With conda, a changed environment is seen by itself.
@@ -110,6 +114,8 @@ rule provenance:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     # No commit: one that changes nothing which is computed makes nothing again, not even this.
     params:
         code=code("provenance.py"),
@@ -140,6 +146,8 @@ rule report:
         "results/{config}/benchmarks/report.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("report.py"),
         title=setting("title"),
