@@ -102,8 +102,21 @@ def test_figures_and_report_are_whole(results):
 def test_provenance_says_what_was_run(results):
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["configuration"]["name"] == "tiny"
-    assert {"python", "torch", "numpy"} <= provenance["versions"].keys()
+    used = {"python", "torch", "numpy", "scanpy", "umap-learn", "matplotlib", "snakemake"}
+    assert used <= provenance["versions"].keys()
+    assert provenance["environments"].keys() == {"analysis", "fit"}
     assert len(provenance["sheets_sha256"]) == 4
+    assert provenance["workflow"]["commit"] == "unknown"  # a copy without git
+    assert provenance["own_files"] == {}
+    machines = provenance["machines"]
+    assert sum(one["fits"] for one in machines) == len(list(results.glob("fits/*/*/*/*.npz")))
+    assert all(one["cpu"] and one["threads"] and one["torch"] for one in machines)
+
+
+def test_software_and_machine_stand_in_the_methods_text(results):
+    text = (results / "tables" / "methods.md").read_text()
+    assert "matplotlib 3." in text
+    assert re.search(r"Fits were computed on \S.* \(\d+ fits, \d threads?, torch 2\.", text)
 
 
 def test_own_counts_go_through_the_chain(workflow):

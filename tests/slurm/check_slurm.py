@@ -40,7 +40,6 @@ class Run:
         profile = yaml.safe_load((PROFILE / "config.yaml").read_text())
         # One node here: what differs from the profile as it ships.
         profile |= {"jobs": 4, "latency-wait": 15}
-        profile["default-resources"] |= {"mem_mb": "1000 * attempt", "runtime": 10}
         profile["slurm-init-seconds-before-status-checks"] = 5
         (folder / "profile").mkdir()
         (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
@@ -126,28 +125,47 @@ LONG = (
 )
 
 
-def test_a_cancelled_fit_goes_on_from_its_checkpoint(run):
+FIT = "results/cut/fits/simulation_beta8/0/long/k2_alpha2_seed0.npz"
+
+
+def start_long_fit(run, *arguments):
+    """Start a run of one long fit; return its process and, in its iterations, its Slurm job."""
     sheet = (ROOT / "config" / "methods.tsv").read_text() + LONG.format(n=400_000)
     (run.folder / "methods.tsv").write_text(sheet)
-    fit = Path("results/cut/fits/simulation_beta8/0/long/k2_alpha2_seed0.npz")
     settings = SETTINGS | {
         "name": "cut", "methods": ["long"], "sheets": {"methods": "methods.tsv"},
     }  # fmt: skip
-    going = run.start(settings, str(fit))
-    before = {row["JobID"] for row in jobs_of("fit")}
+    going = run.start(settings, FIT, *arguments)
     job = wait_for(lambda: running("fit"), 180)[0]
-    time.sleep(15)  # into its iterations
-    # As a scheduler does that takes a job's node away. (The executor plugin 2.8 does not notice a
-    # job that was cancelled for good: its state is "CANCELLED by <user>".)
-    subprocess.run(["scancel", "--signal=TERM", job], check=True)
-    checkpoint = (run.folder / fit).with_suffix(".checkpoint.npz")
+    time.sleep(15)
+    return going, job
+
+
+# As a scheduler does that takes a job's node away; and as a person, or an administrator.
+@pytest.mark.parametrize("cancel", [["scancel", "--signal=TERM"], ["scancel"]], ids=" ".join)
+def test_a_cancelled_fit_goes_on_from_its_checkpoint(run, cancel):
+    before = {row["JobID"] for row in jobs_of("fit")}
+    going, job = start_long_fit(run)
+    subprocess.run([*cancel, job], check=True)
+    checkpoint = (run.folder / FIT).with_suffix(".checkpoint.npz")
     wait_for(checkpoint.exists, 60)
     assert going.wait(900) == 0, (run.folder / "run.log").read_text()
-    assert (run.folder / fit).exists()
+    assert (run.folder / FIT).exists()
     assert not checkpoint.exists()
     states = [row["State"] for row in jobs_of("fit") if row["JobID"] not in before]
     assert states[0].startswith(("CANCELLED", "FAILED"))
     assert states[-1] == "COMPLETED"
+
+
+def test_a_run_whose_job_was_cancelled_ends_with_an_error(run):
+    going, job = start_long_fit(run, "--retries", "0")
+    subprocess.run(["scancel", job], check=True)
+    cancelled = time.monotonic()
+    assert going.wait(240) == 1
+    log = (run.folder / "run.log").read_text()
+    assert f"'{job}' failed, SLURM status is: 'CANCELLED'" in log
+    print(f"found after {time.monotonic() - cancelled:.0f} s")
+    assert not running("fit")
 
 
 def wait_for(condition, seconds):

@@ -17,8 +17,7 @@ rule answer:
     conda:
         fit_env
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **OF_FITS,
         gpu=gpus_of,
     params:
         code=code("answer.py"),

@@ -13,6 +13,8 @@ rule download:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         # What the file has to be, and no more: where it is asked for (the mirror, the number of
         # attempts) must not make Snakemake delete it and fetch it anew.

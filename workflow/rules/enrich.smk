@@ -18,6 +18,8 @@ rule gene_sets_match:
     priority: 100
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("gene_sets_match.py"),
         collections=lambda wildcards: plan_of(wildcards).gene_sets(wildcards.study),
@@ -52,8 +54,7 @@ rule enrich:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **OF_DATA,
     params:
         code=code("enrich.py"),
         fit=lambda wildcards: (plan_of(wildcards).shown_run(wildcards.study, wildcards.method).file),
@@ -89,6 +90,8 @@ rule enrichment_of_study:
         "results/{config}/benchmarks/enrichment/{study}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("enrichment_tables.py"),
     script:
@@ -108,6 +111,8 @@ rule enrichment_table:
         "results/{config}/benchmarks/tables/enrichment.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("enrichment_tables.py"),
     script:

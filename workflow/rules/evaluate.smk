@@ -21,7 +21,7 @@ rule evaluate:
     conda:
         fit_env
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        **OF_DATA,
     params:
         code=code("evaluate.py"),
         fits=files_of_fits,
@@ -41,6 +41,8 @@ rule examples:
         "results/{config}/benchmarks/evaluation/{study}/{replicate}_examples.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("examples.py"),
     script:
@@ -61,6 +63,8 @@ rule maps:
         "results/{config}/benchmarks/evaluation/{study}/maps.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("maps.py"),
         method=described_method,
@@ -86,6 +90,8 @@ rule study_scores:
         "results/{config}/benchmarks/tables/{study}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("study_scores.py"),
         title=lambda wildcards: study_row(wildcards)["title"],
@@ -124,6 +130,8 @@ rule tables:
         "results/{config}/benchmarks/tables/all.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("tables.py"),
     script:

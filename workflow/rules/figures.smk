@@ -71,6 +71,8 @@ for drawing in FIGURES.values():
             f"results/{{config}}/benchmarks/figures/{{study}}/{drawing.name}.tsv"
         conda:
             "../../envs/analysis.yaml"
+        resources:
+            **SMALL,
         params:
             # The script imports the code of one figure, by name.
             code=[code("figure.py"), code_digest(PLOTS / f"{drawing.plot}.py")],

@@ -17,8 +17,7 @@ rule fit:
     conda:
         fit_env
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **OF_FITS,
         gpu=gpus_of,
     params:
         files=files_of_job,

@@ -18,6 +18,8 @@ rule pair:
     priority: 100
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("pair.py"),
         # Texts of the sheet that change no number are left out: editing them reruns nothing.
@@ -44,6 +46,7 @@ rule pair:
             if is_own(study_row(wildcards)["dataset"])
             else "kept"
         ),
+        own=lambda wildcards: is_own(study_row(wildcards)["dataset"]),
         # As the configuration has it, not where it was found: results can be moved.
         sheet=lambda wildcards: plan_of(wildcards).settings["sheets"]["studies"],
     script:

@@ -13,6 +13,8 @@ rule simulate:
         beta="[0-9]+([.][0-9]+)?",
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("simulate.py"),
         sizes=simulated_as,
@@ -29,6 +31,8 @@ rule digits_texture:
         "results/{config}/benchmarks/datasets/digits_texture/{replicate}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("digits_texture.py"),
         sizes=setting("digits"),
@@ -45,6 +49,8 @@ rule pbmc68k_reduced:
         "results/{config}/benchmarks/datasets/pbmc68k_reduced/{replicate}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DATA,
     params:
         code=code("pbmc68k_reduced.py"),
     script:
@@ -62,6 +68,8 @@ rule mice_protein:
         "results/{config}/benchmarks/datasets/mice_protein/{replicate}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DOWNLOADS,
     params:
         code=code("mice_protein.py"),
     script:
@@ -83,6 +91,8 @@ rule digits_on_images:
         protocol="(_published)?",
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **OF_DOWNLOADS,
     params:
         code=code("digits_on_images.py"),
         share=setting("mnist", "share"),
@@ -113,7 +123,7 @@ rule leukemia_counts:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        **OF_DOWNLOADS,
     params:
         code=code("leukemia.py"),
     script:
@@ -136,7 +146,7 @@ rule mixseq_counts:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        **OF_DOWNLOADS,
     params:
         code=code("mixseq.py"),
     script:
@@ -160,7 +170,7 @@ rule mdd_counts:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        **OF_DOWNLOADS,
     params:
         code=code("mdd.py"),
         choice=setting("mdd"),

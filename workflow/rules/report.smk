@@ -28,6 +28,8 @@ rule methods_text:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("methods_text.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,
@@ -55,10 +57,51 @@ rule methods_text:
         "../scripts/methods_text.py"
 
 
+# What a change of the installed versions makes again is this record, and what states it.
+rule environment:
+    output:
+        "results/{config}/environments/analysis.json",
+    log:
+        "results/{config}/logs/environments/analysis.log",
+    benchmark:
+        "results/{config}/benchmarks/environments/analysis.tsv"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
+    params:
+        code=code("environment.py"),
+        # With conda, a changed environment is seen by itself.
+        versions=versions(),
+    script:
+        "../scripts/environment.py"
+
+
+use rule environment as environment_of_fits with:
+    output:
+        "results/{config}/environments/fit.json",
+    log:
+        "results/{config}/logs/environments/fit.log",
+    benchmark:
+        "results/{config}/benchmarks/environments/fit.tsv"
+    conda:
+        fit_env
+
+
 rule provenance:
     input:
         sheets=lambda wildcards: list(plan_of(wildcards).sheet_paths.values()),
         records=pair_records,
+        environments=rules.environment.output + rules.environment_of_fits.output,
+        fits=lambda wildcards: [
+            path
+            for study in plan_of(wildcards).study_ids()
+            for replicate in plan_of(wildcards).replicates(study)
+            for path in lists_of_fits(
+                SimpleNamespace(config=wildcards.config, study=study, replicate=replicate)
+            )
+        ],
     output:
         config="results/{config}/config.yaml",
         provenance="results/{config}/provenance.json",
@@ -68,10 +111,14 @@ rule provenance:
         "results/{config}/benchmarks/provenance.tsv"
     localrule: True
     conda:
-        fit_env
+        "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
+    # No commit: one that changes nothing which is computed makes nothing again, not even this.
     params:
         code=code("provenance.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,
+        snakemake=snakemake.__version__,
     script:
         "../scripts/provenance.py"
 
@@ -97,6 +144,8 @@ rule report:
         "results/{config}/benchmarks/report.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
     params:
         code=code("report.py"),
         title=setting("title"),

@@ -18,8 +18,7 @@ rule select_split:
     conda:
         fit_env
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **OF_FITS,
         gpu=gpus_of,
     params:
         code=code("select_split.py"),
@@ -47,6 +46,8 @@ rule select_setting:
         "results/{config}/benchmarks/selection/{study}.tsv"
     conda:
         fit_env
+    resources:
+        **SMALL,
     params:
         code=code("select_setting.py"),
         min_specificity=setting("selection", "min_specificity"),

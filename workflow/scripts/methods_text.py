@@ -17,7 +17,7 @@ with logged(snakemake):
         params.rows,
         params.seeds,
         params.replicates,
-        provenance["versions"],
+        provenance,
         dict(zip([row["study"] for row in params.studies], records, strict=True)),
         params.answered,
     )

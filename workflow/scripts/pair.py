@@ -4,6 +4,7 @@ from bcnmf.files import atomic_path
 from bcnmf.readers import read
 from bcnmf_pipeline.pair.pairing import make_pair, pair_record
 from bcnmf_pipeline.record.job import logged
+from bcnmf_pipeline.record.made_with import own_files
 from bcnmf_pipeline.record.tables import write_json
 
 with logged(snakemake):
@@ -17,4 +18,8 @@ with logged(snakemake):
     for side, name in zip(pair, ("target", "background"), strict=True):
         with atomic_path(snakemake.output[name]) as path:
             side.write_h5ad(path)
-    write_json(pair_record(pair[0]), snakemake.output.record)
+    record = pair_record(pair[0])
+    if snakemake.params.own:
+        # Downloads have their checksums in the registry.
+        record["own_files"] = own_files([snakemake.input.data, *snakemake.input.others])
+    write_json(record, snakemake.output.record)

@@ -15,7 +15,8 @@ from bcnmf.persistence import Fit
 from bcnmf_pipeline.fit.gpus import claimed
 from bcnmf_pipeline.fit.run import fit_run, values_of
 from bcnmf_pipeline.plan.runs import Run
-from bcnmf_pipeline.record.provenance import file_digest, versions
+from bcnmf_pipeline.record.made_with import machine, versions
+from bcnmf_pipeline.record.provenance import file_digest
 from bcnmf_pipeline.record.tables import write_json
 
 SIDES = ("target", "background")
@@ -77,7 +78,8 @@ def fit_missing(
                 alphas.get(key),
                 path.with_suffix(".checkpoint.npz"),
             )
-            fit.info |= made_from | dict(methods[run.method]) | {"versions": versions()}
+            fit.info |= made_from | dict(methods[run.method])
+            fit.info |= {"versions": versions(), "machine": machine(fit.info["device"])}
             fit.write(path)
             _describe(fit, path)
 

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Of each scheduler the variable that holds a job's number: Slurm, PBS, LSF, Grid Engine.
+_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+
 
 @contextmanager
 def claimed(device: str, count: int | None = None, folder: Path | None = None) -> Iterator[str]:
     """Yield the device that a job should use, its own as long as the job runs.
 
-    "cuda" stands for any CUDA device. Under a scheduler a job sees its own alone; on a machine with
-    several, jobs would all take the first one. Hence each takes the first whose lock file is free;
-    the operating system frees it when the job ends, however it ends. Where all are taken, one is
-    shared.
+    "cuda" stands for any CUDA device. A scheduler gives each of its jobs devices, mostly one; that
+    is used. On a machine of one's own with several, fits at once would all take the first one.
+    Hence each takes the first whose lock file is free; the operating system frees it when the job
+    ends, however it ends. Where all are taken, one is shared.
 
     Parameters
     ----------
@@ -37,8 +40,8 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
         return
     folder = folder or Path(tempfile.gettempdir()) / f"bcnmf-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for number in range(count):
-        handle = os.open(folder / str(number), os.O_RDWR | os.O_CREAT, 0o600)
+    for number, name in enumerate(_names(count)):
+        handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,6 +53,18 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
             os.close(handle)
         return
     yield f"cuda:{os.getpid() % count}"
+
+
+def _names(count: int) -> list[str]:
+    """Return what tells the visible devices from others of this machine.
+
+    Two jobs of a scheduler may call devices by the same numbers, and have none in common.
+    """
+    job = next((os.environ[name] for name in _JOB if os.environ.get(name)), "")
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    shown = [one.strip() for one in listed] if len(listed) >= count else map(str, range(count))
+    # A name of a device may be "MIG-GPU-<id>/1/0".
+    return [f"{job}-{one}".strip("-").replace("/", "-") for one in list(shown)[:count]]
 
 
 def _visible() -> int:

@@ -6,7 +6,6 @@ import json
 import mimetypes
 import os
 import shutil
-import subprocess
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
+from bcnmf_pipeline.record.made_with import said_by
 from bcnmf_pipeline.record.provenance import file_digest
 
 # Of a run: what a reader wants. Fits and pairs can be made again from these and the downloads.
@@ -88,12 +88,8 @@ def write_archive(
 
 def code_files(root: Path) -> list[str]:
     """Return the files of the repository: those that git knows, else all that are no results."""
-    listed = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z"], capture_output=True, text=True, check=False
-    )
-    if listed.returncode == 0 and listed.stdout:
-        names = [name for name in listed.stdout.split("\0") if name]
-    else:
+    names = [name for name in said_by("git", "-C", str(root), "ls-files", "-z").split("\0") if name]
+    if not names:
         names = [
             file.relative_to(root).as_posix()
             for file in _below(root)
@@ -143,7 +139,8 @@ def crate(files: Mapping[str, Path], run: Path, citation: Mapping[str, Any]) -> 
         "instrument": [{"@id": "code/Snakefile"}, *({"@id": one["@id"]} for one in software)],
         "object": [{"@id": "results/config.yaml"}],
         "result": [{"@id": name} for name in sorted(results)],
-        "description": f"device: {json.dumps(provenance['device'], sort_keys=True)}",
+        "description": f"machines: {json.dumps(provenance['machines'], sort_keys=True)}; "
+        f"commit: {provenance['workflow']['commit']}",
     }  # fmt: skip
     descriptor = {
         "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"},

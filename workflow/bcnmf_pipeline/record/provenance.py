@@ -1,16 +1,14 @@
-"""What a result was made from: digests of code and inputs, versions, device."""
+"""What a result was made from: digests of code and of files."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.metadata
 import os
-import platform
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # Folder of the packages whose code a result may depend on.
 WORKFLOW = Path(__file__).resolve().parents[2]
@@ -26,30 +24,16 @@ _PLUMBING = (
     "bcnmf_pipeline.plan.runs",
     "bcnmf_pipeline.plan.sheets",
     "bcnmf_pipeline.record.job",
+    "bcnmf_pipeline.record.made_with",
     "bcnmf_pipeline.record.provenance",
 )
 _FOR_READERS = ("__version__", "__all__")
-_REPORTED_VERSIONS = (
-    "numpy", "scipy", "pandas", "torch", "scikit-learn", "anndata", "scanpy", "umap-learn",
-    "matplotlib", "snakemake",
-)  # fmt: skip
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, read in chunks."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in _REPORTED_VERSIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def code_digest(*starts: str | Path, folder: Path = WORKFLOW) -> str:
@@ -172,15 +156,3 @@ def _files(module: str, folder: Path) -> list[Path]:
             if candidate.is_file():
                 files.append(candidate)
     return files
-
-
-def describe_device() -> dict[str, Any]:
-    """Return the torch version, threads and accelerators of this process."""
-    import torch
-
-    return {
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "mps": torch.backends.mps.is_available(),
-    }

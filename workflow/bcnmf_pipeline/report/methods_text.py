@@ -49,7 +49,7 @@ def methods_text(
     rows: Mapping[str, Sequence[Mapping[str, str]]],
     seeds: Mapping[str, int],
     replicates: Mapping[str, int],
-    versions: Mapping[str, str],
+    provenance: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
     answered: Mapping[str, Sequence[str]],
 ) -> str:
@@ -65,8 +65,8 @@ def methods_text(
         Rows of the methods sheet that each study was fitted with.
     seeds, replicates : mapping of study to int
         How many fit seeds and data replicates.
-    versions : mapping
-        Name and version of software.
+    provenance : mapping
+        What `provenance.json` states: `versions`, `workflow`, `machines`.
     records : mapping of study to mapping
         What the pairing recorded.
     answered : mapping of study to sequence of str
@@ -84,7 +84,7 @@ def methods_text(
     enriched = [row for row in studies if row.get("gene_sets")]
     if enriched:
         parts.append(_enrichment(settings, enriched))
-    parts.append(_software(versions))
+    parts.append(_software(provenance))
     algorithms = {row["algorithm"] for group in rows.values() for row in group}
     keys = _cited(algorithms, studies, bool(crossfitted), bool(enriched))
     return "\n\n".join([*parts, "\n".join(REFERENCES[key] for key in keys)]) + "\n"
@@ -265,13 +265,26 @@ def _enrichment(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]
     )
 
 
-def _software(versions: Mapping[str, str]) -> str:
-    shown = [
-        f"{name} {version}"
-        for name, version in versions.items()
-        if name != "platform" and version != "not installed"
-    ]
-    return f"The analysis was run with Snakemake [snakemake]; software: {', '.join(shown)}."
+def _software(provenance: Mapping[str, Any]) -> str:
+    shown = [f"{name} {version}" for name, version in provenance["versions"].items()]
+    workflow = provenance["workflow"]
+    ours = f"version {workflow['version']}"
+    if workflow.get("changed") is not None:  # git knows the checkout
+        changes = ", with changes" if workflow["changed"] else ""
+        ours += f", commit {workflow['commit'][:12]}{changes}"
+    return (
+        f"The analysis was run with Snakemake [snakemake] and the bcNMF workflow ({ours}); "
+        f"software: {', '.join(shown)}. Fits were computed on "
+        f"{_listed([_machine(one) for one in provenance['machines']])}."
+    )
+
+
+def _machine(one: Mapping[str, Any]) -> str:
+    gpu = "" if one["device"] == "cpu" else f"{one['device']} with "
+    threads = f", {_count(one['threads'], 'thread')}" if "threads" in one and not gpu else ""
+    torch = f", torch {one['torch']}" if "torch" in one else ""
+    cpu = "an unknown processor" if one["cpu"] == "unknown" else one["cpu"]
+    return f"{gpu}{cpu} ({_count(one['fits'], 'fit')}{threads}{torch})"
 
 
 def _cited(

@@ -273,8 +273,10 @@ def _groups(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, st
     plain = [(str(k), _text(v)) for k, v in provenance.items() if not isinstance(v, Mapping)]
     groups = [("Run", plain)] if plain else []
     for key, value in provenance.items():
-        if isinstance(value, Mapping):
-            groups.append((str(key), [(str(k), _text(v)) for k, v in value.items()]))
+        if isinstance(value, Mapping) and value:
+            groups.append(
+                (str(key).replace("_", " "), [(str(k), _text(v)) for k, v in value.items()])
+            )
     return groups
 
 

@@ -75,6 +75,8 @@ def test_a_fit_states_what_it_was_made_from(job):
     assert info["row"] == ROW
     assert info["compute"] == COMPUTE
     assert {"versions", "input_sha256", "seed", "k"} <= info.keys()
+    assert info["machine"]["device"] == "cpu"
+    assert info["machine"]["torch"].startswith("2.")
 
 
 def test_a_job_that_was_cut_off_loses_the_fit_at_hand_alone(job):

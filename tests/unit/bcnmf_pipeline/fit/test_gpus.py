@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from bcnmf_pipeline.fit import gpus
 from bcnmf_pipeline.fit.gpus import claimed
 from conftest import ROOT
 
@@ -41,6 +42,41 @@ def test_a_job_that_is_killed_gives_its_device_back(tmp_path):
     child.wait()
     with claimed("cuda", 3, tmp_path) as device:
         assert device == "cuda:0"
+
+
+@pytest.fixture(autouse=True)
+def no_scheduler(monkeypatch):
+    for name in (*gpus._JOB, "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("job", gpus._JOB)
+def test_the_device_that_a_scheduler_gives_is_used_whatever_others_hold(tmp_path, monkeypatch, job):
+    with claimed("cuda", 2, tmp_path):
+        monkeypatch.setenv(job, "17")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+        with claimed("cuda", 1, tmp_path) as device:
+            assert device == "cuda"
+
+
+def test_jobs_of_a_scheduler_keep_to_the_devices_that_each_was_given(tmp_path, monkeypatch):
+    """Each sees its own two by the numbers 0 and 1; within an allocation fits share them out."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with ExitStack() as stack:
+        for job in ("17", "18"):
+            monkeypatch.setenv("SLURM_JOB_ID", job)
+            devices = [stack.enter_context(claimed("cuda", 2, tmp_path)) for _ in range(2)]
+            assert devices == ["cuda:0", "cuda:1"]
+
+
+def test_runs_that_were_given_different_devices_do_not_take_turns(tmp_path, monkeypatch):
+    with ExitStack() as stack:
+        for given in ("0,1", "2,3", "GPU-8f2e,MIG-GPU-8f2e/1/0"):
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+            devices = [stack.enter_context(claimed("cuda", 2, tmp_path)) for _ in range(2)]
+            assert devices == ["cuda:0", "cuda:1"]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,4")
+        assert stack.enter_context(claimed("cuda", 2, tmp_path)) == "cuda:1"
 
 
 @pytest.mark.parametrize(("device", "count"), [("cpu", 4), ("auto", 4), ("cuda:2", 4), ("cuda", 1)])

@@ -12,6 +12,10 @@ from bcnmf_pipeline.cli import main
 from bcnmf_pipeline.record.archive import code_files, write_archive
 from conftest import ROOT
 
+PROVENANCE = {
+    "versions": {"python": "3.11", "numpy": "2.4 (analysis); 2.3 (fit)"},
+    "machines": [{"cpu": "Fast", "device": "cpu", "fits": 3}], "workflow": {"commit": "c0ffee"},
+}  # fmt: skip
 TABLE = "study\tvalue\nmouse\t0.7894\n"
 
 
@@ -25,7 +29,7 @@ def run(tmp_path):
         "pairs/mouse/0/target.h5ad": "cells", "datasets/mdd/0.h5ad": "others' data",
         "tables/.half.tsv": "left by a kill",
         "config.yaml": yaml.safe_dump({"name": "mine", "title": "My run"}),
-        "provenance.json": json.dumps({"versions": {"python": "3.11"}, "device": {"cuda": []}}),
+        "provenance.json": json.dumps(PROVENANCE),
     }.items():  # fmt: skip
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +83,9 @@ def test_the_crate_describes_every_file_and_every_reference_resolves(run, tmp_pa
                     assert one["@id"] in entities, one
     assert {"@id": "results/tables/scores.tsv"} in entities["#run"]["result"]
     assert entities["#software-python"]["softwareVersion"] == "3.11"
+    assert entities["#software-numpy"]["softwareVersion"] == "2.4 (analysis); 2.3 (fit)"
+    assert '"cpu": "Fast"' in entities["#run"]["description"]
+    assert "commit: c0ffee" in entities["#run"]["description"]
 
 
 def test_equal_runs_give_equal_bytes(run, tmp_path):
@@ -88,7 +95,10 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_without_git_the_code_is_found_too(tmp_path):
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_git_the_code_is_found_too(tmp_path, monkeypatch, installed):
+    if not installed:
+        monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("Snakefile", "workflow/a.py", "results/x.tsv", "resources/downloads/y.gz"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")

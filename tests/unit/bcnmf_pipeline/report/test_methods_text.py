@@ -7,10 +7,14 @@ from bcnmf_pipeline.plan.sheets import find_file, load_yaml, merge
 from bcnmf_pipeline.report.methods_text import REFERENCES, methods_text
 from conftest import ROOT
 
-VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "scanpy": "not installed", "platform": "x"}
+PROVENANCE = {
+    "versions": {"python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6 (analysis); 2.4.5 (fit)"},
+    "workflow": {"version": "0.4.0", "commit": "0123456789abcdef", "changed": []},
+    "machines": [{"cpu": "Xeon", "device": "cpu", "fits": 3, "threads": 1, "torch": "2.13.0+cpu"}],
+}
 
 
-def written(*names, scaled_over="kept", unlabelled=False, **changes):
+def written(*names, scaled_over="kept", unlabelled=False, provenance=PROVENANCE, **changes):
     parts = [load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("config", *names)]
     plan = Plan(
         merge(*parts, changes),
@@ -27,7 +31,7 @@ def written(*names, scaled_over="kept", unlabelled=False, **changes):
         {study: plan.method_rows(study) for study in studies},
         {study: len(plan.seeds(study, "bcnmf")) for study in studies},
         {study: len(plan.replicates(study)) for study in studies},
-        VERSIONS,
+        provenance,
         {row["study"]: {"study": row, "scaled_over": scaled_over} for row in rows},
         {
             study: [
@@ -132,3 +136,40 @@ def test_references_are_balanced_bibtex(name):
     assert entry.startswith("@article{" + name)
     assert entry.count("{") == entry.count("}")
     assert entry.endswith("}")
+
+
+def test_software_and_machines_are_stated():
+    text = written(studies=["mouse"], methods=["bcnmf"])
+    assert (
+        "and the bcNMF workflow (version 0.4.0, commit 0123456789ab); software: python 3.11.7, "
+        "torch 2.13.0, numpy 2.4.6 (analysis); 2.4.5 (fit). Fits were computed on Xeon (3 fits, "
+        "1 thread, torch 2.13.0+cpu)."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("workflow", "said"),
+    [
+        ({"version": "0.4.0", "commit": "0123456789abcdef", "changed": ["x.py"]},
+         "(version 0.4.0, commit 0123456789ab, with changes)"),
+        ({"version": "0.4.0", "commit": "unknown"}, "(version 0.4.0)"),
+    ],
+)  # fmt: skip
+def test_changes_of_the_code_are_stated(workflow, said):
+    text = written(
+        studies=["mouse"], methods=["bcnmf"], provenance=PROVENANCE | {"workflow": workflow}
+    )
+    assert said in text
+
+
+def test_gpus_and_older_fits_are_stated():
+    machines = [
+        {"cpu": "EPYC", "device": "H100", "fits": 4, "threads": 8, "torch": "2.13.0+cu130"},
+        {"cpu": "unknown", "device": "cpu", "fits": 1},
+    ]
+    text = written(
+        studies=["mouse"], methods=["bcnmf"], provenance=PROVENANCE | {"machines": machines}
+    )
+    assert (
+        "on H100 with EPYC (4 fits, torch 2.13.0+cu130) and an unknown processor (1 fit)." in text
+    )
