@@ -128,7 +128,7 @@ def make_venv(python: str | Path) -> bool:
 
 def pinned(name: str, file: Path = LOCK) -> str:
     """Return the lines of one package in a file, checksums included."""
-    found = re.search(rf"^{name}==.*(?:\\\n.*)*", file.read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}==.*(?:\n +--hash.*)*", file.read_text(), re.MULTILINE)
     if not found:
         raise SetupError(f"{file}: no line {name}==<version>; `make lock` writes the lock")
     return found.group()
@@ -157,9 +157,10 @@ def install_tool(name: str) -> None:
 def install_lock() -> None:
     """Install all that is locked but the tools, which not every machine can have."""
     rest = VENV / "tmp" / "lock.txt"
-    rest.write_text(
-        re.sub(rf"^({'|'.join(TOOLS)})==.*(?:\\\n.*)*\n", "", LOCK.read_text(), flags=re.M)
-    )
+    lines = LOCK.read_text()
+    for tool in TOOLS:
+        lines = lines.replace(pinned(tool), "")
+    rest.write_text(lines)
     install("--no-deps", "--require-hashes", "-r", rest)
 
 
