@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     """Run the chosen command; return the exit status.
 
-    It is 2 for input that cannot be used and for results that are elsewhere or lost, 130 after
-    Ctrl-C and 143 after SIGTERM.
+    It is 2 for input that cannot be used and for results that are not where they belong, 130 after
+    Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
     """
     options = parser.parse_args(arguments)
     in_full, warnings.formatwarning = warnings.formatwarning, _in_one_line
@@ -44,6 +44,13 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
         with ended_by_sigterm():
             return options.command(options) or 0
     except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Nobody reads on, as in `| head`; Python would say so once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
