@@ -31,6 +31,7 @@ from bcnmf_pipeline.pair.source import (
 )
 from bcnmf_pipeline.pair.values import (
     Side,
+    all_zero,
     kind_of_values,
     log_per_10k,
     not_zero,
@@ -202,10 +203,7 @@ class _Pair:
             kept = not_zero(side.values, axis=1)
             missing = int((~kept).sum())
             if missing == len(kept):
-                raise InputError(
-                    f"{where}: all {missing} samples of the {side.name} are zero in all "
-                    f"{len(self.features)} features; check X of the data set, or select others"
-                )
+                raise all_zero(side.name, missing, len(self.features), where)
             if missing:
                 self.warnings.append(
                     f"{missing} of {len(kept)} {side.name} samples are zero in all "
