@@ -182,7 +182,8 @@ def order_topics(topics: pd.DataFrame) -> pd.DataFrame:
 
 
 def shorten(text: str, length: int = 24) -> str:
-    """Return a name that fits beside an axis."""
+    """Return a name that fits beside an axis, in one line: fonts have no sign for a tab."""
+    text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
