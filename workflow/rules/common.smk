@@ -146,6 +146,7 @@ def load_plans() -> dict[str, Plan]:
 
 
 try:
+    check_path(ROOT, "the folder of this workflow")
     PLANS = load_plans()
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
 except InputError as error:
