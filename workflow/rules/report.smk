@@ -33,7 +33,7 @@ rule methods_text:
     params:
         code=code("methods_text.py"),
         settings=lambda wildcards: plan_of(wildcards).settings,
-        studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
+        studies=lambda wildcards: list(plan_of(wildcards).studies.values()),
         rows=lambda wildcards: {
             study: plan_of(wildcards).method_rows(study)
             for study in plan_of(wildcards).study_ids()
@@ -108,12 +108,12 @@ rule report:
             for study in plan_of(wildcards).study_ids()
         },
         captions=str(WORKFLOW / "report"),
-        studies=lambda wildcards: plan_of(wildcards).studies.to_dict("records"),
+        studies=lambda wildcards: list(plan_of(wildcards).studies.values()),
         made_otherwise=lambda wildcards: [
             study
             for study in plan_of(wildcards).study_ids()
             if not plan_of(wildcards).as_in_paper(study)
-            and study in set(plan_of(wildcards).reported["study"])
+            and study in {row["study"] for row in plan_of(wildcards).reported}
         ],
         answered=lambda wildcards: {
             study: [run.method for run in plan_of(wildcards).answered_runs(study)]

@@ -32,7 +32,8 @@ from bcnmf_pipeline.pair.samples import (
 from bcnmf_pipeline.pair.source import Heads, heads
 from bcnmf_pipeline.pair.values import all_zero, checked, kind_of_values, not_zero, odd_values
 from bcnmf_pipeline.plan.paths import check_path
-from bcnmf_pipeline.plan.selection_syntax import column_of, parse_names, parse_selection
+from bcnmf_pipeline.plan.selected import column_of
+from bcnmf_pipeline.plan.selection_syntax import parse_names, parse_selection
 
 SIDES = ("target", "background")
 # Of what no check has foreseen.
