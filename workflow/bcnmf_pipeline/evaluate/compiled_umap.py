@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bcnmf.compiled_cache import keep
+
 
 def umap_class() -> Any:
     """Return `umap.UMAP`, with what numba compiles for it kept where numba keeps such things.
@@ -21,9 +23,6 @@ def umap_class() -> Any:
     for module in (umap.layouts, umap.umap_, umap.utils, umap.distances):
         for function in vars(module).values():
             if isinstance(function, Dispatcher):
-                try:
-                    function.enable_caching()
-                except RuntimeError:  # no folder can be written
-                    break
+                keep(function)
     chosen: type[Any] = umap.UMAP
     return chosen
