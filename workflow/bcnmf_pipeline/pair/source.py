@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,21 +19,13 @@ from anndata.io import read_elem, sparse_dataset
 from bcnmf.errors import InputError
 from bcnmf.files import reading
 from bcnmf.formats import kind_of
-from bcnmf.readers import STORED, files_of, read, stored, unique_names
-from bcnmf_pipeline.datasets.single_cell import unique_names as unique_symbols
+from bcnmf.readers import STORED, files_of, read, stored
+from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols
 from bcnmf_pipeline.plan.sheets import nearest
 
-# Columns of var that hold what genes are called where their names are identifiers, lower case.
-SYMBOLS = (
-    "feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbols", "symbol",
-    "gene_short_name", "hgnc_symbol", "external_gene_name",
-)  # fmt: skip
-_IDENTIFIER = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?|\d+")
 # Values are judged by those of so many samples of a side.
 _LOOKED_AT = 250
 _BLOCK, _BLOCKS = 1 << 17, 8
-# Kinds of categories that an .h5ad can hold.
-_LEVELS = ("string", "integer", "floating", "boolean", "empty")
 
 
 @dataclass
@@ -246,7 +237,7 @@ def _named(found: Heads) -> Heads:
             f"{found.path}: holds {len(found.obs)} samples x {len(found.var)} features, so there "
             "is nothing to fit; write the file again, and look how they were lost"
         )
-    found.obs = without_blanks(found.obs)
+    found.obs = named_plainly(found.obs)
     found.var, remarks = with_symbols(found.var)
     found.remarks += remarks
     return found
@@ -292,58 +283,6 @@ def layer_of(layer: str, layers: Sequence[str]) -> str:
         f"has no layer {layer!r}{nearest(layer, list(layers))}; "
         + (f"layers: {', '.join(layers)}; empty for X" if layers else "leave it empty for X")
     )
-
-
-def without_blanks(obs: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of samples in which empty text, as R and GEO write it, is a missing value."""
-    changed = {}
-    for name, column in obs.items():
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = list(column.cat.categories)
-        elif column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-            levels = list(column.dropna().unique())
-        else:
-            continue
-        blank = [one for one in levels if isinstance(one, str) and not one.strip()]
-        if blank and isinstance(column.dtype, pd.CategoricalDtype):
-            changed[name] = column.cat.remove_categories(blank)
-        elif blank:
-            changed[name] = column.mask(column.isin(blank))
-    return obs.assign(**changed) if changed else obs
-
-
-def with_symbols(var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return features by symbols where they are called by identifiers, else by their own names.
-
-    Identifiers are kept as `feature_id`. Repeated names are made unique.
-    """
-    names = pd.Index(var.index.astype(str).to_numpy(object))
-    columns = {str(name).lower(): name for name in var.columns}
-    known = next((columns[name] for name in SYMBOLS if name in columns), None)
-    if known is None or not len(names) or not all(map(_IDENTIFIER.fullmatch, names[:1000])):
-        unique, remarks = unique_names(names)
-        return var.set_axis(unique), remarks
-    own = pd.Series(names)
-    symbols = pd.Series(var[known].astype(object).to_numpy())
-    symbols = symbols.where(symbols.notna() & (symbols.astype(str).str.strip() != ""), own)
-    found, repeated = unique_symbols(symbols.astype(str), own)
-    remarks = [f"features are called as var[{str(known)!r}] has them, not {names[0]!r} and so on"]
-    if repeated:
-        remarks.append(f"{repeated} of these names stand more than once: identifiers were appended")
-    return var.assign(feature_id=names).set_axis(found), remarks
-
-
-def writable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table that an .h5ad can hold: dates, intervals and mixed values as text."""
-    table = table.rename(columns=str).drop(columns=["_index", ""], errors="ignore")
-    for name, column in table.items():
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            if pd.api.types.infer_dtype(column.cat.categories) not in _LEVELS:
-                table[name] = column.cat.rename_categories(column.cat.categories.astype(str))
-        elif column.dtype.kind not in "biuf":
-            table[name] = column.astype(str).astype(object).where(column.notna(), np.nan)
-    table.index.name = None
-    return table
 
 
 def _in_raw(group: Any, layer: str) -> bool:
