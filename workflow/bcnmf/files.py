@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from bcnmf.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_SHOWN = 200  # signs of what a library says
 # Written to see whether there is room: an empty file can be made on a disk that is full.
 _PROBE = bytes(4096)
 
@@ -138,10 +141,52 @@ def read_h5ad(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; expected an .h5ad file")
+    with reading(
+        path,
+        "not a readable .h5ad file",
+        "copy or download it again; if the pipeline made it, delete it and run again",
+    ):
+        data: AnnData = ad.read_h5ad(path, backed="r" if backed else None)
+        return data
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], what: str, remedy: str) -> Iterator[None]:
+    """Turn what a library says of a file into an `InputError` that names it: path, what, remedy.
+
+    Libraries raise whatever their code comes to in a damaged file, plain `Exception` included. It
+    is kept as the cause.
+    """
     try:
-        return ad.read_h5ad(path, backed="r" if backed else None)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable .h5ad file ({error}). If the pipeline made it, delete it and "
-            "run again"
-        ) from error
+        yield
+    except (InputError, ImportError):
+        raise
+    except Exception as error:
+        encoding = re.search(r"encoding_type='(.*?)', encoding_version='(.*?)'", str(error))
+        if encoding:
+            found = f"the encoding {encoding[1]!r}, version {encoding[2]!r}, is not known"
+            remedy = "update anndata here, or write the file again with an older anndata"
+        else:
+            found = _in_words(error)
+        raise InputError(f"{path}: {what} ({found}{_element(error)}); {remedy}") from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return what a library says, without the words that tell a reader nothing."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    # h5py: "Unable to synchronously open object (object 'obs' doesn't exist)".
+    inner = re.fullmatch(r"(?:Unable to|Can't) [^(]*\((.*)\)", text, re.DOTALL)
+    if inner:
+        return re.sub(r": eof = .*", "", inner[1])
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    named = "" if isinstance(error, KeyError | ValueError) and text else f"{type(error).__name__}: "
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", named + text)
+    return textwrap.shorten(text, _SHOWN).rstrip(": ")
+
+
+def _element(error: Exception) -> str:
+    """Return the part of the file that anndata was reading, from its note."""
+    notes = "\n".join(getattr(error, "__notes__", ()))
+    found = re.search(r"while reading key '(.+?)' of .* from /(.*)", notes)
+    return f", in {'/'.join(filter(None, (found[2], found[1])))}" if found else ""

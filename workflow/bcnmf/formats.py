@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 from bcnmf.checks import import_extra
 from bcnmf.delimited import encoding_of
 from bcnmf.errors import InputError
+from bcnmf.files import reading
 
 READABLE = (
     ".h5ad, .h5mu with one modality, .zarr, .loom, the .h5 or the folder of 10x Genomics "
@@ -115,7 +116,9 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not there:
-        raise InputError(f"{path}: no such file{_beside(path)}")
+        raise InputError(f"{path}: {_missing(path)}")
+    if not path.is_file():
+        raise InputError(f"{path}: is a pipe or a device; write what it gives to a file first")
     raw = _head(path)
     if not raw.strip(b"\x00 \r\n\t"):
         raise _refused(path, "it is empty" if not raw else "it holds zeros alone", _AGAIN)
@@ -136,13 +139,17 @@ def stem_of(path: Path) -> str:
 
 
 def _refused(path: Path, what: str, remedy: str) -> InputError:
-    named = f"{path}: not a readable {''.join(path.suffixes[-1:]) or 'data'} file"
     words = remedy.replace("{name}", path.name).replace("{stem}", stem_of(path))
-    return InputError(f"{named}: {what}; {words}")
+    return InputError(f"{path}: {_named(path)}{what}; {words}")
+
+
+def _named(path: Path) -> str:
+    return f"not a readable {''.join(path.suffixes[-1:]) or 'data'} file: "
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read ({error.strerror}); check its rights")
+    remedy = "check its rights" if isinstance(error, PermissionError) else "give another path"
+    return InputError(f"{path}: cannot be read ({error.strerror}); {remedy}")
 
 
 def _head(path: Path) -> bytes:
@@ -206,13 +213,13 @@ def _kind_of_text(path: Path, head: bytes) -> str:
 
 def _kind_of_hdf5(path: Path) -> str:
     h5py = import_extra("h5py")
-    try:
-        with h5py.File(path, "r") as file:
-            names = set(file)
-            groups = {name for name in names if isinstance(file[name], h5py.Group)}
-            inner = {name for group in groups for name in file[group]}
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _refused(path, f"HDF5, but damaged or cut short ({error})", _AGAIN) from error
+    with (
+        reading(path, _named(path) + "HDF5, but damaged or cut short", _AGAIN),
+        h5py.File(path) as file,
+    ):
+        names = set(file)
+        groups = {name for name in names if file.get(name, getclass=True) is h5py.Group}
+        inner = {name for group in groups for name in file[group]}
     if "mod" in groups:
         return "h5mu"
     if {"row_attrs", "col_attrs", "matrix"} <= names:
@@ -312,6 +319,15 @@ def companions_of(path: Path) -> tuple[Path, Path, Path]:
             )
         found.append(there[0])
     return matrices[0], found[0], found[1]
+
+
+def _missing(path: Path) -> str:
+    """Say what is there in place of a file: a link, an address, a name that is near."""
+    if path.is_symlink():
+        return f"is a link to {os.readlink(path)}, which is not there; copy that file, or link anew"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):
+        return "is an address; download it first, and give the path of the file"
+    return f"no such file{_beside(path)}"
 
 
 def _beside(path: Path) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from bcnmf.checks import import_extra
 from bcnmf.errors import InputError
-from bcnmf.files import read_h5ad
-from bcnmf.formats import companions_of, kind_of, stem_of
+from bcnmf.files import read_h5ad, reading
+from bcnmf.formats import companions_of, kind_of, stem_of, unpacked
 from bcnmf.text_tables import (
     import_reader,
     read_table,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pandas import Index
 
-_FAULTS = (OSError, KeyError, ValueError, TypeError, AttributeError, UnicodeError, EOFError)
 _SHOWN = 5
 # Formats in which AnnData stores itself: parts of them can be read alone.
 STORED = ("h5ad", "zarr")
@@ -144,18 +143,12 @@ def _read(path: Path, kind: str, backed: bool, remarks: list[str]) -> AnnData:
     readers: dict[str, Callable[[Path], AnnData]] = {
         "h5mu": _h5mu, "zarr": _zarr, "loom": _loom, "10x_h5": _tenx_h5, "10x_mtx": _tenx_mtx,
     }  # fmt: skip
-    try:
+    looks = f"looks like {kind.replace('_', ' ')}, but cannot be read"
+    with reading(path, looks, "make it again, or convert it to .h5ad"):
         data = readers[kind](path) if kind in readers else read_table(path, kind, remarks)
         if kind.startswith("10x"):
             _genes_alone(data, remarks)
         return _annotated(data, path, remarks) if kind in UNANNOTATED else data
-    except (InputError, ImportError):
-        raise
-    except _FAULTS as error:
-        raise InputError(
-            f"{path}: looks like {kind.replace('_', ' ')}, but cannot be read ({error}); make it "
-            "again, or convert it to .h5ad"
-        ) from error
 
 
 def _h5mu(path: Path) -> AnnData:
@@ -194,8 +187,12 @@ def _tenx_mtx(path: Path) -> AnnData:
     anndata = import_extra("anndata")
     matrix, features, barcodes = companions_of(path)
     tables = [text_rows(file, sep="\t") for file in (features, barcodes)]
-    values = sp.csr_matrix(scipy.io.mmread(matrix).T)
+    damaged = reading(matrix, "not a readable Matrix Market file", "copy or download it again")
+    with damaged, unpacked(matrix) as stream:
+        values = sp.csr_matrix(scipy.io.mmread(stream).T)
     expected = tuple(len(table) for table in reversed(tables))
+    if values.shape == expected[::-1]:  # samples x features, as some counters write it
+        values = values.T.tocsr()
     if values.shape != expected:
         raise InputError(
             f"{matrix}: has {values.shape[1]} rows and {values.shape[0]} columns, but "

@@ -54,6 +54,7 @@ WORKFLOW = ROOT / "workflow"
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(WORKFLOW))
 
+from bcnmf_pipeline.plan.paths import check_path
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
@@ -169,6 +170,7 @@ def given(files) -> dict:
 
 
 try:
+    check_path(ROOT, "the folder of this workflow")
     if not AS_MODULE:
         config = merge(load_yaml(DEFAULT_CONFIG), given(CONFIG_FILES))
     PLANS = load_plans()
@@ -409,6 +411,7 @@ def gene_set_files(wildcards) -> dict:
 def gene_set_file(place: str) -> str:
     """Return a path: of a file as it stands, else of one of the registry, <dataset>/<file>."""
     if place.endswith(".gmt") and find(place).exists():
+        check_path(find(place), "configuration, enrichment.collections")
         return str(find(place))
     dataset, _, file = place.rpartition("/")
     REGISTRY.entry(dataset, file)

@@ -1,8 +1,8 @@
 """Select target and background of a study."""
 
 from bcnmf.files import atomic_path
-from bcnmf.readers import read
 from bcnmf_pipeline.pair.pairing import make_pair, pair_record
+from bcnmf_pipeline.pair.source import load
 from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.made_with import own_files
 from bcnmf_pipeline.record.tables import write_json
@@ -10,7 +10,7 @@ from bcnmf_pipeline.record.tables import write_json
 with logged(snakemake):
     where = f"{snakemake.params.sheet}, study {snakemake.wildcards.study}"
     pair = make_pair(
-        read(snakemake.input.data),
+        load(snakemake.input.data, snakemake.params.study["layer"]),
         snakemake.params.study,
         where=where,
         scaled_over=snakemake.params.scaled_over,

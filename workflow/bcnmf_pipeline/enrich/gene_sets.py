@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcnmf.delimited import read_text
 from bcnmf.errors import InputError
+from bcnmf.files import reading
 
 _SHOWN = 60
 _ENSEMBL = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
@@ -40,7 +42,7 @@ def read_gmt(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
     Parameters
     ----------
     path : path
-        A .gmt file, UTF-8.
+        A .gmt file: UTF-8, or UTF-16 with a mark.
 
     Returns
     -------
@@ -54,12 +56,10 @@ def read_gmt(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
         whose name stands twice. The line is named.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected gene sets in GMT format") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason}); expected GMT") from error
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected gene sets in GMT format")
+    with reading(path, "cannot be read", "expected a file of gene sets in GMT format"):
+        lines = read_text(path).split("\n")
     sets: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -274,9 +274,7 @@ def _legend_entries(
         Line2D([], [], **_THRESHOLD, label="95% point of left-out background (each fold)"),
         *line_handles(shares),
     ]
-    of_classes = class_handles(
-        {shorten(name, 36): mark for name, mark in (classes.entries() if classes else {}).items()}
-    )
+    of_classes = class_handles(classes.legend(36) if classes else {})
     if columns == 1:
         return [*of_classes, *lines], 1
     chunks = [of_classes[at : at + columns] for at in range(0, len(of_classes), columns)]

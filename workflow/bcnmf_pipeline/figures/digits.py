@@ -30,10 +30,10 @@ from bcnmf_pipeline.figures.style import (
     styled,
 )
 from bcnmf_pipeline.figures.tables import (
+    distinct,
     method_label,
     methods_in,
     require_columns,
-    shorten,
     topic_columns,
 )
 from bcnmf_pipeline.figures.usages import draw_usages, is_signed, top_topics
@@ -145,7 +145,7 @@ def plot_digits(
         draw_weights(axes, one.rows(samples, "samples"), label_name)
     panel_letter(panels[0], next(letters))
     figure.legend(
-        handles=class_handles(colouring.classes.entries()),
+        handles=class_handles(colouring.classes.legend()),
         loc="outside lower center",
         ncols=12,
         title=label_name or None,
@@ -215,7 +215,7 @@ def draw_weights(axes: Axes, rows: pd.DataFrame, label_name: str = "") -> None:
     edges = np.cumsum(sizes)
     for edge in edges[:-1]:
         axes.axvline(edge - 0.5, color=INK, linewidth=0.5)
-    axes.set_xticks(edges - sizes / 2, [shorten(name, 8) for name in names])
+    axes.set_xticks(edges - sizes / 2, distinct(list(names), 8))
     every = 1 if len(columns) <= 4 else 5
     places = np.arange(every - 1, len(columns), every) if every > 1 else np.arange(len(columns))
     axes.set_yticks(places, [str(place + 1) for place in places])

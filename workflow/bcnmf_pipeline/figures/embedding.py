@@ -173,10 +173,10 @@ class Colouring:
             bar = figure.colorbar(
                 self.scale, ax=panels, location="bottom", shrink=0.5, aspect=35, pad=0.03
             )
-            bar.set_label(title)
+            bar.set_label(shorten(title, 60))
             bar.outline.set_visible(False)
             return
-        entries = {shorten(name): mark for name, mark in self.classes.entries().items()}
+        entries = self.classes.legend()
         longest = max(len(name) for name in entries)
         # About 0.055 inch a letter at this size, and 0.28 for marker and gap.
         columns = int(width // (0.055 * longest + 0.28))
@@ -184,5 +184,5 @@ class Colouring:
             handles=class_handles(entries),
             loc="outside lower center",
             ncols=max(1, min(columns, len(entries))),
-            title=title or None,
+            title=shorten(title, 60) or None,
         )

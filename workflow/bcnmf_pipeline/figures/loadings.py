@@ -28,6 +28,7 @@ from bcnmf_pipeline.figures.style import (
 from bcnmf_pipeline.figures.tables import (
     Classes,
     component_noun,
+    distinct,
     method_label,
     minus_log10,
     order_topics,
@@ -140,9 +141,7 @@ class LoadingParts:
         """Return the entries of a legend."""
         if not self.tested:
             return {}
-        return {
-            f"higher in {shorten(name, 20)}": mark for name, mark in self.marks.entries().items()
-        }
+        return {f"higher in {name}": mark for name, mark in self.marks.legend(20).items()}
 
 
 def loading_parts(
@@ -232,7 +231,7 @@ def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> AxesImage:
         norm=Normalize(-1 if signed else 0, 1),
         interpolation="nearest",
     )
-    axes.set_yticks(range(len(grid)), [shorten(str(name), 22) for name in grid.index])
+    axes.set_yticks(range(len(grid)), distinct(list(map(str, grid.index)), 22))
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelbottom=False)
     axes.set_xticks(np.arange(0.5, grid.shape[1] - 1), minor=True)

@@ -24,6 +24,7 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import (
     component_noun,
+    distinct,
     method_label,
     minus_log10,
     power_of_ten,
@@ -106,7 +107,7 @@ def plot_mouse(
     draw_units(d, rows, list(top), colouring)
     d.set_title(f"{method_label(shown.method, labels)}\nmean ± s.d. of each {unit}")
     figure.legend(
-        handles=class_handles(colouring.classes.entries()),
+        handles=class_handles(colouring.classes.legend()),
         loc="outside upper center",
         ncols=6,
         title=label_name or None,
@@ -182,7 +183,7 @@ def draw_units(axes: Axes, rows: pd.DataFrame, topics: list[int], colouring: Col
         axes.set_xlabel(texts[0])
         axes.set_ylabel(texts[1])
     else:
-        axes.set_xticks(list(places.values()), [shorten(str(name), 14) for name in places])
+        axes.set_xticks(list(places.values()), distinct(list(map(str, places)), 14))
         axes.set_xlim(-0.6, len(places) - 0.4)
         axes.set_ylabel(texts[0])
     axes.set_box_aspect(1)
@@ -204,7 +205,7 @@ def _proteins(
     bars, significance = pair
     places = np.arange(len(rows))
     bars.barh(places, rows["loading"] / 10.0**exponent, height=0.68, color="#6B6B6B", gid="loading")
-    bars.set_yticks(places, [shorten(str(name), 16) for name in rows["feature"]])
+    bars.set_yticks(places, distinct(list(rows["feature"].astype(str)), 16))
     bars.set_xlabel(with_unit("Loading", exponent))
     bars.set_title(f"{component_noun(signed)} {topic}: largest loadings", loc="left")
     if signed:

@@ -298,13 +298,13 @@ def _legend(figure: Figure | SubFigure, table: pd.DataFrame, unit: str, has_unit
         handles.append(
             Line2D(
                 [], [], linestyle="none", marker="s", markersize=3.4, color=INK,
-                label=f"{unit}-level (majority of its rows)",
+                label=f"{shorten(unit, 28)}-level (majority of its rows)",
             )
         )  # fmt: skip
         handles.append(
             Line2D(
                 [], [], color=FAINT, linewidth=1.2,
-                label=f"95% interval, each {unit} resampled whole (first run)",
+                label=f"95% interval, each {shorten(unit, 28)} resampled whole (first run)",
             )
         )  # fmt: skip
     if handles:

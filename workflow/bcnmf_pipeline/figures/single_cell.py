@@ -143,10 +143,10 @@ def _maps(
         if colouring.continuous:
             colouring.legend(line, name, DOUBLE_COLUMN, list(panels[: len(chosen)]))
             continue
-        entries = {shorten(text, 18): mark for text, mark in colouring.classes.entries().items()}
+        entries = colouring.classes.legend(18)
         line.legend(
             handles=class_handles(entries), loc="outside lower center", ncols=min(6, len(entries)),
-            title=name,
+            title=shorten(name, 60),
         )  # fmt: skip
 
 

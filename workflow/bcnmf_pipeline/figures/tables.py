@@ -182,17 +182,27 @@ def order_topics(topics: pd.DataFrame) -> pd.DataFrame:
 
 
 def shorten(text: str, length: int = 24) -> str:
-    """Return a name that fits beside an axis."""
+    """Return a name that fits beside an axis, in one line: fonts have no sign for a tab."""
+    text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def distinct(names: Sequence[str], length: int) -> list[str]:
-    """Return names that fit beside an axis; those that begin alike are shortened in the middle."""
-    short = [shorten(name, length) for name in names]
+    """Return names that fit beside an axis, as different as they are.
+
+    Those that begin alike are shortened in the middle, those that end alike too are numbered.
+    """
     tail = length // 2
-    return [
-        one if short.count(one) == 1 else f"{name[: length - tail - 1]}…{name[-tail:]}"
+    short = [shorten(name, length) for name in names]
+    short = [
+        one
+        if short.count(one) == 1
+        else shorten(f"{name[: length - tail - 1]}…{name[-tail:]}", length)
         for name, one in zip(names, short, strict=True)
+    ]
+    return [
+        one if short.count(one) == names.count(name) else f"{at}: {shorten(name, length - 4)}"
+        for at, (name, one) in enumerate(zip(names, short, strict=True), 1)
     ]
 
 
@@ -245,6 +255,11 @@ class Classes:
     def mark(self, value: object) -> Mark:
         """Return the mark of a label value."""
         return self.marks.get(self.key(value), Mark(OTHER, "o"))
+
+    def legend(self, length: int = 24) -> dict[str, Mark]:
+        """Return all legend entries in order, with names that fit."""
+        entries = self.entries()
+        return dict(zip(distinct(list(entries), length), entries.values(), strict=True))
 
     def entries(self) -> dict[str, Mark]:
         """Return all legend entries in order."""

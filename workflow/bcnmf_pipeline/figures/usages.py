@@ -26,6 +26,7 @@ from bcnmf_pipeline.figures.style import (
 )
 from bcnmf_pipeline.figures.tables import (
     component_noun,
+    distinct,
     has_label,
     method_label,
     order_topics,
@@ -213,7 +214,7 @@ def _strip(axes: Axes, values: np.ndarray, label: pd.Series, marks: Sequence[Mar
     ticks = [*classes, "(no label)"] if centre.max(initial=-1) == len(classes) else classes
     if len(ticks) <= 12:
         axes.set_xticks(
-            range(len(ticks)), [shorten(tick, 14) for tick in ticks],
+            range(len(ticks)), distinct(ticks, 14),
             rotation=0 if len(ticks) <= 4 else 90,
         )  # fmt: skip
     else:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
+from bcnmf.files import reading
 from bcnmf.formats import stem_of
 from bcnmf.readers import UNANNOTATED
 from bcnmf_pipeline.pair.samples import (
@@ -29,11 +30,14 @@ from bcnmf_pipeline.pair.samples import (
     select_side,
 )
 from bcnmf_pipeline.pair.source import Heads, heads
-from bcnmf_pipeline.pair.values import checked, kind_of_values, odd_values
+from bcnmf_pipeline.pair.values import all_zero, checked, kind_of_values, not_zero, odd_values
+from bcnmf_pipeline.plan.paths import check_path
 from bcnmf_pipeline.plan.selected import column_of
 from bcnmf_pipeline.plan.selection_syntax import parse_names, parse_selection
 
 SIDES = ("target", "background")
+# Of what no check has foreseen.
+_REPORT = "if anndata.read_h5ad and the like can read it, report this with the file"
 
 
 @dataclass
@@ -108,12 +112,9 @@ def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Lo
         samples; values that are negative, missing or not what is declared, as far as a large sample
         of them shows; more highly variable features than features; images where there are none.
     """
-    if set("{}") & set(os.fspath(path)):
-        raise InputError(
-            f"{where}, column dataset: {path} holds curly brackets, in which Snakemake sees "
-            "wildcards; call the file or folder otherwise"
-        )
-    return _Looker(_described(_heads(path, row, where), where), row, where).result()
+    check_path(path, f"{where}, column dataset")
+    with reading(f"{where}, column dataset: {path}", "cannot be looked into", _REPORT):
+        return _Looker(_described(_heads(path, row, where), where), row, where).result()
 
 
 def samples_of(path: str | os.PathLike[str], where: str) -> pd.DataFrame:
@@ -183,12 +184,23 @@ class _Looker:
     def _values(self, masks: list[np.ndarray], is_image: bool) -> tuple[str, list[str]]:
         """Return what the values are, and what is odd about them."""
         sides = [
-            checked(self.found.values(mask), name, self.where, self.found.elsewhere)
+            checked(
+                self._rows(mask), f"{name} of {self.found.path}", self.where, self.found.elsewhere
+            )
             for name, mask in zip(SIDES, masks, strict=True)
         ]
+        for mask, name, values in zip(masks, SIDES, sides, strict=True):
+            if values.shape[0] == mask.sum() and not not_zero(values, axis=1).any():
+                raise all_zero(name, values.shape[0], values.shape[1], self.where)
         declared = self.row.get("values", "")
         kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
         return kind, odd_values(sides, kind, is_image)
+
+    def _rows(self, mask: np.ndarray) -> Any:
+        try:
+            return self.found.values(mask)
+        except InputError as error:
+            raise InputError(f"{self.where}, column dataset: {error}") from error
 
     def _look(
         self, masks: list[np.ndarray], image_shape: list[int] | None, values: str, odd: list[str]

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols, writable
 from bcnmf_pipeline.pair.samples import (
     check_target,
     check_unique,
@@ -21,16 +22,10 @@ from bcnmf_pipeline.pair.samples import (
     overlap,
     remarks_of,
 )
-from bcnmf_pipeline.pair.source import (
-    NoLayer,
-    elsewhere,
-    of_layer,
-    with_symbols,
-    without_blanks,
-    writable,
-)
+from bcnmf_pipeline.pair.source import NoLayer, elsewhere, of_layer
 from bcnmf_pipeline.pair.values import (
     Side,
+    all_zero,
     kind_of_values,
     log_per_10k,
     not_zero,
@@ -90,7 +85,7 @@ def make_pair(
     """
     warnings = [str(text) for text in data.uns.get("remarks", ())]
     data, other = _in_layer(data, study.get("layer", ""), where)
-    obs = without_blanks(data.obs)
+    obs = named_plainly(data.obs)
     var, named = with_symbols(data.var)
     target, background = choose(obs, study, where)
     check_unique(obs.index[target | background], "selected samples", "obs", where)
@@ -202,10 +197,7 @@ class _Pair:
             kept = not_zero(side.values, axis=1)
             missing = int((~kept).sum())
             if missing == len(kept):
-                raise InputError(
-                    f"{where}: all {missing} samples of the {side.name} are zero in all "
-                    f"{len(self.features)} features; check X of the data set, or select others"
-                )
+                raise all_zero(side.name, missing, len(self.features), where)
             if missing:
                 self.warnings.append(
                     f"{missing} of {len(kept)} {side.name} samples are zero in all "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,26 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
 
 from bcnmf.errors import InputError
+from bcnmf.files import reading
 from bcnmf.formats import kind_of
-from bcnmf.readers import STORED, files_of, read, stored, unique_names
-from bcnmf_pipeline.datasets.single_cell import unique_names as unique_symbols
+from bcnmf.readers import STORED, files_of, read, stored
+from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols
 from bcnmf_pipeline.plan.sheets import nearest
 
-# Columns of var that hold what genes are called where their names are identifiers, lower case.
-SYMBOLS = (
-    "feature_name", "gene_symbols", "gene_symbol", "gene_names", "gene_name", "symbols", "symbol",
-    "gene_short_name", "hgnc_symbol", "external_gene_name",
-)  # fmt: skip
-_IDENTIFIER = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?|\d+")
 # Values are judged by those of so many samples of a side.
 _LOOKED_AT = 250
 _BLOCK, _BLOCKS = 1 << 17, 8
-# Kinds of categories that an .h5ad can hold.
-_LEVELS = ("string", "integer", "floating", "boolean", "empty")
 
 
 @dataclass
@@ -79,7 +72,7 @@ class Heads:
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int))]
         if self.data is not None:
             return self.data.X[rows]
-        with stored(self.path, self.kind) as group:
+        with _group(self.path, self.kind) as group:
             return _rows_of(_matrix(group, self.layer), rows, mask)
 
 
@@ -120,38 +113,115 @@ def _heads(
     kind = kind_of(path)
     if kind not in STORED:
         return _heads_in_memory(read(path), path, kind, layer)
-    try:
-        with stored(path, kind) as group:
-            if kind == "h5ad" and hasattr(group.get("obs"), "dtype"):  # before anndata 0.7
-                return _heads_in_memory(read_h5ad(path), path, kind, layer)
-            missing = [name for name in ("obs", "var") if name not in group]
-            if missing:
-                raise InputError(
-                    f"{path}: holds no {', '.join(missing)}; expected a file as AnnData writes it"
-                )
-            layers = tuple(group["layers"]) if "layers" in group else ()
-            layers += ("raw",) if "raw" in group and "raw" not in layers else ()
-            layer = layer_of(layer, layers)
-            if layer != "raw" and layer not in layers and "X" not in group:
-                raise InputError(
-                    f"{path}: holds no X; expected an .h5ad file with a matrix X, samples x "
-                    "features, as AnnData.write_h5ad writes it"
-                    + (f", or one of {', '.join(layers)} in column layer" if layers else "")
-                )
-            var = read_elem(group["raw/var" if _in_raw(group, layer) else "var"])
-            found = Heads(
-                path, kind, _columns(group["obs"], names or None), var,
-                read_elem(group["uns/image_shape"]) if "uns/image_shape" in group else None,
-                layers, layer,
-            )  # fmt: skip
-    except (OSError, KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path}: not a readable .{kind} file ({error}); write it again with "
-            f"AnnData.write_{'zarr' if kind == 'zarr' else 'h5ad'}"
-        ) from error
+    with _group(path, kind) as group:
+        if _is_old(group):
+            return _heads_in_memory(read(path), path, kind, layer)
+        layers = _layers(group)
+        layer = layer_of(layer, layers)
+        if not layer and "X" not in group:
+            expected = (
+                f"expected an .{kind} file with a matrix X, samples x features, as "
+                f"AnnData.write_{kind} writes it"
+            )
+            other = f"name one of its layers in column layer: {', '.join(layers)}"
+            raise InputError(f"{path}: holds no X; {other if layers else expected}")
+        found = Heads(
+            path, kind, _columns(group["obs"], names or None), _features(group, layer),
+            read_elem(group["uns/image_shape"]) if "uns/image_shape" in group else None,
+            layers, layer,
+        )  # fmt: skip
+        _check_shape(found, _matrix(group, layer))
     return _named(found)
+
+
+def load(path: str | os.PathLike[str], layer: str) -> AnnData:
+    """Read what a pair is made of, and nothing else of a file: what `heads` and `values` looked at.
+
+    Parameters
+    ----------
+    path : path
+        What `bcnmf.readers.read` reads.
+    layer : str
+        The layer that is wanted; "" or "X" for X.
+
+    Returns
+    -------
+    AnnData of shape (samples, features)
+        With X, or that layer; without columns of obs that nothing can read, with a remark on them.
+
+    Raises
+    ------
+    InputError
+        As `heads`.
+    """
+    path = Path(path).expanduser()
+    kind = kind_of(path)
+    if kind not in STORED:
+        return read(path)
+    with _group(path, kind) as group:
+        if _is_old(group):
+            return read(path)
+        layer = layer_of(layer, _layers(group))
+        matrix = _matrix(group, layer)
+        values = read_elem(matrix) if _is_dense(matrix) else sparse_dataset(matrix).to_memory()
+        obs, remarks = _readable_columns(group["obs"])
+        kept = {name: f"uns/{name}" for name in ("image_shape", "source")}
+        uns = {name: read_elem(group[place]) for name, place in kept.items() if place in group}
+        if remarks:
+            uns["remarks"] = np.array(remarks, dtype=object)
+        return AnnData(
+            None if layer else values, obs=obs, var=_features(group, layer), uns=uns,
+            layers={layer: values} if layer else None,
+        )  # fmt: skip
+
+
+@contextmanager
+def _group(path: Path, kind: str) -> Iterator[Any]:
+    """Open one of the formats of AnnData; what its libraries cannot read is the file's fault."""
+    remedy = f"copy it again if it is damaged, or write it again with AnnData.write_{kind}"
+    with reading(path, f"not a readable .{kind} file", remedy), stored(path, kind) as group:
+        missing = [name for name in ("obs", "var") if name not in group]
+        if missing:
+            raise InputError(
+                f"{path}: holds no {', '.join(missing)}; expected a file as AnnData writes it"
+            )
+        yield group
+
+
+def _is_old(group: Any) -> bool:
+    """Whether parts do not say what they are, as before anndata 0.7: they are read whole."""
+    parts = {name: group[name] for name in ("obs", "var", "X") if name in group}
+    return any(
+        name != "X" if _is_dense(one) else "encoding-type" not in one.attrs
+        for name, one in parts.items()
+    )
+
+
+def _layers(group: Any) -> tuple[str, ...]:
+    """Return what `layer` may be: names of layers, and "raw"."""
+    layers = tuple(group["layers"]) if "layers" in group else ()
+    return layers + (("raw",) if "raw" in group and "raw" not in layers else ())
+
+
+def _features(group: Any, layer: str) -> pd.DataFrame:
+    table: pd.DataFrame = read_elem(group["raw/var" if _in_raw(group, layer) else "var"])
+    return table
+
+
+def _is_dense(stored_as: Any) -> bool:
+    return hasattr(stored_as, "dtype")
+
+
+def _check_shape(found: Heads, matrix: Any) -> None:
+    """Refuse a matrix that does not go with the names of its samples and features."""
+    shape = matrix.shape if _is_dense(matrix) else matrix.attrs.get("shape")
+    sizes = [int(size) for size in (() if shape is None else shape)]
+    if sizes != [len(found.obs), len(found.var)]:
+        size = f"is {' x '.join(map(str, sizes))}" if len(sizes) == 2 else "is no matrix"
+        raise InputError(
+            f"{found.path}: {found.layer or 'X'} {size}, but {len(found.obs)} samples and "
+            f"{len(found.var)} features are named; write the file again with both in accord"
+        )
 
 
 def _heads_in_memory(data: AnnData, path: Path, kind: str, layer: str) -> Heads:
@@ -162,7 +232,12 @@ def _heads_in_memory(data: AnnData, path: Path, kind: str, layer: str) -> Heads:
 
 
 def _named(found: Heads) -> Heads:
-    found.obs = without_blanks(found.obs)
+    if not len(found.obs) or not len(found.var):
+        raise InputError(
+            f"{found.path}: holds {len(found.obs)} samples x {len(found.var)} features, so there "
+            "is nothing to fit; write the file again, and look how they were lost"
+        )
+    found.obs = named_plainly(found.obs)
     found.var, remarks = with_symbols(found.var)
     found.remarks += remarks
     return found
@@ -210,58 +285,6 @@ def layer_of(layer: str, layers: Sequence[str]) -> str:
     )
 
 
-def without_blanks(obs: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of samples in which empty text, as R and GEO write it, is a missing value."""
-    changed = {}
-    for name, column in obs.items():
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = list(column.cat.categories)
-        elif column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-            levels = list(column.dropna().unique())
-        else:
-            continue
-        blank = [one for one in levels if isinstance(one, str) and not one.strip()]
-        if blank and isinstance(column.dtype, pd.CategoricalDtype):
-            changed[name] = column.cat.remove_categories(blank)
-        elif blank:
-            changed[name] = column.mask(column.isin(blank))
-    return obs.assign(**changed) if changed else obs
-
-
-def with_symbols(var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return features by symbols where they are called by identifiers, else by their own names.
-
-    Identifiers are kept as `feature_id`. Repeated names are made unique.
-    """
-    names = pd.Index(var.index.astype(str).to_numpy(object))
-    columns = {str(name).lower(): name for name in var.columns}
-    known = next((columns[name] for name in SYMBOLS if name in columns), None)
-    if known is None or not len(names) or not all(map(_IDENTIFIER.fullmatch, names[:1000])):
-        unique, remarks = unique_names(names)
-        return var.set_axis(unique), remarks
-    own = pd.Series(names)
-    symbols = pd.Series(var[known].astype(object).to_numpy())
-    symbols = symbols.where(symbols.notna() & (symbols.astype(str).str.strip() != ""), own)
-    found, repeated = unique_symbols(symbols.astype(str), own)
-    remarks = [f"features are called as var[{str(known)!r}] has them, not {names[0]!r} and so on"]
-    if repeated:
-        remarks.append(f"{repeated} of these names stand more than once: identifiers were appended")
-    return var.assign(feature_id=names).set_axis(found), remarks
-
-
-def writable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table that an .h5ad can hold: dates, intervals and mixed values as text."""
-    table = table.rename(columns=str).drop(columns=["_index", ""], errors="ignore")
-    for name, column in table.items():
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            if pd.api.types.infer_dtype(column.cat.categories) not in _LEVELS:
-                table[name] = column.cat.rename_categories(column.cat.categories.astype(str))
-        elif column.dtype.kind not in "biuf":
-            table[name] = column.astype(str).astype(object).where(column.notna(), np.nan)
-    table.index.name = None
-    return table
-
-
 def _in_raw(group: Any, layer: str) -> bool:
     return layer == "raw" and not ("layers" in group and "raw" in group["layers"])
 
@@ -274,7 +297,7 @@ def _matrix(group: Any, layer: str) -> Any:
 
 def _rows_of(stored_as: Any, rows: np.ndarray, mask: np.ndarray) -> Any:
     """Return rows of a matrix on disk; of one that is stored by columns, some of its values."""
-    if hasattr(stored_as, "dtype"):  # dense
+    if _is_dense(stored_as):
         return np.stack([stored_as[int(row)] for row in rows])
     matrix = sparse_dataset(stored_as)
     if matrix.format == "csr":
@@ -288,8 +311,34 @@ def _rows_of(stored_as: Any, rows: np.ndarray, mask: np.ndarray) -> Any:
 
 def _columns(group: Any, names: Sequence[str] | None) -> pd.DataFrame:
     """Read some columns of a table; all of them where one is missing, for the error to list."""
-    if names is None or not set(names) <= set(group.attrs["column-order"]):
+    if names is None or _has_old_columns(group) or not set(names) <= set(_order(group)):
         table: pd.DataFrame = read_elem(group)
         return table
     index = pd.Index(read_elem(group[group.attrs["_index"]]))
     return pd.DataFrame({name: read_elem(group[name]) for name in names}).set_axis(index)
+
+
+def _readable_columns(group: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Read all columns of a table that can be read, and remark on the others."""
+    if _has_old_columns(group):
+        return _columns(group, None), []
+    index = pd.Index(read_elem(group[group.attrs["_index"]]))
+    columns, remarks = {}, []
+    for name in _order(group):
+        try:
+            with reading(f"obs column {str(name)!r}", "was left out", "no study asks for it"):
+                columns[name] = pd.Series(read_elem(group[name]), index=index).array
+        except InputError as error:
+            remarks.append(str(error))
+    return pd.DataFrame(columns, index=index), remarks
+
+
+def _order(group: Any) -> list[str]:
+    """Return the names of the columns of a table."""
+    names = group.attrs["column-order"]
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in names]
+
+
+def _has_old_columns(group: Any) -> bool:
+    """Whether names of categories stand apart from their columns, as SeuratDisk writes them."""
+    return bool(group.attrs["encoding-version"] == "0.1.0")

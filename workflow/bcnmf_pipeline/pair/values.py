@@ -176,6 +176,14 @@ def _n_fractional(stored: np.ndarray) -> int:
     return sum(int((np.rint(block) != block).sum()) for block in _blocks(stored))
 
 
+def all_zero(name: str, n_samples: int, n_features: int, where: str) -> InputError:
+    """Return the error of a side in which there is nothing."""
+    return InputError(
+        f"{where}: all {n_samples} samples of the {name} are zero in all {n_features} features; "
+        "check X of the data set, or select others"
+    )
+
+
 def not_zero(values: Values, axis: int) -> np.ndarray:
     """Return which columns (axis 0) or rows (axis 1) hold anything; no zeros are stored."""
     if not sp.issparse(values):

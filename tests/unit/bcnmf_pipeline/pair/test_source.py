@@ -9,9 +9,10 @@ import pytest
 import scipy.sparse as sp
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols, writable
 from bcnmf_pipeline.pair.own_data import look, samples_of
 from bcnmf_pipeline.pair.pairing import make_pair, pair_record
-from bcnmf_pipeline.pair.source import forget, heads, with_symbols, without_blanks, writable
+from bcnmf_pipeline.pair.source import forget, heads
 from pairs import FEATURES, FORMATS, ROW, WHERE, N, counts_of, own, table_of
 
 
@@ -123,7 +124,7 @@ def test_empty_text_is_a_missing_value_and_nothing_else_is():
             "group": pd.Categorical(["", "b", "b", "c"]), "new": pd.array(["", "x", None, "y"]),
         }
     )  # fmt: skip
-    found = without_blanks(obs)
+    found = named_plainly(obs)
     assert found["text"].isna().tolist() == [True, False, True, False]
     assert found["group"].isna().tolist() == [True, False, False, False]
     assert list(found["group"].cat.categories) == ["b", "c"]
