@@ -25,7 +25,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
+VENV = ROOT / os.environ.get("BCNMF_VENV", ".venv")
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 NAMES = ROOT / "requirements.in"
@@ -36,7 +36,7 @@ INSTALLED = VENV / ".installed"
 # PyTorch's own index of builds for the processor, or a mirror of it.
 CPU_INDEX = os.environ.get("BCNMF_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 # GB as measured on Linux: what there is to download for torch, and .venv with everything in it.
-SIZES = {"CPU": (0.2, 2.0), "CUDA": (2.7, 5.8)}
+SIZES = {"CPU": (0.2, 2.2), "CUDA": (2.7, 5.8)}
 
 
 class SetupError(Exception):
@@ -128,7 +128,7 @@ def make_venv(python: str | Path) -> bool:
 
 def pinned(name: str, file: Path = LOCK) -> str:
     """Return the lines of one package in a file, checksums included."""
-    found = re.search(rf"^{name}==.*(?:\\\n.*)*", file.read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}==.*(?:\n +--hash.*)*", file.read_text(), re.MULTILINE)
     if not found:
         raise SetupError(f"{file}: no line {name}==<version>; `make lock` writes the lock")
     return found.group()
@@ -157,9 +157,10 @@ def install_tool(name: str) -> None:
 def install_lock() -> None:
     """Install all that is locked but the tools, which not every machine can have."""
     rest = VENV / "tmp" / "lock.txt"
-    rest.write_text(
-        re.sub(rf"^({'|'.join(TOOLS)})==.*(?:\\\n.*)*\n", "", LOCK.read_text(), flags=re.M)
-    )
+    lines = LOCK.read_text()
+    for tool in TOOLS:
+        lines = lines.replace(pinned(tool), "")
+    rest.write_text(lines)
     install("--no-deps", "--require-hashes", "-r", rest)
 
 

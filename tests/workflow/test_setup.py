@@ -207,13 +207,37 @@ def test_a_driver_has_the_build_for_cuda_and_what_was_killed_is_begun_anew(check
 
 def test_a_package_with_another_checksum_is_refused(checkout):
     index = checkout.index
+    index.put(wheel(checkout.packages, "uv", "0.1", data={"uv": "#!/bin/sh\necho another uv\n"}))
     wrong = wheel(
         checkout.packages, "alpha", "1.0", files={"alpha.py": "print('not the locked one')"}
     )
     index.put(wrong)
     said = checkout.make("setup", code=2)
-    assert "DO NOT MATCH THE HASHES" in said
+    assert said.count("DO NOT MATCH THE HASHES") == 2
+    assert "another uv" not in said
     assert not (checkout.root / ".venv" / ".installed").exists()
+
+
+def test_the_lock_is_taken_apart_into_whole_packages(setup, monkeypatch):
+    """A package without its checksums would be installed as it comes."""
+    installed = {}
+    setup.VENV.mkdir()
+    (setup.VENV / "tmp").mkdir()
+    monkeypatch.setattr(
+        setup, "run", lambda *command: installed.update(tool=command[-1].read_text())
+    )
+    monkeypatch.setattr(setup, "install", lambda *rest: installed.update(lock=rest[-1].read_text()))
+    setup.install_lock()
+    rest = re.sub(r"^#.*\n", "", installed["lock"], flags=re.MULTILINE)
+    for tool in setup.TOOLS:
+        setup.install_tool(tool)
+        assert re.fullmatch(rf"{tool}==\S+ \\\n(    --hash=\S+( \\\n)?)+", installed["tool"])
+        assert f"\n{tool}==" not in rest
+    package = r"[\w.-]+==.* \\\n(    --hash=\S+ \\\n)*    --hash=\S+\n+"
+    assert re.fullmatch(f"({package})+", rest)
+    assert rest.count("--hash") + sum(
+        setup.pinned(tool).count("--hash") for tool in setup.TOOLS
+    ) == (LOCK.count("--hash"))
 
 
 def stand_in(path, text):
