@@ -4,6 +4,7 @@
 # make test        most tests, in minutes
 # make test-long   the long ones: runs that are cut off, published studies from files to figures, benchmarks
 # make test-all    both
+# make test-pythons the unit tests on every other Python that is here, each in an environment of its own
 # make test-slurm  the pipeline on a real Slurm of one node
 # make test-conda  the pipeline in conda environments, solved and installed from a channel of what .venv holds
 # make torture     runs that are cut off in many ways
@@ -22,7 +23,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: another-torch help quick setup test test-long test-all test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
+.PHONY: another-torch help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
 
 # The first of these that the lock is made for; another: make PYTHON=/path/to/python3
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -43,7 +44,7 @@ BIN := .venv/bin
 # Errors, and which job of how many is done; `make QUIET=` shows everything.
 QUIET ?= --quiet rules reason host
 # --cores last: --quiet takes every word up to the next option, targets included.
-SNAKEMAKE := $(BIN)/snakemake $(QUIET) --cores $(CORES)
+SNAKEMAKE := $(BIN)/python -m snakemake $(QUIET) --cores $(CORES)
 CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)")
 WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
@@ -106,6 +107,17 @@ test-long: setup
 
 test-all: test test-long
 
+# Where torch is not to be had within ten minutes, a Python is left out, which is said. Logs of the set-ups: .venv-*.log
+test-pythons: setup
+	@here=$$($(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
+	for python in python3.11 python3.12 python3.13; do \
+	  [ $$python != $$here ] && $$python -c '' 2>/dev/null || continue; \
+	  export BCNMF_VENV=.venv-$${python#python}; \
+	  [ $$BCNMF_VENV/.installed -nt requirements.lock ] || timeout 600 $$python envs/setup.py >$$BCNMF_VENV.log 2>&1 || \
+	    { echo "$$python: no unit tests, for it could not be set up within ten minutes: $$BCNMF_VENV.log"; continue; }; \
+	  echo "Unit tests on $$python"; $$BCNMF_VENV/bin/python -m pytest -n $(WORKERS) -m "not long" tests/unit || exit 1; \
+	done
+
 # A Slurm of one node on this machine, root only; leaves nothing running.
 SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin
 test-slurm: setup
@@ -132,22 +144,22 @@ checksums: setup
 	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
 lint: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m snakefmt --check Snakefile workflow/rules
 	$(BIN)/lint-imports
-	$(BIN)/mypy
-	$(BIN)/snakemake --lint
+	$(BIN)/python -m mypy
+	$(BIN)/python -m snakemake --lint
 
 format: setup
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m snakefmt Snakefile workflow/rules
 
 clean:
 	find results/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 	rm -rf logs
 
 distclean: clean
-	rm -rf .venv .snakemake .cache
+	rm -rf .venv .venv-3* .snakemake .cache
 	find resources/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -25,7 +25,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
+VENV = ROOT / os.environ.get("BCNMF_VENV", ".venv")
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 NAMES = ROOT / "requirements.in"
@@ -36,7 +36,7 @@ INSTALLED = VENV / ".installed"
 # PyTorch's own index of builds for the processor, or a mirror of it.
 CPU_INDEX = os.environ.get("BCNMF_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 # GB as measured on Linux: what there is to download for torch, and .venv with everything in it.
-SIZES = {"CPU": (0.2, 2.0), "CUDA": (2.7, 5.8)}
+SIZES = {"CPU": (0.2, 2.2), "CUDA": (2.7, 5.8)}
 
 
 class SetupError(Exception):
