@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,18 @@ from conftest import ROOT
 ENVIRONMENTS = ("analysis", "fit")
 # Behind what .venv holds itself: its packages are what the channel is made of.
 sys.path.append(str(ROOT / ".venv" / ".conda"))
+# Of `quick`, every stage in every environment, on less data: it runs twice.
+SMALLER = {
+    "studies": ["simulation_beta8", "digits_texture", "pbmc"],
+    "methods": ["pca", "nmf", "bcnmf", "shared_target"],
+    "replicates": {"default": 1, "simulation": 1, "digits_texture": 1},
+    "simulation": {
+        "n_genes": 120, "n_target": 60, "n_background": 60, "n_shared": 2,
+        "n_target_programs": 2, "shared_block": 20, "target_block": 20,
+    },
+    "digits": {"n_target": 40, "n_background": 40},
+    "evaluation": {"bootstrap": 100},
+}  # fmt: skip
 CLIENT = Path(__file__).parent / "client.py"
 # Versions before this one are refused by Snakemake.
 OLDEST = (24, 7, 1)
@@ -102,10 +115,12 @@ def conda():
 
 def run(python: Path | str, folder: Path, environment: dict, *arguments: str) -> str:
     folder.mkdir()
+    smaller = [f"{key}={json.dumps(value)}" for key, value in SMALLER.items()]
     done = subprocess.run(
         [
             python, "-m", "snakemake", "quick", "--snakefile", ROOT / "Snakefile",
             "--directory", folder, "--cores", "2", "--quiet", "rules", "reason", "host", *arguments,
+            "--config", *smaller,
         ],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
