@@ -63,6 +63,27 @@ def test_pending_cells_are_filled_and_the_rest_stays(server, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("encoding", "separator", "end"), [
+    ("utf-16", "\t", "\r\n"), ("utf-8-sig", ";", "\r\n"), ("utf-8", ",", "\r"),
+])  # fmt: skip
+def test_a_sheet_keeps_its_form(server, tmp_path, encoding, separator, end):
+    sheet = tmp_path / "datasets.tsv"
+    before = (HEAD + row(server, "a.txt")).replace("\t", separator).replace("\n", end)
+    sheet.write_bytes(before.encode(encoding))
+    assert filled(sheet, tmp_path)[0] == []
+    expected = before.replace(f"pending{separator}pending", f"{digest('a.txt')}{separator}9")
+    assert sheet.read_bytes() == expected.encode(encoding)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_row_of_several_lines_is_refused(server, tmp_path):
+    sheet = tmp_path / "datasets.tsv"
+    sheet.write_text((HEAD + row(server, "a.txt")).replace("d\ta.txt", '"d\n"\ta.txt'))
+    with pytest.raises(InputError, match=r"datasets\.tsv, line 2: a cell of several lines; write"):
+        filled(sheet, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_had_stays_pending_and_is_named(server, tmp_path):
     sheet = tmp_path / "datasets.tsv"
     sheet.write_text(
