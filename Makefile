@@ -6,6 +6,7 @@
 # make test-all    both
 # make test-pythons the unit tests on every other Python that is here, each in an environment of its own
 # make test-slurm  the pipeline on a real Slurm of one node
+# make test-conda  the pipeline in conda environments, solved and installed from a channel of what .venv holds
 # make torture     runs that are cut off in many ways
 # make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures     the paper's figures
@@ -22,7 +23,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: help quick setup test test-long test-all test-pythons test-slurm torture archive paper figures report bench checksums lint format lock clean distclean
+.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
 
 # The first of these that the lock is made for; another: make PYTHON=/path/to/python3
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -123,6 +124,15 @@ SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server slurm-wlm-mysql-plugin
 test-slurm: setup
 	command -v slurmctld >/dev/null && command -v mariadbd >/dev/null || apt-get install -y --no-install-recommends $(SLURM_PACKAGES)
 	$(BIN)/python -m pytest tests/slurm/check_slurm.py
+
+# A conda on the PATH, else py-rattler, which is installed beside .venv's own packages. Where neither can be had the
+# check is skipped with the reason.
+test-conda: setup .venv/.conda
+	$(BIN)/python -m pytest -rs -s tests/conda/check_conda.py
+
+.venv/.conda: tests/conda/requirements.txt .venv/.installed
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ -r $< && touch $@ || echo "$< could not be installed"
 
 torture: setup
 	BCNMF_ROUNDS=20 $(BIN)/python -m pytest tests/integration/test_faults.py

@@ -51,7 +51,7 @@ def test_the_lines_end_in_a_plan(tmp_path):
     assert "treatment  drug (80), vehicle (80)" in said
     assert "80 samples: treatment=vehicle" in said
     assert "results/mine/report.html" in said
-    (row,) = read_sheet(root / "mine.tsv")[0].to_dict("records")
+    (row,) = read_sheet(root / "mine.tsv").rows
     assert row["target"] == "treatment=drug"
     assert not (root / "results" / "mine").exists()
 

@@ -54,13 +54,12 @@ sys.path.insert(0, str(WORKFLOW))
 
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
-from bcnmf.readers import files_of
 from bcnmf_pipeline.methods.estimators import ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
-from bcnmf_pipeline.plan.sheets import as_list, find_file, load_yaml, merge
+from bcnmf_pipeline.plan.sheets import as_list, find_file, given_settings, load_yaml, merge
 from bcnmf_pipeline.plan.studies import is_own
 
 import_first_from(WORKFLOW)
@@ -87,6 +86,10 @@ else:
 DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
+# What a look into own data imports, wherever Snakemake is installed.
+LOOKING_NEEDS = "anndata scanpy"
+
+
 def own_file(dataset: str) -> Path:
     return Path(dataset).expanduser()
 
@@ -101,7 +104,14 @@ def look_into(row: dict, where: str):
 
 @cache
 def seen_once(cells: tuple, where: str):
-    from bcnmf_pipeline.pair.own_data import look
+    try:
+        from bcnmf_pipeline.pair.own_data import look
+    except ModuleNotFoundError as error:
+        raise WorkflowError(
+            f"{where}: your own data are looked into before any job, for which Snakemake's own Python "
+            f"needs more, here {error.name}: {sys.executable} -m pip install {LOOKING_NEEDS}; "
+            "or run the .venv/bin/snakemake that `make setup` makes"
+        ) from None
 
     row = dict(cells)
     return look(own_file(row["dataset"]), row, where)
@@ -120,16 +130,17 @@ def load_plans() -> dict[str, Plan]:
     All of them are known at once because `snakemake quick` and `snakemake paper` are targets like
     any other, whatever configuration is active.
     """
-    given = {} if AS_MODULE else dict(workflow.config_settings.config)
+    by_hand = given(())
     base = load_yaml(DEFAULT_CONFIG)
-    quick = merge(base, load_yaml(find("config/quick.yaml")), given)
-    settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
+    quick = merge(base, load_yaml(find("config/quick.yaml")), by_hand)
+    settings = {"paper": merge(base, by_hand), "quick": quick, str(config["name"]): config}
     plans = {
         name: Plan(
             one,
             find,
             WORKFLOW / "schemas",
             where=f"configuration {name!r}",
+            files=CONFIG_FILES if one is config else (),
             look=look_into,
             # Whether a file is there yet must not decide what is made of it.
             fill=not AS_MODULE,
@@ -144,10 +155,22 @@ def load_plans() -> dict[str, Plan]:
     return plans
 
 
+# Read again: Snakemake takes the last of a key that stands twice, and a text such as no for false.
+CONFIG_FILES = () if AS_MODULE else tuple(workflow.config_settings.configfiles)
+
+
+def given(files) -> dict:
+    """Return what configuration files and --config change."""
+    entries = () if AS_MODULE else workflow.config_settings.config_args or ()
+    return given_settings(files, entries, load_yaml(WORKFLOW / "schemas" / "config.schema.yaml"))
+
+
 try:
+    if not AS_MODULE:
+        config = merge(load_yaml(DEFAULT_CONFIG), given(CONFIG_FILES))
     PLANS = load_plans()
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
-except InputError as error:
+except (InputError, WorkflowError) as error:
     raise WorkflowError(str(error)) from None
 
 ACTIVE = PLANS[config["name"]]
@@ -329,6 +352,9 @@ def files_beside(wildcards) -> list[str]:
     dataset = study_row(wildcards)["dataset"]
     if not is_own(dataset) or not own_file(dataset).exists():
         return []
+    # Late: only data of one's own need what reads files.
+    from bcnmf.readers import files_of
+
     others = [str(file) for file in files_of(own_file(dataset))[1:]]
     return [local(file) for file in others] if AS_MODULE else others
 

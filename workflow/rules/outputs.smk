@@ -65,14 +65,18 @@ def group_studies(config_name: str, group: str) -> list[str]:
     The user's own data are looked into where they are chosen, and are not run where they are not.
     """
     plan = PLANS[config_name]
-    known = plan.all_studies[~plan.all_studies["dataset"].map(is_own)]
-    return plan.study_ids(group) or list(known.index[known["group"] == group])
+    return plan.study_ids(group) or [
+        study
+        for study, row in plan.all_studies.items()
+        if row["group"] == group and not is_own(row["dataset"])
+    ]
 
 
 def series_studies(config_name: str, group: str, series: str) -> list[str]:
     """Return the studies of a group that one figure of the series shows."""
-    rows = PLANS[config_name].all_studies.loc[group_studies(config_name, group)]
-    return list(rows.index[rows["series"] == series])
+    plan = PLANS[config_name]
+    studies = group_studies(config_name, group)
+    return [study for study in studies if plan.study(study)["series"] == series]
 
 
 def studies_of(config_name: str, place: str, drawing) -> list[str]:
@@ -85,19 +89,16 @@ def studies_of(config_name: str, place: str, drawing) -> list[str]:
 def series_figures(config_name: str, studies: list[str]) -> list[str]:
     """Return the figures across studies of which these are members."""
     plan = PLANS[config_name]
-    rows = plan.all_studies.loc[studies]
-    answered = [study for study in studies if plan.answered_runs(study)]
-    return [
-        path
-        for drawing in FIGURES.values()
-        if drawing.of_group
-        for group in (
-            rows.loc[rows["series"] == drawing.series, "group"].unique()
-            if drawing.series
-            else rows.loc[answered].query("each != ''")["group"].unique()
-        )
-        for path in figure_files(config_name, group, drawing.name)
-    ]
+    rows = [plan.study(study) for study in studies]
+    each = [row for row in rows if row["each"] and plan.answered_runs(row["study"])]
+    files = []
+    for drawing in FIGURES.values():
+        if drawing.of_group:
+            of_series = [row for row in rows if row["series"] == drawing.series]
+            groups = [row["group"] for row in (of_series if drawing.series else each)]
+            for group in dict.fromkeys(groups):
+                files += figure_files(config_name, group, drawing.name)
+    return files
 
 
 def all_figures(config_name: str) -> list[str]:
@@ -117,8 +118,8 @@ def group_outputs(config_name: str, group: str) -> list[str]:
 def named_figures(config_name: str, column: str, name: str) -> list[str]:
     """Return the figures of the chosen studies that a column of the sheet names, else of all."""
     plan = PLANS[config_name]
-    having = plan.all_studies.index[plan.all_studies[column] == name]
-    studies = [study for study in plan.study_ids() if study in having] or list(having)
+    having = [study for study, row in plan.all_studies.items() if row[column] == name]
+    studies = [study for study in plan.study_ids() if study in having] or having
     if column == "series":
         return series_figures(config_name, studies)
     return [path for study in studies for path in figure_files(config_name, study, name)]

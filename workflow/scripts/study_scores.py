@@ -8,7 +8,8 @@ from bcnmf_pipeline.record.job import logged
 from bcnmf_pipeline.record.tables import read_table, write_table
 
 with logged(snakemake):
-    reported, _ = read_sheet(snakemake.input.reported)
+    sheet = read_sheet(snakemake.input.reported)
+    reported = pd.DataFrame(sheet.rows, columns=sheet.columns, dtype=str)
     reported["value"] = reported["value"].astype(float)
     params = snakemake.params
     if not params.as_in_paper:

@@ -67,7 +67,7 @@ def test_options_become_columns(folder, capsys):
         "--title", 'The "first" try',
     ]  # fmt: skip
     assert main(["new", "mine", "--data", "cells.h5ad", *options]) == 0
-    (row,) = read_sheet("mine.tsv")[0].to_dict("records")
+    (row,) = read_sheet("mine.tsv").rows
     assert row == {
         "study": "mine", "dataset": "cells.h5ad", "target": "treatment=drug;quality=good",
         "background": "treatment=vehicle;quality=good", "unit": "donor", "each": "cell type",
@@ -177,7 +177,7 @@ def test_names_with_spaces_and_quotes_go_through(folder, capsys):
     (folder / "cells.h5ad").rename(folder / odd)
     sides = ["--target", "cell type=B cell", "--background", "cell type=T cell"]
     assert main(["new", "mine", "--data", odd, *sides]) == 0
-    (row,) = read_sheet("mine.tsv")[0].to_dict("records")
+    (row,) = read_sheet("mine.tsv").rows
     assert row["dataset"] == odd
     assert row["target"] == "cell type=B cell"
 

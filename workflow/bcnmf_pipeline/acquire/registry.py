@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.sheets import load_sheet, load_yaml, nearest, read_sheet
+from bcnmf_pipeline.plan.sheets import load_sheet, load_yaml, nearest
 from bcnmf_pipeline.record.provenance import WORKFLOW
 
 PENDING = "pending"
@@ -189,14 +189,13 @@ def load_registry(path: str | Path) -> Registry:
         The sheet is missing, or holds something that cannot be used; names the line.
     """
     path = Path(path)
-    records = load_sheet(path, load_yaml(SCHEMA)).to_dict("records")
-    numbers = read_sheet(path)[1]
+    sheet = load_sheet(path, load_yaml(SCHEMA))
     entries = []
-    for number, cells in zip(numbers, records, strict=True):
+    for number, cells in zip(sheet.lines, sheet.rows, strict=True):
         entry = _entry(cells)
         _check(entry, f"{path}, line {number} ({entry.name})")
         entries.append(entry)
-    _check_names(entries, numbers, path)
+    _check_names(entries, sheet.lines, path)
     return Registry(entries, path)
 
 

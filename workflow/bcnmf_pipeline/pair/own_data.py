@@ -30,7 +30,8 @@ from bcnmf_pipeline.pair.samples import (
 )
 from bcnmf_pipeline.pair.source import Heads, heads
 from bcnmf_pipeline.pair.values import checked, kind_of_values, odd_values
-from bcnmf_pipeline.plan.selection_syntax import column_of, parse_names, parse_selection
+from bcnmf_pipeline.plan.selected import column_of
+from bcnmf_pipeline.plan.selection_syntax import parse_names, parse_selection
 
 SIDES = ("target", "background")
 

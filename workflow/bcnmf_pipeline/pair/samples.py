@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.selection_syntax import ANY, Condition, column_of, parse_selection, select
+from bcnmf_pipeline.plan.selected import column_of, select
+from bcnmf_pipeline.plan.selection_syntax import ANY, Condition, parse_selection
 
 # A label class or a background of fewer samples, or a class of fewer units, is worth a warning.
 FEW_SAMPLES, FEW_UNITS = 10, 3

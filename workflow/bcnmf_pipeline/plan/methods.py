@@ -37,10 +37,10 @@ class Methods:
     def __init__(self, path: Path, schemas: Path) -> None:
         self.path = path
         self._rows: dict[str, list[dict[str, str]]] = {}
-        table = load_sheet(path, load_yaml(schemas / "methods.schema.yaml"))
+        sheet = load_sheet(path, load_yaml(schemas / "methods.schema.yaml"))
         self._scopes: list[tuple[str, str]] = []
         taken = set()
-        for line, row in zip(table.index, table.to_dict("records"), strict=True):
+        for line, row in zip(sheet.lines, sheet.rows, strict=True):
             where = f"{path}, line {line} ({row['method']!r})"
             _check_numbers(row, where)
             self._scopes += [(where, name) for name in as_list(row["studies"])]

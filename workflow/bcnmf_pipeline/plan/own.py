@@ -7,14 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Protocol
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.selection_syntax import Condition, column_of, parse_selection, select
+from bcnmf_pipeline.plan.selection_syntax import Condition, parse_selection
 from bcnmf_pipeline.plan.sheets import as_list
 from bcnmf_pipeline.plan.studies import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Highly variable features that are kept of more, where the sheet does not say.
 TOP_FEATURES = 3000
@@ -121,7 +122,8 @@ class Finder:
         # Values of the file are found out once, of all samples.
         row = row | {"values": seen.values}
         parts, self.remarks[row["study"]] = one_for_each(row, seen.obs, largest, where)
-        if names := [part["study"] for part in parts if part["study"] in taken]:
+        known = {name.lower() for name in taken}
+        if names := [part["study"] for part in parts if part["study"].lower() in known]:
             raise InputError(
                 f"{where}, column each: it makes a study {names[0]!r}, which stands in the sheet "
                 "already; give one of them another name"
@@ -269,6 +271,9 @@ def one_for_each(
     InputError
         The column is missing or has too many values, or none has samples enough.
     """
+    # Late: whoever has no data of their own plans without pandas.
+    from bcnmf_pipeline.plan.selected import column_of, select
+
     column = row["each"]
     places = {side: f"{where}, column {side}" for side in ("target", "background")}
     sides = {side: parse_selection(row[side], place) for side, place in places.items()}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from bcnmf.errors import InputError
@@ -14,7 +13,7 @@ from bcnmf_pipeline.plan.sheets import check_settings, merge
 
 
 def check_reported(
-    reported: pd.DataFrame,
+    reported: Iterable[Mapping[str, str]],
     settings: Mapping[str, Any],
     schema: Mapping[str, Any],
     path: str | os.PathLike[str],
@@ -26,9 +25,12 @@ def check_reported(
     InputError
         A cell is no mapping, or has a key or value that no configuration can have.
     """
-    for cell, rows in reported[reported["settings"] != ""].groupby("settings", sort=False):
-        where = f"{path}, study {rows['study'].iloc[0]!r}, column settings"
-        check_settings(merge(settings, _mapping(str(cell), where)), schema, where)
+    checked = {""}
+    for row in reported:
+        if row["settings"] not in checked:
+            checked.add(row["settings"])
+            where = f"{path}, study {row['study']!r}, column settings"
+            check_settings(merge(settings, _mapping(row["settings"], where)), schema, where)
 
 
 def made_alike(row: Mapping[str, str], dataset: str, settings: Mapping[str, Any]) -> bool:

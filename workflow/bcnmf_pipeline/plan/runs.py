@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan import own
@@ -86,9 +84,15 @@ class Plan:
     unmatched : callable, optional
         Says why the gene sets of a file are of no use for what was seen, given the path of the
         file, the smallest and largest size of a set, and what was seen.
+    files : sequence of Path
+        Files of the configuration, later ones first in rank, for errors.
 
     Attributes
     ----------
+    studies : dict of str to dict
+        The rows of the chosen studies by name.
+    reported : list of dict
+        Rows of the sheet of reported values.
     remarks : dict of str to list of str
         Study -> what was found out about it, for the terminal.
 
@@ -107,9 +111,10 @@ class Plan:
         look: own.Look | None = None,
         fill: bool = True,
         unmatched: Unmatched = lambda place, sizes, seen: "",
+        files: Sequence[Path] = (),
     ) -> None:
         schema = load_yaml(schemas / "config.schema.yaml")
-        check_settings(settings, schema, where)
+        check_settings(settings, schema, where, files)
         self.settings = dict(settings)
         self.name: str = settings["name"]
         self.where = where
@@ -123,7 +128,7 @@ class Plan:
         self._methods = Methods(self.sheet_paths["methods"], schemas)
         self.reported = load_sheet(
             self.sheet_paths["reported"], load_yaml(schemas / "reported.schema.yaml")
-        )
+        ).rows
         check_reported(self.reported, self.settings, schema, self.sheet_paths["reported"])
         wanted = chosen(
             self._rows, as_list(settings["studies"]), self.sheet_paths["studies"], where
@@ -151,9 +156,8 @@ class Plan:
             kept += [one["study"] for one in made]
         if faults:
             raise InputError("\n".join(faults))
-        self.all_studies = pd.DataFrame(self._rows.values(), index=list(self._rows))
-        self.studies = self.all_studies.loc[kept]
-        others = set(read_sheet(repository / "methods.tsv")[0]["method"])
+        self.studies = {study: self._rows[study] for study in kept}
+        others = {row["method"] for row in read_sheet(repository / "methods.tsv").rows}
         self._methods.check_scopes(known | set(kept))
         self._check_names(known | set(kept), others | set(self._methods.names))
         for study in kept:
@@ -225,6 +229,11 @@ class Plan:
                 f"({self.sheet_paths['studies']}, column methods)"
             )
         return kept
+
+    @property
+    def all_studies(self) -> Mapping[str, Row]:
+        """The rows of all studies of the sheet by name, chosen or not."""
+        return self._rows
 
     def study(self, name: str) -> Row:
         """Return the sheet's row of a study."""
@@ -323,17 +332,13 @@ class Plan:
 
     def study_ids(self, group: str | None = None) -> list[str]:
         """Return the chosen studies, or those of one group."""
-        if group is None:
-            return list(self.studies.index)
-        return list(self.studies.index[self.studies["group"] == group])
+        return [name for name, row in self.studies.items() if group in (None, row["group"])]
 
     def as_in_paper(self, study: str) -> bool:
         """Whether values are reported of this study, and all of them of data made as here."""
-        rows = self.reported[self.reported["study"] == study]
+        rows = [row for row in self.reported if row["study"] == study]
         dataset = self._rows[study]["dataset"]
-        return len(rows) > 0 and all(
-            made_alike(row, dataset, self.settings) for row in rows.to_dict("records")
-        )
+        return len(rows) > 0 and all(made_alike(row, dataset, self.settings) for row in rows)
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for, but those that there is nothing to draw for.

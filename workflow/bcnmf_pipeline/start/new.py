@@ -16,7 +16,8 @@ import yaml
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path, check_writable
 from bcnmf_pipeline.pair.own_data import Look, samples_of
-from bcnmf_pipeline.plan.selection_syntax import parse_selection, select
+from bcnmf_pipeline.plan.selected import select
+from bcnmf_pipeline.plan.selection_syntax import parse_selection
 from bcnmf_pipeline.plan.sheets import find_file
 from bcnmf_pipeline.plan.studies import load_studies, names_of
 from bcnmf_pipeline.start.check import NAME, ROOT, SCHEMAS, plan_of, remarks_text

@@ -33,8 +33,8 @@ CROPS = RNG.integers(0, 200, (40, 28, 28), dtype=np.uint8)
 
 
 def study_row(name):
-    rows = read_sheet(ROOT / "config" / "studies.tsv")[0]
-    return rows[rows["study"] == name].iloc[0].to_dict()
+    rows = read_sheet(ROOT / "config" / "studies.tsv").rows
+    return next(row for row in rows if row["study"] == name)
 
 
 def sides(data):

@@ -149,8 +149,8 @@ def test_what_is_read_can_be_written(put, tmp_path):
 
 
 def study_row():
-    rows = read_sheet(ROOT / "config" / "studies.tsv")[0]
-    return rows[rows["study"] == "mouse"].iloc[0].to_dict()
+    rows = read_sheet(ROOT / "config" / "studies.tsv").rows
+    return next(row for row in rows if row["study"] == "mouse")
 
 
 @pytest.mark.shared

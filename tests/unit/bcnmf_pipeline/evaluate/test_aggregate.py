@@ -175,7 +175,7 @@ def test_reported_rows_without_counterpart_are_found():
 
 def test_the_reported_sheet():
     reported, methods, studies = (
-        read_sheet(ROOT / "config" / f"{sheet}.tsv")[0]
+        pd.DataFrame(read_sheet(ROOT / "config" / f"{sheet}.tsv").rows)
         for sheet in ("reported", "methods", "studies")
     )
     reported["value"] = reported["value"].astype(float)

@@ -67,7 +67,7 @@ def test_four_cells_of_a_row_are_enough(tmp_path):
         "200 target and 150 background samples; values: counts (found out); "
         "features: 3000 of 5000"
     ]  # fmt: skip
-    assert plan.studies.to_dict("records") == [row]
+    assert list(plan.studies.values()) == [row]
     assert plan.asked[0]["where"] == f"{tmp_path}/mine.tsv, study mine"
 
 

@@ -18,7 +18,7 @@ def written(*names, scaled_over="kept", unlabelled=False, **changes):
         ROOT / "workflow" / "schemas",
     )
     studies = plan.study_ids()
-    rows = plan.studies.to_dict("records")
+    rows = list(plan.studies.values())
     if unlabelled:
         rows = [row | {"label": ""} for row in rows]
     return methods_text(
