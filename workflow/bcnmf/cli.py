@@ -180,11 +180,12 @@ def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Seq
 def _fit(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import fit, looks_like_counts, write
+    from bcnmf.tools import check_storable, fit, looks_like_counts, write
 
     check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
     target = read(options.target, backed)
+    check_storable(target, options.out)
     background = None if options.background is None else read(options.background, backed)
     if options.loss == "squared_error" and looks_like_counts(target, options.layer):
         print(
@@ -309,10 +310,11 @@ def _select(options: argparse.Namespace) -> int:
 def _project(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import project, write
+    from bcnmf.tools import check_storable, project, write
 
     check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)
+    check_storable(data, options.out)
     project(data, options.model, layer=options.layer)
     if not save(partial(write, data), options.out):
         return 2

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 from bcnmf import BCNMF
 from bcnmf.cli import main
+from bcnmf.tools import check_storable, write
 from conftest import ROOT
 
 
@@ -151,3 +153,34 @@ def test_warnings_of_the_command_line_are_one_line(files, tmp_path):
     lines = done.stderr.splitlines()
     assert sum("Set NUMBA_CACHE_DIR or XDG_CACHE_HOME to a folder" in line for line in lines) == 1
     assert all(line.startswith(("warning: ", "remark: ")) for line in lines), lines
+
+
+@pytest.mark.parametrize("command", ["fit", "project"])
+def test_annotation_that_no_h5ad_holds_is_named_before(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    data = ad.AnnData(np.random.default_rng(0).gamma(1, 1, (30, 8)).astype(np.float32))
+    data.to_df().to_parquet("data.parquet")
+    pd.DataFrame({"day": pd.Timestamp("2020-01-01")}, index=data.obs_names).to_parquet(
+        "data.obs.parquet"
+    )
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("bcnmf.tools.BCNMF", None)  # nothing is fitted
+    options = {
+        "fit": ["--target", "data.parquet", "--background", "data.parquet", "-k", "2"],
+        "project": ["--data", "data.parquet", "--model", "model.npz"],
+    }
+    assert main([command, *options[command], "--out", "fit.h5ad"]) == 2
+    said = capsys.readouterr().err
+    assert "fit.h5ad: the annotation of the data cannot be written as .h5ad" in said
+    assert "day" in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_annotation_that_an_h5ad_holds_is_no_fault(tmp_path):
+    data = ad.AnnData(np.ones((3, 2), np.float32))
+    data.obs = data.obs.assign(text=["a", None, "b"], number=[1, 2, 3], mark=[True, False, True])
+    data.obs["kind"] = pd.Categorical(["x", "y", "x"])
+    data.uns["remarks"] = np.array(["one", "two"], dtype=object)
+    check_storable(data, tmp_path / "out.h5ad")
+    write(data, tmp_path / "out.h5ad")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
