@@ -21,7 +21,8 @@ def test_what_would_be_taken_apart_is_refused(path, found):
 @pytest.mark.parametrize(
     "path",
     [
-        "C:\\Uni, 50% & (1)/it's \"[a]\" $HOME+=#;.h5ad", "-a?*^|.h5ad", "薬 e\u0301 é \U0001f9ec שלום",
+        "C:\\Uni, 50% & (1)/it's \"[a]\" $HOME+=#;.h5ad", "-a?*^|.h5ad",
+        "薬 e\u0301 é \U0001f9ec שלום",
         "a < b > c", "<B>.h5ad", "s3:cells.h5ad", "x" * 300,
     ],
 )  # fmt: skip
