@@ -122,13 +122,63 @@ def test_a_home_folder_may_be_written_with_a_tilde(workflow, monkeypatch):
     assert f"input: {workflow.folder}/data/mine.h5ad" in done.stdout
 
 
-def test_a_sheet_that_a_spreadsheet_program_wrote(workflow):
+def excel(text):
+    return text.replace("Drug, low dose", '"Drug, low dose"').replace("\n", "\r\n").encode()
+
+
+SPREADSHEETS = {
+    "Text (Tab delimited)": excel,
+    "Unicode Text": lambda text: excel(text).decode().encode("utf-16"),
+    "CSV UTF-8 with semicolons": lambda text: b"\xef\xbb\xbf" + excel(text).replace(b"\t", b";"),
+}
+
+
+@pytest.mark.parametrize("saved", SPREADSHEETS.values(), ids=SPREADSHEETS)
+def test_a_sheet_that_a_spreadsheet_program_wrote(workflow, saved):
     own_data(workflow.folder)
     settings = own_studies(workflow.folder, {"title": "Drug, low dose"})
     sheet = workflow.folder / "mine.tsv"
-    text = sheet.read_text().replace("Drug, low dose", '"Drug, low dose"').replace("\n", "\r\n")
-    sheet.write_bytes(text.encode())
+    sheet.write_bytes(saved(sheet.read_text()))
     done = workflow("-n", settings=settings)
+    assert done.returncode == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: mine\nname: other\n", "line 2, column 1: the key 'name' stands in line 1 already"),
+        (
+            "name: mine\nseeds: {default: [010]}\n",
+            "line 2, `seeds.default.0`: found '010'; expected",
+        ),
+        ("name: [mine]\n", "line 1, `name`: found ['mine']; expected a text"),
+        ("name: mine\nstudies: [no]\n", "key studies: 'no' is neither a study nor a group"),
+        ("name: mine\nmirror:\n", "line 2, `mirror`: found nothing; expected a text"),
+    ],
+)
+def test_a_configuration_file_is_read_as_it_looks(workflow, text, message):
+    path = workflow.folder / "mine.yaml"
+    path.write_text(text)
+    done = workflow("-n", "--configfile", str(path))
+    assert done.returncode != 0
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_values_of_the_command_line_are_texts_where_texts_are_asked(workflow):
+    done = workflow("-n", "--config", "mirror=5", "seeds={default: [0]}", "name=2024")
+    assert done.returncode != 0
+    assert "`name`: found '2024'; allowed: letters, digits, _ and -, a letter first" in done.output
+    assert "`mirror`" not in done.output
+    (workflow.folder / "5").mkdir()
+    done = workflow(
+        "-n",
+        "--config",
+        "mirror=5",
+        "seeds={default: [3]}",
+        "title=1e5",
+        "studies=simulation_beta2",
+    )
     assert done.returncode == 0, done.output
 
 

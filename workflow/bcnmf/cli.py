@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     """Run the chosen command; return the exit status.
 
-    It is 2 for input that cannot be used and for results that are elsewhere or lost, 130 after
-    Ctrl-C and 143 after SIGTERM.
+    It is 2 for input that cannot be used and for results that are not where they belong, 130 after
+    Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
     """
     options = parser.parse_args(arguments)
     in_full, warnings.formatwarning = warnings.formatwarning, _in_one_line
@@ -44,6 +44,13 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
         with ended_by_sigterm():
             return options.command(options) or 0
     except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Nobody reads on, as in `| head`; Python would say so once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
@@ -173,11 +180,12 @@ def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Seq
 def _fit(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import fit, looks_like_counts, write
+    from bcnmf.tools import check_storable, fit, looks_like_counts, write
 
     check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
     target = read(options.target, backed)
+    check_storable(target, options.out)
     background = None if options.background is None else read(options.background, backed)
     if options.loss == "squared_error" and looks_like_counts(target, options.layer):
         print(
@@ -302,10 +310,11 @@ def _select(options: argparse.Namespace) -> int:
 def _project(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import project, write
+    from bcnmf.tools import check_storable, project, write
 
     check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)
+    check_storable(data, options.out)
     project(data, options.model, layer=options.layer)
     if not save(partial(write, data), options.out):
         return 2

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
+from numba.np.ufunc.ufuncbuilder import UFuncDispatcher
+
+# What compiles, and where it holds its cache.
+_HELD: dict[Any, str] = {Dispatcher: "_cache", UFuncDispatcher: "cache"}
 
 # What was said: of all that may go wrong in a process, the first.
 _said: list[str] = []
@@ -19,13 +26,30 @@ def keep(function: Any) -> None:
 
     Parameters
     ----------
-    function : numba dispatcher
-        What `numba.njit` returns.
+    function : Dispatcher or UFuncDispatcher
+        What `numba.njit` returns, and what `numba.vectorize` holds.
     """
+    held = next(name for kind, name in _HELD.items() if isinstance(function, kind))
     try:
-        function._cache = _Kept(function.py_func)
+        setattr(function, held, _Kept(function.py_func))
     except RuntimeError:  # numba has no other error for "no folder can be written"
         _warn("neither the folder of the code nor the user's cache can be written")
+
+
+@contextmanager
+def optional_cache() -> Iterator[None]:
+    """Let libraries that are imported within `keep` what they would not work without keeping.
+
+    umap-learn, scanpy and others cannot be imported where numba finds no folder for its cache.
+    """
+    before = {kind: kind.enable_caching for kind in _HELD}
+    try:
+        for kind in _HELD:
+            kind.enable_caching = keep
+        yield
+    finally:
+        for kind, enable in before.items():
+            kind.enable_caching = enable
 
 
 class _Kept(FunctionCache):  # type: ignore[misc]

@@ -24,23 +24,23 @@ _PROBE = bytes(4096)
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], follow: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there on success.
 
     A job that is killed, or a disk that fills up, leaves no half-written file behind under the
     final name, and the file that was there before as it was. The temporary name keeps the suffix,
     since many writers choose a format by it.
 
-    A symbolic link is followed: what it names is replaced, and the link stays. Of a file with
-    several names (hard links), the others keep the earlier content. A file that is replaced hands
-    on its permissions, its group and, for root, its owner.
+    A symbolic link is followed, unless `follow` is false: what it names is replaced, and the link
+    stays. Of a file with several names (hard links), the others keep the earlier content. A file
+    that is replaced hands on its permissions, its group and, for root, its owner.
 
     Raises
     ------
     InputError
         There is something else than a file, or a link that leads nowhere.
     """
-    place = _followed(path)
+    place = _followed(path) if follow else Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(place)
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from bcnmf.checks import import_extra
+from bcnmf.delimited import encoding_of
 from bcnmf.errors import InputError
 from bcnmf.files import reading
 
@@ -198,9 +199,7 @@ def _kind_of_text(path: Path, head: bytes) -> str:
             path, "it is a Matrix Market file, which names neither samples nor features",
             "call it matrix.mtx(.gz), with barcodes.tsv and features.tsv in the same folder",
         )  # fmt: skip
-    if b"\x00" in head.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff"):
-        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise _refused(path, "it is text in UTF-16", "save it as UTF-8")
+    if b"\x00" in head and encoding_of(head) == "utf-8":
         raise _refused(path, f"it begins with the bytes {head[:8]!r}", f"expected {READABLE}")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if not set(TABLE_SUFFIXES) & set(suffixes[-2:]):

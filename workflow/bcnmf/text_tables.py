@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from bcnmf.checks import import_extra
+from bcnmf.delimited import encoding_of, separator_of, stripped, undecoded
 from bcnmf.errors import InputError, MissingExtra
 from bcnmf.formats import MATRIX, TABLE_SUFFIXES, kind_of, stem_of, unpacked
 
@@ -90,7 +94,10 @@ def samples_table(path: Path) -> DataFrame | None:
         return None
     if kind_of(file) == "parquet":
         return _parquet(file)
-    return _named(text_rows(file)).apply(_as_numbers)
+    table = _named(text_rows(file)).map(stripped).rename(columns=stripped)
+    if (twice := table.columns[table.columns.duplicated()]).size:
+        raise InputError(f"{file}: the column {twice[0]!r} stands twice; drop or rename one")
+    return table.apply(_as_numbers)
 
 
 def text_rows(file: Path, sep: str | None = None) -> DataFrame:
@@ -140,17 +147,29 @@ def _read_csv(path: Path, sep: str, n_columns: int, **options: Any) -> Any:
     try:
         with unpacked(path) as stream:
             return import_extra("pandas").read_csv(
-                stream, sep=sep, header=None, skiprows=1 if n_columns else 0,
+                stream, sep=sep, header=0 if n_columns else None,
                 names=range(n_columns) if n_columns else None, index_col=False,
-                encoding="utf-8-sig", low_memory=False, **options,
+                encoding=_encoding(path), low_memory=False, **options,
             )  # fmt: skip
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text ({error}); save it as UTF-8") from error
+        raise InputError(f"{path}: {_undecoded(path)}") from error
     except ValueError as error:
         raise InputError(
             f"{path}: is no table with {sep!r} between its cells ({str(error).strip()}); "
             f"{_EXPECTED}"
         ) from error
+
+
+def _undecoded(path: Path) -> str:
+    """Return where a file stops being text: pandas knows that of a part alone."""
+    with unpacked(path) as stream:
+        raw = stream.read()
+    encoding = _encoding(path)
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        return undecoded(raw, encoding, error)
+    return f"is no {encoding.upper()} text"
 
 
 def _header(path: Path) -> list[str]:
@@ -166,27 +185,52 @@ def _header(path: Path) -> list[str]:
 
 def _lines(path: Path) -> list[list[str]]:
     """Return the cells of the first two lines."""
-    with unpacked(path) as stream:
-        raw = b"".join(stream.readline() for _ in range(2))
-    text = raw.decode("utf-8-sig", errors="replace")
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    return list(csv.reader(io.StringIO(text), delimiter=_separator_of(text)))
+    with _text(path) as text:
+        separator = separator_of(text.readline())
+    # A table of cells has a long line.
+    csv.field_size_limit(sys.maxsize)
+    with _text(path) as text:
+        return list(islice(csv.reader(text, delimiter=separator), 2))
 
 
 def _separator(path: Path) -> str:
+    with _text(path) as text:
+        return separator_of(text.readline())
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open the text of a file; what is no text shows when the whole is read."""
+    encoding = _encoding(path)
+    with (
+        unpacked(path) as stream,
+        io.TextIOWrapper(stream, encoding, errors="replace", newline=None) as text,
+    ):
+        yield text
+
+
+def _encoding(path: Path) -> str:
     with unpacked(path) as stream:
-        return _separator_of(stream.readline().decode("utf-8", errors="replace"))
-
-
-def _separator_of(text: str) -> str:
-    """Return what stands between the cells of the first line: tab, semicolon or comma."""
-    line = text.partition("\n")[0]
-    return max(("\t", ";", ","), key=line.count)
+        return encoding_of(stream.read(4))
 
 
 def _named(table: DataFrame) -> DataFrame:
-    """Take the names of samples from the first column."""
+    """Take the names of samples from the first column.
+
+    Rows and columns without a name and a value, as spreadsheet programs write them, are left out.
+    """
+    nameless = table[_empty(table.iloc[:, 0])]
+    table = table.drop(index=nameless.index[_empty(nameless).all(axis=1)])
+    kept = [
+        at == 0 or bool(name) or not _empty(table.iloc[:, at]).all()
+        for at, name in enumerate(table.columns)
+    ]
+    table = table.loc[:, kept]
     return _as_text(table.iloc[:, 1:].set_axis(table.iloc[:, 0], axis=0))
+
+
+def _empty(cells: Any) -> Any:
+    return cells.isna() | cells.isin(MISSING)
 
 
 def _as_text(table: DataFrame) -> DataFrame:

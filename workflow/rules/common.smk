@@ -87,6 +87,10 @@ else:
 DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
+# What a look into own data imports, wherever Snakemake is installed.
+LOOKING_NEEDS = "anndata scanpy"
+
+
 def own_file(dataset: str) -> Path:
     return Path(dataset).expanduser()
 
@@ -101,7 +105,14 @@ def look_into(row: dict, where: str):
 
 @cache
 def seen_once(cells: tuple, where: str):
-    from bcnmf_pipeline.pair.own_data import look
+    try:
+        from bcnmf_pipeline.pair.own_data import look
+    except ModuleNotFoundError as error:
+        raise WorkflowError(
+            f"{where}: your own data are looked into before any job, for which Snakemake's own Python "
+            f"needs more, here {error.name}: {sys.executable} -m pip install {LOOKING_NEEDS}; "
+            "or run the .venv/bin/snakemake that `make setup` makes"
+        ) from None
 
     row = dict(cells)
     return look(own_file(row["dataset"]), row, where)
@@ -161,7 +172,7 @@ try:
         config = merge(load_yaml(DEFAULT_CONFIG), given(CONFIG_FILES))
     PLANS = load_plans()
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
-except InputError as error:
+except (InputError, WorkflowError) as error:
     raise WorkflowError(str(error)) from None
 
 ACTIVE = PLANS[config["name"]]

@@ -12,7 +12,7 @@ rule download:
         file="[A-Za-z0-9][A-Za-z0-9._+-]*[A-Za-z0-9]",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         # What the file has to be, and no more: where it is asked for (the mirror, the number of
         # attempts) must not make Snakemake delete it and fetch it anew.

@@ -17,7 +17,7 @@ rule gene_sets_match:
         "results/{config}/benchmarks/enrichment/{study}_gene_sets.tsv"
     priority: 100
     conda:
-        "../../envs/enrich.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("gene_sets_match.py"),
         collections=lambda wildcards: plan_of(wildcards).gene_sets(wildcards.study),
@@ -50,7 +50,7 @@ rule enrich:
     benchmark:
         "results/{config}/benchmarks/enrichment/{study}/{method}.tsv"
     conda:
-        "../../envs/enrich.yaml"
+        "../../envs/analysis.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
@@ -88,7 +88,7 @@ rule enrichment_of_study:
     benchmark:
         "results/{config}/benchmarks/enrichment/{study}.tsv"
     conda:
-        "../../envs/enrich.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("enrichment_tables.py"),
     script:
@@ -107,7 +107,7 @@ rule enrichment_table:
     benchmark:
         "results/{config}/benchmarks/tables/enrichment.tsv"
     conda:
-        "../../envs/enrich.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("enrichment_tables.py"),
     script:

@@ -19,7 +19,7 @@ rule evaluate:
     benchmark:
         "results/{config}/benchmarks/evaluation/{study}/{replicate}.tsv"
     conda:
-        "../../envs/evaluate.yaml"
+        fit_env
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
@@ -40,7 +40,7 @@ rule examples:
     benchmark:
         "results/{config}/benchmarks/evaluation/{study}/{replicate}_examples.tsv"
     conda:
-        "../../envs/evaluate.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("examples.py"),
     script:
@@ -60,7 +60,7 @@ rule maps:
     benchmark:
         "results/{config}/benchmarks/evaluation/{study}/maps.tsv"
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("maps.py"),
         method=described_method,
@@ -85,7 +85,7 @@ rule study_scores:
     benchmark:
         "results/{config}/benchmarks/tables/{study}.tsv"
     conda:
-        "../../envs/evaluate.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("study_scores.py"),
         title=lambda wildcards: study_row(wildcards)["title"],
@@ -123,7 +123,7 @@ rule tables:
     benchmark:
         "results/{config}/benchmarks/tables/all.tsv"
     conda:
-        "../../envs/evaluate.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("tables.py"),
     script:

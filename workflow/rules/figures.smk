@@ -70,7 +70,7 @@ for drawing in FIGURES.values():
         benchmark:
             f"results/{{config}}/benchmarks/figures/{{study}}/{drawing.name}.tsv"
         conda:
-            "../../envs/figures.yaml"
+            "../../envs/analysis.yaml"
         params:
             # The script imports the code of one figure, by name.
             code=[code("figure.py"), code_digest(PLOTS / f"{drawing.plot}.py")],

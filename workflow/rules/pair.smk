@@ -17,7 +17,7 @@ rule pair:
     # Bad input should stop a run before the first fit.
     priority: 100
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("pair.py"),
         # Texts of the sheet that change no number are left out: editing them reruns nothing.

@@ -12,7 +12,7 @@ rule simulate:
         variant=f"(_({'|'.join(VARIANTS)}))?",
         beta="[0-9]+([.][0-9]+)?",
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("simulate.py"),
         sizes=simulated_as,
@@ -28,7 +28,7 @@ rule digits_texture:
     benchmark:
         "results/{config}/benchmarks/datasets/digits_texture/{replicate}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("digits_texture.py"),
         sizes=setting("digits"),
@@ -44,7 +44,7 @@ rule pbmc68k_reduced:
     benchmark:
         "results/{config}/benchmarks/datasets/pbmc68k_reduced/{replicate}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("pbmc68k_reduced.py"),
     script:
@@ -61,7 +61,7 @@ rule mice_protein:
     benchmark:
         "results/{config}/benchmarks/datasets/mice_protein/{replicate}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("mice_protein.py"),
     script:
@@ -82,7 +82,7 @@ rule digits_on_images:
         digits="two|ten",
         protocol="(_published)?",
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code("digits_on_images.py"),
         share=setting("mnist", "share"),
@@ -111,7 +111,7 @@ rule leukemia_counts:
         patient="aml027|aml035",
         donor="(_donor2)?",
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
@@ -134,7 +134,7 @@ rule mixseq_counts:
     benchmark:
         "results/{config}/benchmarks/datasets/mixseq/{replicate}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
@@ -158,7 +158,7 @@ rule mdd_counts:
     benchmark:
         "results/{config}/benchmarks/datasets/mdd/{replicate}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/analysis.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:

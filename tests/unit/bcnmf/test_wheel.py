@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
+from bcnmf import __version__
 from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -124,7 +125,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_wheel_is_the_small_package_alone(built):
     found = content(built)
-    info = f"bcnmf-{importlib.import_module('bcnmf').__version__}.dist-info"
+    info = f"bcnmf-{__version__}.dist-info"
     assert {name.split("/")[0] for name in found} == {"bcnmf", info}
     assert {"bcnmf/py.typed", f"{info}/licenses/LICENSE"} <= set(found)
     assert {name for name in found if name.endswith(".py")} == {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+from bcnmf.delimited import encoding_of, separator_of, stripped
+from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 from bcnmf_pipeline.acquire.download import fetch
 from bcnmf_pipeline.acquire.errors import DownloadError
 from bcnmf_pipeline.acquire.registry import PENDING, Entry, load_registry
+from bcnmf_pipeline.plan.sheets import read_sheet
 from bcnmf_pipeline.record.provenance import file_digest
 
 
@@ -73,18 +78,32 @@ def fill_checksums(
     return failed
 
 
-def _fill(sheet: Path, entry: Entry, found: dict[str, str]) -> None:
+def _fill(path: Path, entry: Entry, found: dict[str, str]) -> None:
     """Write what was found into the pending cells of a file's row; nothing else changes."""
-    lines = sheet.read_text(encoding="utf-8-sig").split("\n")
-    rows = [at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")]
-    header = [cell.strip() for cell in lines[rows[0]].split("\t")]
-    for at in rows[1:]:
-        cells = lines[at].split("\t")
-        row = dict(zip(header, map(str.strip, cells), strict=True))
-        if f"{row['dataset']}/{row['file']}" == entry.name:
-            for name, value in found.items():
-                if row[name] == PENDING:
-                    cells[header.index(name)] = value
-            lines[at] = "\t".join(cells)
-    with atomic_path(sheet) as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
+    sheet = read_sheet(path)
+    at, row = next(
+        (line - 1, row)
+        for line, row in zip(sheet.lines, sheet.rows, strict=True)
+        if f"{row['dataset']}/{row['file']}" == entry.name
+    )
+    raw = path.read_bytes()
+    encoding = encoding_of(raw)
+    text = raw.decode(encoding)
+    end = next((one for one in ("\r\n", "\n", "\r") if one in text), "\n")
+    lines = text.split(end)
+    separator = separator_of(lines[at])
+    cells = next(csv.reader([lines[at]], delimiter=separator))
+    pending = [place for place, cell in enumerate(cells) if stripped(cell) == PENDING]
+    names = [name for name in sheet.columns if row[name] == PENDING]
+    if len(pending) != len(names):
+        raise InputError(
+            f"{path}, line {at + 1}: a cell of several lines; write this row on one line, so that "
+            "its checksum can be filled in"
+        )
+    for place, name in zip(pending, names, strict=True):
+        cells[place] = found.get(name, PENDING)
+    filled = io.StringIO()
+    csv.writer(filled, delimiter=separator, lineterminator="").writerow(cells)
+    lines[at] = filled.getvalue()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(end.join(lines).encode(encoding))

@@ -146,6 +146,8 @@ def _source_fault(error: Exception, timeout: float) -> Fault:
     elif isinstance(reason, socket.gaierror):
         transient = reason.errno == socket.EAI_AGAIN
         found = f"the host name is not known here ({reason.strerror})"
+    elif isinstance(reason, UnicodeError):  # its class and text are not the same in every Python
+        found = "the address, or one that it redirects to, has a host name that cannot exist"
     else:
         found = f"{type(reason).__name__}: {reason}"
     return Fault(found, transient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bcnmf.compiled_cache import keep
+from bcnmf.compiled_cache import keep, optional_cache
 
 
 def umap_class() -> Any:
@@ -14,10 +14,11 @@ def umap_class() -> Any:
     wherever `NUMBA_CACHE_DIR` says. Where nothing can be written it is compiled anew each time. The
     code is the same, kept or not, and so are its numbers.
     """
-    import umap
-    import umap.layouts
-    import umap.umap_
-    import umap.utils
+    with optional_cache():
+        import umap
+        import umap.layouts
+        import umap.umap_
+        import umap.utils
     from numba.core.dispatcher import Dispatcher
 
     for module in (umap.layouts, umap.umap_, umap.utils, umap.distances):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,12 +89,20 @@ def _level(levels: pd.Index, value: str, column: str, where: str) -> int:
         same = str.lower if pd.api.types.is_bool_dtype(levels) else str
         matches = np.array([same(str(level)) == same(value) for level in levels], dtype=bool)
     if not matches.any():
+        # As programs write one name in several ways, which look the same.
+        alike = np.array([_plain(level) == _plain(value) for level in levels], dtype=bool)
+        matches = alike if alike.sum() == 1 else matches
+    if not matches.any():
         texts = sorted(str(level) for level in levels)
         raise InputError(
             f"{where}: column {column!r} holds no {value!r}{_nearest(value, texts)}; "
             f"its values: {_listed(texts)}"
         )
     return int(np.flatnonzero(matches)[0])
+
+
+def _plain(name: object) -> str:
+    return unicodedata.normalize("NFC", " ".join(str(name).split()))
 
 
 def _nearest(name: str, known: Sequence[Any]) -> str:

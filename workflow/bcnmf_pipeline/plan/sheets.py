@@ -161,12 +161,12 @@ def load_sheet(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> Sheet
     InputError
         Missing file, wrong columns, or a cell that the schema does not allow; names the line.
     """
-    sheet = read_sheet(path)
+    sheet, faults = _read(Path(path))
     allowed = list(schema["properties"])
     _check_columns(Path(path), sheet.columns, allowed, schema["required"])
     rows = [{column: row.get(column, "") for column in allowed} for row in sheet.rows]
     validator = Validator(schema)
-    faults = [
+    faults += [
         f"line {number} ({cells[allowed[0]]!r}), {fault}"
         for number, cells in zip(sheet.lines, rows, strict=True)
         for error in validator.iter_errors({k: v for k, v in cells.items() if v != ""})
@@ -189,6 +189,13 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
         Missing file, no text, or lines that do not fit the header; names all of them.
     """
     path = Path(path)
+    sheet, faults = _read(path)
+    _refuse(path, faults)
+    return sheet
+
+
+def _read(path: Path) -> tuple[Sheet, list[str]]:
+    """Return a sheet, and what is wrong with lines of it, which it is without."""
     try:
         text = read_text(path)
     except FileNotFoundError as error:
@@ -231,8 +238,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
         ]
         rows.append({name: cell for name, cell in zip(columns, cells, strict=True) if name})
         lines.append(line)
-    _refuse(path, faults)
-    return Sheet([name for name in columns if name], rows, lines)
+    return Sheet([name for name in columns if name], rows, lines), faults
 
 
 class _Header(NamedTuple):
@@ -248,13 +254,7 @@ def _records(path: Path, text: str) -> tuple[_Header, list[tuple[int, list[str]]
         (line for line in lines if stripped(line.strip('";,\t')) and not _comment(line)), ""
     )
     separator = separator_of(first)
-    found = list(_split(lines, separator))
-    last, cells = found.pop()
-    if cells != [_END]:
-        raise InputError(
-            f"{path}, line {last}: a cell begins with a quote that is "
-            "never closed; close it, or double every quote of the cell and put it into quotes"
-        )
+    *found, _ = _split(path, lines, separator)
     records = [(n, cells) for n, cells in found if any(cells) and not _comment(cells[0])]
     if not records:
         raise InputError(
@@ -263,22 +263,34 @@ def _records(path: Path, text: str) -> tuple[_Header, list[tuple[int, list[str]]
     return _Header(records[0][0], separator, records[0][1]), records[1:]
 
 
-def _split(lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+def _split(path: Path, lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line where each record starts, and its cells; the last one is `_END`."""
-    inside = False
+    taken: list[str] = []
 
     def fed() -> Iterator[str]:
-        nonlocal inside
         for line in [*lines, _END]:
             # A quote in a comment opens no cell.
-            yield "#\n" if _comment(line) and not inside else f"{line}\n"
-            inside = True
+            taken.append("#\n" if _comment(line) and not taken else f"{line}\n")
+            yield taken[-1]
 
     start = 1
     reader = csv.reader(fed(), delimiter=separator)
-    for cells in reader:
+    while start <= len(lines) + 1:
+        try:
+            cells = next(reader)
+            if len(taken) > 1:  # a quote within a line is one, but not behind the end of a cell
+                list(csv.reader(taken, delimiter=separator, strict=True))
+            closed = start > len(lines) or _END not in taken[-1]
+        except csv.Error:
+            closed = False
+        if not closed:
+            raise InputError(
+                f"{path}, line {start}: a cell begins with a quote that is not closed where the "
+                "cell ends; close it, or double every quote of the cell and put it into quotes"
+            )
         yield start, [stripped(cell) for cell in cells]
-        start, inside = reader.line_num + 1, False
+        start += len(taken)
+        taken.clear()
 
 
 def _comment(text: str) -> bool:

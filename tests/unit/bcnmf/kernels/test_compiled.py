@@ -1,12 +1,16 @@
 """Compiled functions, kept on disk where that is possible."""
 
 import errno
+import os
+import subprocess
+import sys
 
 import pytest
 from numba.core.caching import CacheImpl, IndexDataCacheFile
 
 from bcnmf import compiled_cache
 from bcnmf.kernels.compiled import compiled
+from conftest import ROOT
 
 
 def double(x):
@@ -44,3 +48,28 @@ def test_a_cache_that_is_full_or_may_not_be_read_ends_no_computation(monkeypatch
 def test_functions_are_kept_where_they_can_be(monkeypatch, tmp_path):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     assert compiled()(double).stats.cache_path is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from bcnmf_pipeline.evaluate.compiled_umap import umap_class; umap_class()",
+        "from bcnmf_pipeline.datasets.pbmc import pbmc68k_reduced; pbmc68k_reduced()",
+        "import numpy as np; from bcnmf_pipeline.pair.values import top_features; "
+        "top_features([np.random.default_rng(0).random((9, 5))], 2, 'log')",
+    ],
+    ids=["umap", "pbmc", "pair"],
+)
+def test_libraries_that_insist_on_a_cache_work_without(use):
+    code = (
+        "import numba.core.caching as c\n"
+        "def no_folder(self, function): raise RuntimeError('no locator available')\n"
+        f"c.CacheImpl.__init__ = no_folder\n{use}"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Set NUMBA_CACHE_DIR or XDG_CACHE_HOME") == 1

@@ -1,6 +1,7 @@
 """`make checksums`: what is pending is fetched and written into the sheet, and nothing else."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_pending_cells_are_filled_and_the_rest_stays(server, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("encoding", "separator", "end"), [
+    ("utf-16", "\t", "\r\n"), ("utf-8-sig", ";", "\r\n"), ("utf-8", ",", "\r"),
+])  # fmt: skip
+def test_a_sheet_keeps_its_form(server, tmp_path, encoding, separator, end):
+    sheet = tmp_path / "datasets.tsv"
+    before = (HEAD + row(server, "a.txt")).replace("\t", separator).replace("\n", end)
+    sheet.write_bytes(before.encode(encoding))
+    assert filled(sheet, tmp_path)[0] == []
+    expected = before.replace(f"pending{separator}pending", f"{digest('a.txt')}{separator}9")
+    assert sheet.read_bytes() == expected.encode(encoding)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_row_of_several_lines_is_refused(server, tmp_path):
+    sheet = tmp_path / "datasets.tsv"
+    sheet.write_text((HEAD + row(server, "a.txt")).replace("d\ta.txt", '"d\n"\ta.txt'))
+    with pytest.raises(InputError, match=r"datasets\.tsv, line 2: a cell of several lines; write"):
+        filled(sheet, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_had_stays_pending_and_is_named(server, tmp_path):
     sheet = tmp_path / "datasets.tsv"
     sheet.write_text(
@@ -92,3 +114,14 @@ def test_the_command_ends_with_what_failed(server, tmp_path, capsys):
     arguments = ["checksums", "--sheet", str(sheet), "--folder", str(tmp_path / "downloads")]
     assert main(arguments) == 2
     assert "could not be had:\n  - d/gone.txt" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_is_said_before_anything_is_fetched(
+    server, tmp_path, capsys, monkeypatch
+):
+    sheet = tmp_path / "datasets.tsv"
+    sheet.write_text(HEAD + row(server, "there.txt"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["checksums", "--sheet", str(sheet), "--folder", str(tmp_path / "d")]) == 2
+    assert "datasets.tsv: is write-protected" in capsys.readouterr().err
+    assert server.requests == []

@@ -381,7 +381,7 @@ def test_the_configuration_as_it_ships_is_the_papers_rule():
     ("donors", "message"),
     [
         ({"cases": ["F1"]}, "'controls' is a dependency of 'cases'"),
-        ({"cases": ["X1"], "controls": ["F2"]}, "'X1' does not match"),
+        ({"cases": ["X1"], "controls": ["F2"]}, "found 'X1'; allowed: F or M and"),
         ({"cases": ["F1"], "control": ["F2"]}, "unknown key `mdd.donors.control`"),
     ],
 )

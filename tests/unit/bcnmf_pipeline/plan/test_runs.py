@@ -289,6 +289,10 @@ def test_a_study_or_method_given_twice_is_refused(tmp_path):
     sheet.write_text(sheet.read_text() + sheet.read_text().splitlines()[1] + "\n")
     with pytest.raises(InputError, match="line 3, column study: 'mine' stands in line 2 already"):
         plan({"studies": ["mine"]}, {"studies": str(sheet)})
+    # On some machines their folders would be one.
+    sheet.write_text(sheet.read_text().replace("mine\t", "Mine\t", 1))
+    with pytest.raises(InputError, match="line 3, column study: 'mine' stands in line 2 already"):
+        plan({"studies": ["mine"]}, {"studies": str(sheet)})
     methods = tmp_path / "methods.tsv"
     row = "pca\tPCA\tpca\t*\tdefault\t3\n"
     methods.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\n" + row + row)

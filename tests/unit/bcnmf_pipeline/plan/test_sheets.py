@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.sheets import check_settings, load_sheet, load_yaml, merge, read_sheet
+from bcnmf_pipeline.plan.sheets import (
+    check_settings,
+    given_settings,
+    load_sheet,
+    load_yaml,
+    merge,
+    read_sheet,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 SCHEMAS = ROOT / "workflow" / "schemas"
@@ -107,7 +114,55 @@ def test_a_sheet_that_a_spreadsheet_program_wrote(tmp_path):
     assert table.lines == [3, 5]
 
 
+ROWS = [{"name": "a", "size": "1", "note": "Zähne, 3"}, {"name": "b", "size": "2", "note": ""}]
+PLAIN = "name\tsize\tnote\na\t1\tZähne, 3\nb\t2\t\n"
+FORMS = {
+    "UTF-8 with a mark": PLAIN.encode("utf-8-sig"),
+    "Excel's Unicode text": PLAIN.replace("\n", "\r\n").encode("utf-16"),
+    "UTF-16, big end first": b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+    "line ends of old Macs": PLAIN.replace("\n", "\r"),
+    "no line end at the end": PLAIN.rstrip("\n"),
+    "semicolons": PLAIN.replace("\t", ";"),
+    "commas": PLAIN.replace("\t", ",").replace("Zähne, 3", '"Zähne, 3"'),
+    "all cells quoted": '"' + PLAIN.rstrip("\n").replace("\t", '"\t"').replace("\n", '"\n"') + '"',
+    "blanks at ends": PLAIN.replace("\t", " \t\xa0"),
+    "characters without width": PLAIN.replace("a\t", "\u200ba\ufeff\t", 1),
+    "capitals in the header": PLAIN.replace("name\tsize", "Name\t SIZE "),
+    "empty columns and rows": PLAIN.replace("\n", "\t\t\n") + "\t\t\t\t\n" * 3,
+    "comments with quotes": '#\t"a\n# it\'s "b\n' + PLAIN,
+    "empty rows before": "\n\t\t\n" + PLAIN,
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_a_sheet_is_read_as_programs_write_it(tmp_path, text):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert load_sheet(path, SHEET).rows == ROWS
+
+
+def test_names_of_columns_may_have_blanks(tmp_path):
+    path = write(tmp_path, "n Top-Features\nall\n")
+    assert read_sheet(path).columns == ["n_top_features"]
+
+
+def test_a_quoted_cell_may_hold_tabs_quotes_and_lines(tmp_path):
+    path = write(tmp_path, 'name\tsize\tnote\na\t1\t"x\ty ""z""\n# no comment"\nb\t2\t"Fast" b\n')
+    sheet = load_sheet(path, SHEET)
+    assert [row["note"] for row in sheet.rows] == ['x\ty "z"\n# no comment', "Fast b"]
+    assert sheet.lines == [2, 4]
+
+
 SHEET_FAULTS = [
+    ('name\tsize\na\t"1\nb\t2\n', "line 2: a cell begins with a quote that is not closed where"),
+    ('name\tsize\tnote\na\t1\t"x\nb\t2\t"y\n', "line 2: a cell begins with a quote that is not"),
+    ('name\tsize\na\t"1\n' + "x" * 200_000, "line 2: a cell begins with a quote"),
+    ("name\tsize\tSize\na\t1\t1\n", "line 1: the column 'size' stands twice; drop one"),
+    ("name\tsize\t\tnote\na\t1\tx\t\n", "line 2, cell 3: 'x' stands in a column without a name"),
+    ("name;size\na;1;2\n", "line 2: 3 cells under 2 columns; .* a cell that holds semicolons"),
+    ("name\tsize\nmi\u200bne\t1\n", r"of which character 3 is '\\u200b' \(ZERO WIDTH SPACE\)"),
+    ("name\tsize\n\u201ca\u201d\t1\n", r"character 1 is '\\u201c' \(LEFT DOUBLE QUOTATION MARK\)"),
+    ("name\tsize\na\t1.0\n", "column size: found '1.0'; allowed: a number"),
     ("name\tsize\na\tx\n", r"line 2 \('a'\), column size: found 'x'; allowed: a number"),
     (
         "name\tsise\na\t1\n",
@@ -124,6 +179,54 @@ def test_a_faulty_cell_is_named(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         load_sheet(write(tmp_path, text), SHEET)
     assert "sheet.tsv" in str(caught.value)
+
+
+def test_all_faults_of_a_sheet_come_at_once(tmp_path):
+    path = write(tmp_path, "name\tsize\nA\t1\nb\t2\t3\nc\tx\n")
+    with pytest.raises(InputError) as caught:
+        load_sheet(path, SHEET)
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"{path}: cannot be used:"
+    assert [line.partition(",")[0].partition(":")[0] for line in lines] == [
+        "  - line 3", "  - line 2 ('A')", "  - line 4 ('c')",
+    ]  # fmt: skip
+
+
+def test_what_is_no_sheet_is_told(tmp_path):
+    (tmp_path / "mine.numbers").mkdir()
+    with pytest.raises(InputError, match=r"mine\.numbers: is a folder, not a sheet"):
+        read_sheet(tmp_path / "mine.numbers")
+    (tmp_path / "mine.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=r"mine\.xlsx: is a workbook .*; save it as tab-separated"):
+        read_sheet(tmp_path / "mine.xlsx")
+
+
+GIVEN = [
+    ("studies=1", "1"), ("studies=no", "no"), ("studies=a b", "a b"),
+    ("studies=[a, b]", ["a", "b"]), ("name=2024", "2024"), ("name=01", "01"),
+    ("title=1e5", "1e5"), ("title=Drug: low", "Drug: low"),
+    ("mirror=5", "5"), ("mirror=", ""), ("mirror=/a=b", "/a=b"),
+    ("seeds={default: [0]}", {"default": [0]}),
+    ("compute={device: cpu}", {"device": "cpu"}), ("compute=5", 5), ("other=5", 5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "value"), GIVEN)
+def test_values_of_the_command_line_are_of_the_kind_that_is_asked(entry, value):
+    schema = load_yaml(SCHEMAS / "config.schema.yaml")
+    assert given_settings([], [entry], schema) == {entry.partition("=")[0]: value}
+
+
+def test_the_command_line_stands_above_files_and_later_files_above_earlier_ones(tmp_path):
+    first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    first.write_text("compute: {device: cpu, dtype: float32}\nname: one\ntitle: no\n")
+    second.write_text("compute: {dtype: float64}\nname: two\n")
+    schema = load_yaml(SCHEMAS / "config.schema.yaml")
+    assert given_settings([first, second], ["name=three"], schema) == {
+        "compute": {"device": "cpu", "dtype": "float64"}, "name": "three", "title": "no",
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"--config seeds: .* stands in line 1 already"):
+        given_settings([], ["seeds={default: [0], default: [1]}"], schema)
 
 
 def test_missing_files_and_broken_yaml_are_named(tmp_path):
