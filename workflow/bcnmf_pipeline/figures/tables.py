@@ -193,16 +193,16 @@ def distinct(names: Sequence[str], length: int) -> list[str]:
     Those that begin alike are shortened in the middle, those that end alike too are numbered.
     """
     tail = length // 2
-    short = [shorten(name, length) for name in names]
-    short = [
+    first = [shorten(name, length) for name in names]
+    both = [
         one
-        if short.count(one) == 1
+        if first.count(one) == names.count(name)
         else shorten(f"{name[: length - tail - 1]}…{name[-tail:]}", length)
-        for name, one in zip(names, short, strict=True)
+        for name, one in zip(names, first, strict=True)
     ]
     return [
-        one if short.count(one) == names.count(name) else f"{at}: {shorten(name, length - 4)}"
-        for at, (name, one) in enumerate(zip(names, short, strict=True), 1)
+        one if both.count(one) == names.count(name) else f"{at}: {shorten(name, length - 4)}"
+        for at, (name, one) in enumerate(zip(names, both, strict=True), 1)
     ]
 
 

@@ -191,7 +191,9 @@ class _Looker:
         ]
         for mask, name, values in zip(masks, SIDES, sides, strict=True):
             if values.shape[0] == mask.sum() and not not_zero(values, axis=1).any():
-                raise all_zero(name, values.shape[0], values.shape[1], self.where)
+                raise all_zero(
+                    f"{name} of {self.found.path}", values.shape[0], values.shape[1], self.where
+                )
         declared = self.row.get("values", "")
         kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
         return kind, odd_values(sides, kind, is_image)

@@ -101,7 +101,7 @@ def render_caption(
         The file is missing, is no valid template, or uses an unknown field.
     """
     # Captions are text here, and are escaped where they are put into the page. To Snakemake they
-    # are reStructuredText, in which names stand between ``: "mine_" would be a link there.
+    # are reStructuredText, in which "mine_" would be a link: underscores get a backslash.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     snakemake = SimpleNamespace(
         wildcards=SimpleNamespace(**(wildcards or {})), config=dict(config or {})
@@ -111,7 +111,7 @@ def render_caption(
         return (
             environment.from_string(source)
             .render({"chosen": ""} | dict(fields or {}) | {"snakemake": snakemake})
-            .replace("``", "")
+            .replace("\\_", "_")
             .strip()
         )
     except FileNotFoundError as error:

@@ -134,9 +134,24 @@ def test_bytes_that_are_no_text_and_missing_files_are_refused(tmp_path):
     path = tmp_path / "sets.gmt"
     with pytest.raises(InputError, match="no such file"):
         read_gmt(path)
-    path.write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(InputError, match="not UTF-8"):
+    path.write_bytes(b"A\tb\tgen\xe9")
+    with pytest.raises(InputError, match="line 1, character 8: byte 0xE9 is no UTF-8"):
         read_gmt(path)
+    path.write_bytes(b"\x1f\x8b\xff\xfe")
+    with pytest.raises(InputError, match="packed"):
+        read_gmt(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\); expected a file of"):
+        read_gmt(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_sets_are_read_as_spreadsheets_write_them(tmp_path, encoding):
+    path = tmp_path / "my sets.gmt"
+    text = "Set <b>é</b> & $x_1$\t\tA/B\t=cmd\t$g_1$\r\n\r\nB 50%\tna\t{g}\t\t\r\n"
+    path.write_bytes(text.encode(encoding))
+    assert read_gmt(path) == {"Set <b>é</b> & $x_1$": ("A/B", "=cmd", "$g_1$"), "B 50%": ("{g}",)}
 
 
 def test_the_sets_that_ship_can_be_read():

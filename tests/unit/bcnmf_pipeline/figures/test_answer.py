@@ -181,6 +181,14 @@ def test_names_that_begin_alike_stay_apart():
     assert all(len(name) <= 22 for name in names)
 
 
+def test_names_that_begin_and_end_alike_are_numbered_in_one_line():
+    names = distinct(
+        ["word " * 9 + "a" + " word" * 9, "word " * 9 + "b" + " word" * 9, "a\tb\nc"], 22
+    )
+    assert names == ["1: word word word wo…", "2: word word word wo…", "a b c"]
+    assert distinct(["same", "same"], 22) == ["same", "same"]
+
+
 @pytest.mark.parametrize(
     ("table", "column"), [("answer", "threshold"), ("shares", "low"), ("samples", "umap_1")]
 )

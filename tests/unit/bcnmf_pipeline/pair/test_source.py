@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from awkward_data import cells
 from bcnmf.errors import InputError
 from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols, writable
 from bcnmf_pipeline.pair.own_data import look, samples_of
@@ -153,3 +154,18 @@ def test_tables_of_any_types_can_be_written(tmp_path):
     assert again["mixed"].isna().tolist() == [False, False, True]
     assert again["mixed"].dropna().tolist() == ["a", "1"]
     assert again["maybe"].isna().tolist() == [False, True, False]
+
+
+def test_names_of_columns_are_as_people_see_them():
+    obs = pd.DataFrame({" arm ": ["a"], "e\u0301": ["b"], "kind": ["c"]}, index=["cell"])
+    assert named_plainly(obs).columns.tolist() == ["arm", "\u00e9", "kind"]
+    both = pd.DataFrame({"arm": ["a"], "arm ": ["b"]}, index=["cell"])
+    assert named_plainly(both).columns.tolist() == ["arm", "arm "]
+
+
+def test_a_column_whose_name_looks_alike_is_found(tmp_path):
+    data = cells().copy()
+    data.obs = data.obs.rename(columns={"arm": "arme\u0301 "})
+    data.write_h5ad(tmp_path / "mine.h5ad")
+    row = {"target": "arm\u00e9=drug", "background": "arm\u00e9=vehicle", "label": "kind"}
+    assert look(tmp_path / "mine.h5ad", row, WHERE).n_target > 0
