@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan.sheets import check_settings, merge
+from bcnmf_pipeline.plan.yaml_loader import parse_yaml
 
 
 def check_reported(
@@ -52,10 +51,7 @@ def made_alike(row: Mapping[str, str], dataset: str, settings: Mapping[str, Any]
 
 
 def _mapping(cell: str, where: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(cell)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where}: {cell!r} is not valid YAML: {error}") from error
+    content = parse_yaml(cell, f"{where}, {cell!r}")
     if not isinstance(content, dict):
         raise InputError(
             f"{where}: found {cell!r}; expected keys of the configuration and their values, such "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ DRAWN = re.compile(_DRAWN)
 DATASETS = re.compile(
     rf"{_DRAWN}|pbmc68k_reduced|mice_protein|leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
 )
+# What names columns and classes of a file; a path is taken as it is.
+_NAMES = ("target", "background", "label", "unit", "each", "colours")
 # A folder in the name, or an ending such as .h5ad; a number such as beta0.5 is none.
 _PATH = re.compile(r"[/\\~]|\.[0-9]*[A-Za-z]\w*$")
 
@@ -64,6 +67,8 @@ def load_studies(path: Path, schemas: Path) -> dict[str, Row]:
                 "which are alike on some machines"
             )
         row |= {key: row[key] or name for key in ("group", "title")}
+        # Macs write an accent as a character of its own, and what looks the same is the same.
+        row |= {key: unicodedata.normalize("NFC", row[key]) for key in _NAMES}
         # In a quoted cell a title may have several lines.
         row["title"] = " ".join(row["title"].split())
         row["values"] = row["values"].removeprefix("auto")

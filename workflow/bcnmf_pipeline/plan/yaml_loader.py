@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import yaml
@@ -69,6 +71,12 @@ def parse_yaml(text: str, where: str) -> Any:
     InputError
         The text is not valid, or has a key twice; names line and column.
     """
+    # Every plan asks for the same schemas, and reading YAML is slow.
+    return copy.deepcopy(_parsed(text, where))
+
+
+@cache
+def _parsed(text: str, where: str) -> Any:
     if text.lstrip().startswith("{"):
         text = text.expandtabs()
     try:

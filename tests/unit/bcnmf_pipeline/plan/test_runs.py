@@ -7,6 +7,7 @@ import pytest
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.plan.sheets import load_yaml, merge
+from bcnmf_pipeline.plan.studies import load_studies
 
 ROOT = Path(__file__).resolve().parents[4]
 BASE = load_yaml(ROOT / "config" / "config.yaml")
@@ -111,7 +112,7 @@ REPORTED_FAULTS = [
         r"`mnist\.share`: found 'much'; expected a number — .* the 70,000",
     ),
     ("0.1", r"found '0\.1'; expected keys of the configuration"),
-    ("mnist: {", "is not valid YAML"),
+    ("mnist: {", "not valid YAML: line 1, column 9: "),
 ]
 
 
@@ -298,6 +299,16 @@ def test_a_study_or_method_given_twice_is_refused(tmp_path):
     methods.write_text("method\tlabel\talgorithm\tstudies\tvalues\tk\n" + row + row)
     with pytest.raises(InputError, match="two rows for method 'pca'"):
         plan({"methods": ["pca"]}, {"methods": str(methods)})
+
+
+def test_an_accent_is_one_character_but_in_paths(tmp_path):
+    cells = {"dataset": "e\u0301.h5ad", "label": "e\u0301", "target": "e\u0301=e\u0301"}
+    row = load_studies(
+        Path(studies_sheet(tmp_path, **cells)["studies"]), ROOT / "workflow" / "schemas"
+    )["mine"]
+    assert row["label"] == "\xe9"
+    assert row["target"] == "\xe9=\xe9"
+    assert row["dataset"] == "e\u0301.h5ad"
 
 
 def test_a_study_can_be_for_some_methods_alone():
