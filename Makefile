@@ -23,7 +23,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: another-torch help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
+.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
 
 # The first of these that the lock is made for; another: make PYTHON=/path/to/python3
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -63,6 +63,7 @@ setup: .venv/.installed
 	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && exec "$$python" envs/setup.py "$$@"; \
 	done; echo "No Python from 3.11 to 3.14 here (looked for: $(PYTHON)): install one, or name it: make PYTHON=/path/to/python3"; exit 1
 
+# Not there, so always newer than what depends on it.
 another-torch: ;
 
 # requirements.lock anew from pyproject.toml and requirements.in. It is for every system and Python; torch is not in

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import sys
-import threading
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,12 +25,12 @@ from bcnmf.files import atomic_path, check_writable
 from bcnmf.matrices.fingerprint import fingerprint
 from bcnmf.persistence import plain
 from bcnmf.seeds import derive_seed
+from bcnmf.stopping import Stop, noted
 
 SECONDS = 60.0
 _IDENTITY, _VERSION = "identity", "bcnmf"
 # A fit goes on with other values of these.
 _MAY_CHANGE = ("max_iter", "tol", "batch_size", "n_background", "verbose")
-_STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 State = dict[str, Any]
 OptionalPath = str | os.PathLike[str] | None
@@ -59,7 +57,7 @@ class Checkpoint:
         self.context: State = {}
         self._identity = {key: _plain(value) for key, value in identity.items()}
         self._written = time.monotonic()
-        self._stop: int | None = None
+        self._stop = Stop()
 
     def read(self) -> State:
         """Return the state that was stored, empty if there is none.
@@ -105,7 +103,7 @@ class Checkpoint:
         """
         if self.path is None:
             return
-        if self._stop is None and time.monotonic() - self._written < SECONDS:
+        if self._stop.number is None and time.monotonic() - self._written < SECONDS:
             return
         self._write(state() | self.context)
         self._end_if_asked_to()
@@ -113,47 +111,44 @@ class Checkpoint:
     @contextmanager
     def stopped_between_iterations(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the fit after the iteration at hand; a second one at once."""
-        watched = self.path is not None and threading.current_thread() is threading.main_thread()
-        before: dict[int, Any] = {}
-
-        def note(number: int, frame: Any) -> None:
-            if self._stop is not None:
-                restore()
-                signal.raise_signal(number)
-                return
-            self._stop = number
-            print(f"stopping after this iteration, see {self.path}", file=sys.stderr)
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        try:
-            if watched:
-                before.update((number, signal.signal(number, note)) for number in _STOPPED_BY)
+        if self.path is None:
             yield
-        finally:
-            restore()
+            return
+        with noted(self._stop, f"stopping after this iteration, see {self.path}"):
+            yield
         self._end_if_asked_to()  # during what came after the last iteration
 
     def remove(self) -> None:
         """Delete the file: the fit is finished."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        if self.path is None:
+            return
+        try:
+            # A link stays, as it does when a state is written.
+            Path(os.path.realpath(self.path)).unlink(missing_ok=True)
+        except OSError as error:
+            warnings.warn(
+                f"{self.path}: could not be deleted ({error.strerror}), though the fit is "
+                "finished; delete it",
+                stacklevel=2,
+            )
 
     def _end_if_asked_to(self) -> None:
-        if self._stop == signal.SIGINT:
-            there = self.path is not None and self.path.exists()
-            raise KeyboardInterrupt(*[f"the state of the fit is in {self.path}"] * there)
-        if self._stop is not None:
-            raise SystemExit(128 + self._stop)
+        there = self.path is not None and self.path.exists()
+        self._stop.act(*[f"the state of the fit is in {self.path}"] * there)
 
     def _write(self, state: State) -> None:
         assert self.path is not None  # nothing is written without
         arrays = {key: _host(value) for key, value in state.items()}
         arrays[_IDENTITY] = np.array(json.dumps(self._identity, sort_keys=True))
-        with atomic_path(self.path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+        try:
+            with atomic_path(self.path) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
+        except OSError as error:
+            warnings.warn(
+                f"{self.path}: the state of the fit could not be written ({error.strerror}); the "
+                "fit goes on, and an earlier state stays",
+                stacklevel=2,
+            )
         self._written = time.monotonic()
 
 

@@ -139,5 +139,6 @@ def import_extra(module: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"this needs {module}, which is not installed; pip install 'bcnmf[anndata]' brings it"
+            f"this needs {error.name}, which is not installed; "
+            "pip install 'bcnmf[anndata]' brings it"
         ) from error

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bcnmf import __version__
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path, check_writable
+from bcnmf.stopping import ended_by_sigterm
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,17 +33,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Run the chosen command; return the exit status (2 for input that cannot be used)."""
+    """Run the chosen command; return the exit status.
+
+    It is 2 for input that cannot be used and for results that are not where they belong, 130 after
+    Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
+    """
     options = parser.parse_args(arguments)
+    in_full, warnings.formatwarning = warnings.formatwarning, _in_one_line
     try:
-        options.command(options)
+        with ended_by_sigterm():
+            return options.command(options) or 0
     except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Nobody reads on, as in `| head`; Python would say so once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
         print(f"stopped: {stopped}" if stopped.args else "stopped", file=sys.stderr)
         return 130
-    return 0
+    finally:
+        warnings.formatwarning = in_full
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {message}\n"
 
 
 def output_path(text: str) -> Path:
@@ -83,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument(
         "--checkpoint",
-        type=Path,
+        type=output_path,
         help="file for the state of a long fit; if it is there, the fit goes on from it",
     )
     fit.add_argument("--layer", help="layer to fit instead of X")
@@ -142,12 +165,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fit(options: argparse.Namespace) -> None:
-    from bcnmf.readers import read
-    from bcnmf.tools import fit, looks_like_counts, write
+def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Raise `InputError` if an option's output is that of another, or an input, by a link too."""
+    places = {
+        name: os.path.realpath(path)
+        for name in (*outputs, *inputs)
+        if (path := getattr(options, name)) is not None
+    }
+    for one, other in permutations(places, 2):
+        if one in outputs and places[one] == places[other]:
+            raise InputError(f"--{one} and --{other} are one file, {places[one]}; give two")
 
+
+def _fit(options: argparse.Namespace) -> int:
+    from bcnmf.readers import read
+    from bcnmf.saving import save
+    from bcnmf.tools import check_storable, fit, looks_like_counts, write
+
+    check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
     target = read(options.target, backed)
+    check_storable(target, options.out)
     background = None if options.background is None else read(options.background, backed)
     if options.loss == "squared_error" and looks_like_counts(target, options.layer):
         print(
@@ -176,17 +214,19 @@ def _fit(options: argparse.Namespace) -> None:
         n_background=options.n_background,
         verbose=options.verbose,
     )
+    written = []
     if options.model is not None:
         stored = model.to_fit()
         stored.sample_names = target.obs_names.to_numpy(dtype=str)
-        stored.write(options.model)
+        written.append(save(stored.write, options.model))
     try:
         _say_topics(target, model, options)
         if background is not None and options.folds:
             _say_how_many(target, background, model, options)
     finally:
         # Stopped while samples are judged, the fit itself is not lost.
-        write(target, options.out)
+        written.append(save(partial(write, target), options.out))
+    return 0 if all(written) else 2
 
 
 def _say_topics(target: AnnData, model: BCNMF, options: Any) -> None:
@@ -238,10 +278,12 @@ def _percent(found: CrossFit) -> str:
     return f"{found.share:.0%}, 95% interval {low:.0%} to {high:.0%}"
 
 
-def _select(options: argparse.Namespace) -> None:
+def _select(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
+    from bcnmf.saving import save
     from bcnmf.tools import select
 
+    check_apart(options, ["out"], ["target", "background"])
     found = select(
         read(options.target),
         read(options.background),
@@ -254,21 +296,31 @@ def _select(options: argparse.Namespace) -> None:
         random_state=options.seed,
         device=options.device,
     )
-    with atomic_path(options.out) as temporary:
-        found.summary.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+
+    def write(path: Path) -> None:
+        with atomic_path(path) as temporary:
+            found.summary.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+
+    written = save(write, options.out)
     print(found.summary.to_string(index=False, float_format="{:.3f}".format))
     print(f"{options.out}: {found.advice()}")
+    return 0 if written else 2
 
 
-def _project(options: argparse.Namespace) -> None:
+def _project(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
-    from bcnmf.tools import project, write
+    from bcnmf.saving import save
+    from bcnmf.tools import check_storable, project, write
 
+    check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)
+    check_storable(data, options.out)
     project(data, options.model, layer=options.layer)
-    write(data, options.out)
+    if not save(partial(write, data), options.out):
+        return 2
     scored = "bcnmf_target_score" in data.obs
     print(
         f"{options.out}: usages of {data.n_obs} samples in obsm['X_bcnmf']"
         + (", target score in obs['bcnmf_target_score']" if scored else "")
     )
+    return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,26 +16,34 @@ from bcnmf.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+# Written to see whether there is room: an empty file can be made on a disk that is full.
+_PROBE = bytes(4096)
+
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], follow: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there on success.
 
     A job that is killed, or a disk that fills up, leaves no half-written file behind under the
-    final name. The temporary name keeps the suffix, since many writers choose a format by it.
+    final name, and the file that was there before as it was. The temporary name keeps the suffix,
+    since many writers choose a format by it.
+
+    A symbolic link is followed, unless `follow` is false: what it names is replaced, and the link
+    stays. Of a file with several names (hard links), the others keep the earlier content. A file
+    that is replaced hands on its permissions, its group and, for root, its owner.
+
+    Raises
+    ------
+    InputError
+        There is something else than a file, or a link that leads nowhere.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    place = _followed(path) if follow else Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(place)
     try:
+        _create(temporary, private=place.exists())
         yield temporary
-        # mkstemp makes files private; a shared results folder wants the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        _finish(temporary, place)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -45,21 +54,76 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        It is a folder, or no file can be made in its folder.
+        It is a folder or a device, write-protected, or no file can be made in its folder.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the path of a file")
-    folder = next(one for one in path.absolute().parents if one.exists())
+    path, folder = Path(path), None
     try:
+        place = _followed(path)
+        if place.exists() and not os.access(place, os.W_OK):
+            raise InputError(
+                f"{path}: is write-protected; remove it, `chmod u+w` it, or give another path"
+            )
+        folder = next(one for one in place.parents if one.exists())
+        # Too long names are found out by asking for them.
+        for part in place.relative_to(folder).parts:
+            with suppress(FileNotFoundError):
+                (folder / part).lstat()
         # Asking for permission is not enough: root has it everywhere, /proc included.
-        with tempfile.TemporaryFile(dir=folder):
-            return path
+        temporary = _beside(folder / place.name)
+        try:
+            _create(temporary, private=True, content=_PROBE)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
+        where = f", since no file can be made in {folder}" if folder else ""
         raise InputError(
-            f"{path}: cannot be written, since no file can be made in {folder} "
-            f"({error.strerror}); give another path"
+            f"{path}: cannot be written{where} ({error.strerror}); give another path"
         ) from error
+    return path
+
+
+def _followed(path: str | os.PathLike[str]) -> Path:
+    """Return where a file goes: the path without links in it."""
+    place = Path(os.path.realpath(path))
+    if place.is_dir():
+        raise InputError(f"{path}: is a folder; give the path of a file")
+    if place.is_symlink():
+        raise InputError(f"{path}: is a link that leads back to itself; remove it")
+    if place.exists() and not place.is_file():
+        raise InputError(f"{path}: is a device or pipe; give the path of a file")
+    return place
+
+
+def _beside(place: Path) -> Path:
+    # Of the name so much that the temporary one is not too long where the name itself is not.
+    return place.with_name(f".{place.stem[:30]}.{secrets.token_hex(4)}{place.suffix[:30]}")
+
+
+def _create(path: Path, private: bool, content: bytes = b"") -> None:
+    """Make a new file, with the permissions that new files have here unless it is private."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+    with open(handle, "wb") as file:
+        file.write(content)
+
+
+def _finish(temporary: Path, place: Path) -> None:
+    """Move a file to its place when all of it is on the disk."""
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        # Some disks say only now that they are full.
+        os.fsync(handle)
+        if place.exists():
+            before = place.stat()
+            # What may not be kept is left: the content matters more.
+            for owner in (before.st_uid, -1):
+                with suppress(OSError):
+                    os.fchown(handle, owner, before.st_gid)
+                    break
+            with suppress(OSError):
+                os.fchmod(handle, stat.S_IMODE(before.st_mode))
+    finally:
+        os.close(handle)
+    temporary.replace(place)
 
 
 def read_h5ad(path: str | os.PathLike[str], backed: bool = False) -> AnnData:

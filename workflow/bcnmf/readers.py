@@ -182,7 +182,11 @@ def _loom(path: Path) -> AnnData:
 
 
 def _tenx_h5(path: Path) -> AnnData:
-    data: AnnData = import_reader("scanpy", path).read_10x_h5(path, gex_only=False)
+    from bcnmf.compiled_cache import optional_cache
+
+    with optional_cache():
+        scanpy = import_reader("scanpy", path)
+    data: AnnData = scanpy.read_10x_h5(path, gex_only=False)
     return data
 
 

@@ -218,6 +218,35 @@ def write(data: ad.AnnData, path: str | os.PathLike[str]) -> None:
         data.write_h5ad(temporary)
 
 
+class _Tried(Exception):
+    """All was written that was to be tried."""
+
+
+def check_storable(data: ad.AnnData, path: str | os.PathLike[str]) -> None:
+    """Write the annotation of data to `path`, and remove it: not all that can be read can be.
+
+    Raises
+    ------
+    InputError
+        An .h5ad does not hold a column, or an entry of uns; names it.
+    """
+    annotation = type(data)(obs=data.obs.copy(), var=data.var.copy(), uns=dict(data.uns))
+    try:
+        with atomic_path(path) as temporary:
+            annotation.write_h5ad(temporary)
+            raise _Tried
+    except _Tried:
+        return
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, Exception itself among them
+        where = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        raise InputError(
+            f"{path}: the annotation of the data cannot be written as .h5ad ({where}); leave this "
+            "out, or make it text in Python: data.obs[column] = data.obs[column].astype(str)"
+        ) from error
+
+
 def _values(data: ad.AnnData, layer: str | None, name: str) -> ad.AnnData:
     """Return the data to fit as the X of an AnnData, which keeps the names of the features."""
     if layer is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bcnmf import __version__
 from bcnmf.cli import output_path, run
 from bcnmf.errors import InputError
+from bcnmf.files import check_writable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,7 +134,8 @@ def _new(options: argparse.Namespace) -> None:
     )
 
 
-def _simulate(options: argparse.Namespace) -> None:
+def _simulate(options: argparse.Namespace) -> int:
+    from bcnmf.saving import save
     from bcnmf.tools import write
     from bcnmf_pipeline.datasets.simulation import simulate_counts
 
@@ -142,25 +146,32 @@ def _simulate(options: argparse.Namespace) -> None:
         n_background=options.cells,
         random_state=options.seed,
     )
-    write(drawn, options.out)
+    if not save(partial(write, drawn), options.out):
+        return 2
     print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
+    return 0
 
 
-def _archive(options: argparse.Namespace) -> None:
+def _archive(options: argparse.Namespace) -> int:
+    from bcnmf.saving import save
     from bcnmf_pipeline.record.archive import write_archive
 
     run = options.folder
-    path = options.out or run / f"bcnmf-{run.resolve().name}.zip"
+    path = options.out or check_writable(run / f"bcnmf-{run.resolve().name}.zip")
     root = Path(__file__).resolve().parents[2]
-    n = write_archive(root, run, path, options.with_fits)
+    if not save(partial(write_archive, root, run, with_fits=options.with_fits), path):
+        return 2
+    with zipfile.ZipFile(path) as archive:
+        n = len(archive.namelist())
     print(f"{path}: {n} files, {path.stat().st_size / 2**20:.1f} MB, ro-crate-metadata.json inside")
+    return 0
 
 
 def _checksums(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.acquire.checksums import fill_checksums
 
     failed = fill_checksums(
-        options.sheet,
+        check_writable(options.sheet),
         options.folder,
         datasets=tuple(options.dataset),
         mirror=options.mirror,

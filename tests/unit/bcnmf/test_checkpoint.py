@@ -1,5 +1,6 @@
 """A fit that was stopped goes on to the very numbers of one that was not."""
 
+import errno
 import os
 import signal
 
@@ -348,3 +349,41 @@ def test_where_no_state_can_be_written_is_said_before_the_fit(tmp_path, model, m
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="no file can be made in"):
         clone(model).fit(x, background=y, checkpoint=tmp_path / "file" / "state.npz")
+
+
+def test_a_state_that_cannot_be_written_ends_no_fit(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    x, y = pair()
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(UserWarning, match=r"could not be written \(No space left on device\)"):
+        found = make(max_iter=3).fit(x, background=y, checkpoint=tmp_path / "fit.npz")
+    assert_same(found, make(max_iter=3).fit(x, background=y))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_cannot_be_deleted_ends_no_fit(tmp_path, monkeypatch):
+    def refuse(self, missing_ok=False):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", refuse)
+        with pytest.warns(UserWarning, match=r"could not be deleted \(Permission denied\)"):
+            Checkpoint(tmp_path / "fit.npz", {}).remove()
+
+
+def test_a_link_to_where_states_go_stays(tmp_path, stop_after):
+    link, place = tmp_path / "fit.npz", tmp_path / "scratch" / "state.npz"
+    place.parent.mkdir()
+    link.symlink_to(place)
+    x, y = pair()
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(x, background=y, checkpoint=link)
+    assert place.exists()
+    stop_after(1000)
+    make().fit(x, background=y, checkpoint=link)
+    assert link.is_symlink()
+    assert not place.exists()

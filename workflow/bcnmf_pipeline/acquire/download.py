@@ -53,7 +53,7 @@ def fetch(
 
     The mirror is asked first, then the addresses of the sheet. What comes is written beside its
     place and gets its name only when size and checksum are those of the sheet. A file that is there
-    already and is the registered one is kept.
+    already and is the registered one is kept; a link to another one is replaced, not followed.
 
     Parameters
     ----------
@@ -171,7 +171,9 @@ def _transfer(address: str, entry: Entry, destination: Path, timeout: float) -> 
     with source.stream:
         # Faults of the source are no OSError by now: one is of the disk.
         try:
-            with atomic_path(destination) as temporary, temporary.open("wb") as sink:
+            # What a link leads to is somebody's file, and stays.
+            whole = atomic_path(destination, follow=False)
+            with whole as temporary, temporary.open("wb") as sink:
                 size, digest = _receive(blocks(source.stream, timeout), source.size, entry, sink)
         except OSError as error:
             raise _disk_error(error, destination, entry.bytes or source.size) from error

@@ -5,8 +5,12 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scipy.sparse as sp
+
+from bcnmf.compiled_cache import optional_cache
+
+with optional_cache():
+    import scanpy as sc
 
 _SOURCE = {
     "description": (

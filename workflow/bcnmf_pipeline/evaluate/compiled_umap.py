@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bcnmf.compiled_cache import keep, optional_cache
+
 
 def umap_class() -> Any:
     """Return `umap.UMAP`, with what numba compiles for it kept where numba keeps such things.
@@ -12,18 +14,16 @@ def umap_class() -> Any:
     wherever `NUMBA_CACHE_DIR` says. Where nothing can be written it is compiled anew each time. The
     code is the same, kept or not, and so are its numbers.
     """
-    import umap
-    import umap.layouts
-    import umap.umap_
-    import umap.utils
+    with optional_cache():
+        import umap
+        import umap.layouts
+        import umap.umap_
+        import umap.utils
     from numba.core.dispatcher import Dispatcher
 
     for module in (umap.layouts, umap.umap_, umap.utils, umap.distances):
         for function in vars(module).values():
             if isinstance(function, Dispatcher):
-                try:
-                    function.enable_caching()
-                except RuntimeError:  # no folder can be written
-                    break
+                keep(function)
     chosen: type[Any] = umap.UMAP
     return chosen

@@ -188,7 +188,10 @@ def not_zero(values: Values, axis: int) -> np.ndarray:
 def top_features(sides: list[Values], n_top: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the `n_top` most variable features of both sides together, and all dispersions."""
     # Imported here: it takes seconds, which a start of Snakemake should not wait for.
-    import scanpy as sc
+    from bcnmf.compiled_cache import optional_cache
+
+    with optional_cache():
+        import scanpy as sc
 
     stacked = sp.vstack(sides, format="csr") if sp.issparse(sides[0]) else np.vstack(sides)
     if kind == "counts":

@@ -72,7 +72,7 @@ def write_archive(
     results = [*PARTS, *(WITH_FITS if with_fits else ())]
     files = {f"code/{name}": root / name for name in code_files(root)}
     for part in results:
-        for file in sorted(_below(run / part)):
+        for file in sorted(_below(run / part, follow=True)):
             files[f"results/{file.relative_to(run).as_posix()}"] = file
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     metadata = json.dumps(crate(files, run, citation), indent=2, sort_keys=True, ensure_ascii=False)
@@ -175,12 +175,21 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _below(path: Path) -> Iterable[Path]:
+def _below(path: Path, follow: bool = False) -> Iterable[Path]:
+    """Return the files of a folder; of what links lead to, only where they are to be followed."""
     if path.is_file():
         return [path]
+    files = []
+    for folder, below, names in os.walk(path, followlinks=follow):
+        here = Path(folder)
+        # A link may lead back to where it is.
+        below[:] = [
+            one for one in below if not here.resolve().is_relative_to((here / one).resolve())
+        ]
+        files += [here / name for name in names]
     return [
         file
-        for file in path.rglob("*")
-        if file.is_file() and not file.is_symlink() and not file.name.startswith(".")
+        for file in files
+        if file.is_file() and (follow or not file.is_symlink()) and not file.name.startswith(".")
         and not _NEVER & set(file.relative_to(path).parts[:-1])
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """`make checksums`: what is pending is fetched and written into the sheet, and nothing else."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -113,3 +114,14 @@ def test_the_command_ends_with_what_failed(server, tmp_path, capsys):
     arguments = ["checksums", "--sheet", str(sheet), "--folder", str(tmp_path / "downloads")]
     assert main(arguments) == 2
     assert "could not be had:\n  - d/gone.txt" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_is_said_before_anything_is_fetched(
+    server, tmp_path, capsys, monkeypatch
+):
+    sheet = tmp_path / "datasets.tsv"
+    sheet.write_text(HEAD + row(server, "there.txt"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["checksums", "--sheet", str(sheet), "--folder", str(tmp_path / "d")]) == 2
+    assert "datasets.tsv: is write-protected" in capsys.readouterr().err
+    assert server.requests == []

@@ -467,6 +467,20 @@ def test_a_changed_file_stays_where_nothing_better_comes(server, destination):
     assert [file.read_bytes() for file in destination.parent.iterdir()] == [OTHER]
 
 
+def test_what_a_link_leads_to_is_never_written_over(server, destination, tmp_path):
+    own = tmp_path / "own.zip"
+    own.write_bytes(OTHER)
+    destination.parent.mkdir(parents=True)
+    destination.symlink_to(own)
+    fetch(entry(server.give("/t", Answer(BODY))), destination)
+    assert (destination.read_bytes(), own.read_bytes()) == (BODY, OTHER)
+    own.write_bytes(BODY)
+    destination.unlink()
+    destination.symlink_to(own)  # the registered file is taken where it is
+    fetch(entry(server.give("/t", Answer(BODY))), destination)
+    assert destination.is_symlink()
+
+
 @pytest.mark.filterwarnings("ignore:mice/table.zip could not be checked")
 def test_a_pending_file_is_kept_while_it_is_what_was_recorded(server, destination):
     row = entry(server.give("/t", Answer(BODY)), sha256=None, bytes=None)
@@ -494,8 +508,8 @@ def test_a_pending_file_of_another_size_than_registered_is_fetched_anew(server, 
 @pytest.mark.parametrize("size", [len(BODY), None])
 def test_a_full_disk_is_named_with_what_is_needed(server, destination, monkeypatch, pauses, size):
     @contextmanager
-    def on_a_full_disk(path):
-        with atomic_path(path) as temporary:
+    def on_a_full_disk(path, follow):
+        with atomic_path(path, follow) as temporary:
             temporary.unlink()
             temporary.symlink_to("/dev/full")
             yield temporary

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from numba.core.caching import NullCache
-from numba.core.dispatcher import Dispatcher
+from numba.core.caching import CacheImpl, NullCache
 
 from bcnmf_pipeline.evaluate.compiled_umap import umap_class
 
@@ -26,10 +25,10 @@ def test_what_umap_compiles_is_kept(single_epoch):
 
 
 def test_umap_works_where_nothing_can_be_written(single_epoch, monkeypatch):
-    def refuse(self):
+    def refuse(self, function):
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(Dispatcher, "enable_caching", refuse)
+    monkeypatch.setattr(CacheImpl, "__init__", refuse)
     model = umap_class()(n_neighbors=5, random_state=0, n_jobs=1)
     assert model.fit_transform(np.random.default_rng(0).random((30, 2))).shape == (30, 2)
     assert not single_epoch.stats.cache_path

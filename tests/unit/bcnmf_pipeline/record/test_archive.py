@@ -1,7 +1,9 @@
 """A run as one file: complete, described, the same bytes every time, and without others' data."""
 
+import errno
 import hashlib
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -111,3 +113,48 @@ def test_the_command_writes_it_into_the_run(run, capsys):
     # The archive is no part of the next one.
     assert main(["archive", str(run)]) == 0
     assert not [name for name in read(run / "bcnmf-mine.zip") if name.endswith(".zip")]
+
+
+def test_links_of_a_run_are_followed(run, tmp_path):
+    scratch = tmp_path / "scratch"
+    shutil.move(run / "figures", scratch)
+    (run / "figures").symlink_to(scratch)
+    (scratch / "mouse" / "linked.png").symlink_to("scores.png")
+    (scratch / "back").symlink_to(scratch)  # round and round
+    (tmp_path / "elsewhere").symlink_to(run)
+    write_archive(ROOT, tmp_path / "elsewhere", tmp_path / "out.zip")
+    held = read(tmp_path / "out.zip")
+    pictures = {name: text for name, text in held.items() if name.startswith("results/figures")}
+    assert pictures == {
+        f"results/figures/mouse/{name}.png": b"picture" for name in ("scores", "linked")
+    }
+
+
+def test_links_of_the_code_are_not_followed(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.h5ad").touch()
+    (tmp_path / "code" / "Snakefile").touch()
+    (tmp_path / "code" / "data").symlink_to(tmp_path / "data")
+    assert code_files(tmp_path / "code") == ["Snakefile"]
+
+
+def test_where_no_archive_can_be_written_is_said_before(run, capsys, monkeypatch):
+    (run / "bcnmf-mine.zip").mkdir()
+    monkeypatch.setattr("bcnmf_pipeline.record.archive.write_archive", None)
+    assert main(["archive", str(run)]) == 2
+    assert "bcnmf-mine.zip: is a folder" in capsys.readouterr().err
+
+
+def test_an_archive_for_which_there_is_no_room_goes_elsewhere(run, tmp_path, capsys, monkeypatch):
+    def full(root, run, path, with_fits):
+        if path.parent == run:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_archive(root, run, path, with_fits)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bcnmf_pipeline.record.archive.write_archive", full)
+    assert main(["archive", str(run)]) == 2
+    (other,) = tmp_path.glob("bcnmf-mine-*.zip")
+    assert f"It is in {other} instead" in capsys.readouterr().err
+    assert "results/report.html" in read(other)
