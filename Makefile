@@ -5,6 +5,7 @@
 # make test-long   the long ones: runs that are cut off, published studies from files to figures, benchmarks
 # make test-all    both
 # make test-slurm  the pipeline on a real Slurm of one node
+# make test-conda  the pipeline in conda environments, solved and installed from a channel of what .venv holds
 # make torture     runs that are cut off in many ways
 # make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
 # make figures     the paper's figures
@@ -14,22 +15,29 @@
 # make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
 # make lint        style, types and import contracts
 # make format      apply what of style can be applied
+# make lock        requirements.lock anew, e.g. after a new name in requirements.in
 # make clean       remove results, not downloads
 # make distclean   remove results, downloads and .venv
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: help quick setup test test-long test-all test-slurm torture archive paper figures report bench checksums lint format clean distclean
+.PHONY: another-torch help quick setup test test-long test-all test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
 
-PYTHON ?= python3.11
+# The first of these that the lock is made for; another: make PYTHON=/path/to/python3
+PYTHON ?= python3.13 python3.12 python3.11 python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 NAME ?= paper
 # Test files at a time: most of a test is waiting for jobs that take a core each.
 WORKERS ?= 2
-# How to get torch. For a CPU-only or a particular CUDA build, give pip's arguments for it:
-#   make setup TORCH="torch==2.13.0 ..."
-TORCH ?= $(shell grep '^torch==' requirements.lock)
+# Which torch: left empty, the build for this machine (envs/setup.py), else pip's arguments for another:
+#   make setup TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
+TORCH ?=
+export TORCH
+# Caches of Snakemake, numba and pip. Without a home, or with one that cannot be written, they are in .cache here.
+ifneq (writable,$(shell d="$${XDG_CACHE_HOME:-$${HOME:-/dev/null}/.cache}"; mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo writable))
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
 
 BIN := .venv/bin
 # Errors, and which job of how many is done; `make QUIET=` shows everything.
@@ -49,16 +57,20 @@ quick: setup
 setup: .venv/.installed
 
 # The stamp is written last, so an interrupted installation is taken up again.
-.venv/.installed: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m pip check
-	printf '#!/bin/sh\nexec "%s" -m bcnmf_pipeline "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/bcnmf-pipeline && chmod +x $(BIN)/bcnmf-pipeline
-	touch $@
+.venv/.installed: requirements.lock requirements.in pyproject.toml envs/setup.py $(if $(TORCH),another-torch)
+	@set -- $(PYTHON); for python; do shift; \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && exec "$$python" envs/setup.py "$$@"; \
+	done; echo "No Python from 3.11 to 3.14 here (looked for: $(PYTHON)): install one, or name it: make PYTHON=/path/to/python3"; exit 1
+
+another-torch: ;
+
+# requirements.lock anew from pyproject.toml and requirements.in. It is for every system and Python; torch is not in
+# it, nor what its CUDA builds need, for everybody would download that.
+CUDA_PACKAGES := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
+LOCK ?=
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --no-emit-package torch --excludes <(printf '%s\n' $(CUDA_PACKAGES)) --extra pipeline $(LOCK) -o requirements.lock pyproject.toml requirements.in
 
 paper: setup
 	$(SNAKEMAKE) paper $(WITH_CONFIG)
@@ -100,6 +112,15 @@ test-slurm: setup
 	command -v slurmctld >/dev/null && command -v mariadbd >/dev/null || apt-get install -y --no-install-recommends $(SLURM_PACKAGES)
 	$(BIN)/python -m pytest tests/slurm/check_slurm.py
 
+# A conda on the PATH, else py-rattler, which is installed beside .venv's own packages. Where neither can be had the
+# check is skipped with the reason.
+test-conda: setup .venv/.conda
+	$(BIN)/python -m pytest -rs -s tests/conda/check_conda.py
+
+.venv/.conda: tests/conda/requirements.txt .venv/.installed
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ -r $< && touch $@ || echo "$< could not be installed"
+
 torture: setup
 	BCNMF_ROUNDS=20 $(BIN)/python -m pytest tests/integration/test_faults.py
 
@@ -128,5 +149,5 @@ clean:
 	rm -rf logs
 
 distclean: clean
-	rm -rf .venv .snakemake
+	rm -rf .venv .snakemake .cache
 	find resources/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

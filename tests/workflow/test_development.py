@@ -23,7 +23,7 @@ def test_pre_commit_has_the_locked_versions():
     }
     assert set(found) == {"ruff", "snakefmt"}
     for name, version in found.items():
-        assert f"\n{name}=={version.removeprefix('v')}\n" in lock
+        assert f"\n{name}=={version.removeprefix('v')} " in lock
     lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
     for hook in (hook["id"] for one in repositories for hook in one["hooks"]):
         assert hook.partition("-")[0] in lint, hook

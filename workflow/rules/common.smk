@@ -62,7 +62,7 @@ from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.made_with import versions
 from bcnmf_pipeline.record.provenance import code_digest
 from bcnmf_pipeline.acquire.registry import load_registry, local_folder
-from bcnmf_pipeline.plan.sheets import as_list, find_file, load_yaml, merge
+from bcnmf_pipeline.plan.sheets import as_list, find_file, given_settings, load_yaml, merge
 from bcnmf_pipeline.plan.studies import is_own
 
 import_first_from(WORKFLOW)
@@ -89,6 +89,10 @@ else:
 DOWNLOADS = workflow.modifier.path_modifier.replace_prefix("resources/downloads")
 
 
+# What a look into own data imports, wherever Snakemake is installed.
+LOOKING_NEEDS = "anndata scanpy"
+
+
 def own_file(dataset: str) -> Path:
     return Path(dataset).expanduser()
 
@@ -103,7 +107,14 @@ def look_into(row: dict, where: str):
 
 @cache
 def seen_once(cells: tuple, where: str):
-    from bcnmf_pipeline.pair.own_data import look
+    try:
+        from bcnmf_pipeline.pair.own_data import look
+    except ModuleNotFoundError as error:
+        raise WorkflowError(
+            f"{where}: your own data are looked into before any job, for which Snakemake's own Python "
+            f"needs more, here {error.name}: {sys.executable} -m pip install {LOOKING_NEEDS}; "
+            "or run the .venv/bin/snakemake that `make setup` makes"
+        ) from None
 
     row = dict(cells)
     return look(own_file(row["dataset"]), row, where)
@@ -122,16 +133,17 @@ def load_plans() -> dict[str, Plan]:
     All of them are known at once because `snakemake quick` and `snakemake paper` are targets like
     any other, whatever configuration is active.
     """
-    given = {} if AS_MODULE else dict(workflow.config_settings.config)
+    by_hand = given(())
     base = load_yaml(DEFAULT_CONFIG)
-    quick = merge(base, load_yaml(find("config/quick.yaml")), given)
-    settings = {"paper": merge(base, given), "quick": quick, config["name"]: config}
+    quick = merge(base, load_yaml(find("config/quick.yaml")), by_hand)
+    settings = {"paper": merge(base, by_hand), "quick": quick, str(config["name"]): config}
     plans = {
         name: Plan(
             one,
             find,
             WORKFLOW / "schemas",
             where=f"configuration {name!r}",
+            files=CONFIG_FILES if one is config else (),
             look=look_into,
             # Whether a file is there yet must not decide what is made of it.
             fill=not AS_MODULE,
@@ -146,10 +158,22 @@ def load_plans() -> dict[str, Plan]:
     return plans
 
 
+# Read again: Snakemake takes the last of a key that stands twice, and a text such as no for false.
+CONFIG_FILES = () if AS_MODULE else tuple(workflow.config_settings.configfiles)
+
+
+def given(files) -> dict:
+    """Return what configuration files and --config change."""
+    entries = () if AS_MODULE else workflow.config_settings.config_args or ()
+    return given_settings(files, entries, load_yaml(WORKFLOW / "schemas" / "config.schema.yaml"))
+
+
 try:
+    if not AS_MODULE:
+        config = merge(load_yaml(DEFAULT_CONFIG), given(CONFIG_FILES))
     PLANS = load_plans()
     REGISTRY = load_registry(PLANS[config["name"]].sheet_paths["datasets"])
-except InputError as error:
+except (InputError, WorkflowError) as error:
     raise WorkflowError(str(error)) from None
 
 ACTIVE = PLANS[config["name"]]

@@ -8,13 +8,11 @@ STARTED = time.time()
 if ACTIVE.name not in ("quick", "paper"):
 
     onsuccess:
-        # Here, since jobs that read these rules too need not wait for it.
-        from bcnmf_pipeline.report.front import ANSWER, answer_text
-
         folder = Path(f"results/{ACTIVE.name}")
-        answer = folder / "tables" / ANSWER
+        answer = folder / "tables" / "answer.txt"
         if answer.exists() and answer.stat().st_mtime > STARTED:
-            print(f"\n{answer_text(folder)}\nReport: {folder / 'report.html'}")
+            text = answer.read_text(encoding="utf-8")
+            print(f"\n{text}\nReport: {folder / 'report.html'}")
 
 
 rule methods_text:

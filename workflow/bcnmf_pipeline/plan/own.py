@@ -122,7 +122,8 @@ class Finder:
         # Values of the file are found out once, of all samples.
         row = row | {"values": seen.values}
         parts, self.remarks[row["study"]] = one_for_each(row, seen.obs, largest, where)
-        if names := [part["study"] for part in parts if part["study"] in taken]:
+        known = {name.lower() for name in taken}
+        if names := [part["study"] for part in parts if part["study"].lower() in known]:
             raise InputError(
                 f"{where}, column each: it makes a study {names[0]!r}, which stands in the sheet "
                 "already; give one of them another name"

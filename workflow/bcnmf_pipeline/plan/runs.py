@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class Plan:
     unmatched : callable, optional
         Says why the gene sets of a file are of no use for what was seen, given the path of the
         file, the smallest and largest size of a set, and what was seen.
+    files : sequence of Path
+        Files of the configuration, later ones first in rank, for errors.
 
     Attributes
     ----------
@@ -109,9 +111,10 @@ class Plan:
         look: own.Look | None = None,
         fill: bool = True,
         unmatched: Unmatched = lambda place, sizes, seen: "",
+        files: Sequence[Path] = (),
     ) -> None:
         schema = load_yaml(schemas / "config.schema.yaml")
-        check_settings(settings, schema, where)
+        check_settings(settings, schema, where, files)
         self.settings = dict(settings)
         self.name: str = settings["name"]
         self.where = where

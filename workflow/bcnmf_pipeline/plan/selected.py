@@ -84,7 +84,9 @@ def _level(levels: pd.Index, value: str, column: str, where: str) -> int:
         except ValueError:
             matches = np.zeros(len(levels), dtype=bool)
     else:
-        matches = np.array([str(level) == value for level in levels], dtype=bool)
+        # Excel and R write TRUE.
+        same = str.lower if pd.api.types.is_bool_dtype(levels) else str
+        matches = np.array([same(str(level)) == same(value) for level in levels], dtype=bool)
     if not matches.any():
         texts = sorted(str(level) for level in levels)
         raise InputError(

@@ -52,18 +52,30 @@ def load_studies(path: Path, schemas: Path) -> dict[str, Row]:
     """
     sheet = load_sheet(path, load_yaml(schemas / "studies.schema.yaml"))
     rows: dict[str, Row] = {}
-    for row in sheet.rows:
+    lines: dict[str, int] = {}
+    faults: list[str] = []
+    for line, row in zip(sheet.lines, sheet.rows, strict=True):
         name = row["study"]
-        if name in rows:
-            raise InputError(
-                f"{path}, column study: {name!r} stands twice; every study needs a name of its own"
+        first = lines.setdefault(name.lower(), line)
+        if first != line:
+            faults.append(
+                f"{path}, line {line}, column study: {name!r} stands in line {first} already; "
+                "every study needs a name of its own, not in capitals alone: it is a folder's, "
+                "which are alike on some machines"
             )
         row |= {key: row[key] or name for key in ("group", "title")}
+        # In a quoted cell a title may have several lines.
+        row["title"] = " ".join(row["title"].split())
         row["values"] = row["values"].removeprefix("auto")
         where = f"{path}, study {name!r}"
-        _check_dataset(row, where)
-        check_series(row, where)
+        for check in (_check_dataset, check_series):
+            try:
+                check(row, where)
+            except InputError as error:
+                faults.append(str(error))
         rows[name] = row
+    if faults:
+        raise InputError("\n".join(faults))
     return rows
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _BARE = {"name": "check", "title": "check", "studies": ["check"]}
 
 
-def plan_of(settings: Mapping[str, Any], where: str, seen: list[Look] | None = None) -> Plan:
+def plan_of(
+    settings: Mapping[str, Any],
+    where: str,
+    seen: list[Look] | None = None,
+    files: Sequence[Path] = (),
+) -> Plan:
     """Return the plan of a configuration in the working directory, its own data looked into.
 
     Parameters
@@ -41,6 +47,8 @@ def plan_of(settings: Mapping[str, Any], where: str, seen: list[Look] | None = N
         What to call the configuration in errors.
     seen : list, optional
         Gets what was found in each file that was looked into.
+    files : sequence of Path
+        Files that the settings stand in.
 
     Raises
     ------
@@ -65,6 +73,7 @@ def plan_of(settings: Mapping[str, Any], where: str, seen: list[Look] | None = N
         where=where,
         look=look_into,
         unmatched=unmatched,
+        files=files,
     )
 
 
@@ -85,7 +94,8 @@ def check_file(path: Path) -> str:
     InputError
         Every problem, a line each.
     """
-    if path.suffix in (".yaml", ".yml"):
+    files = [path] if path.suffix in (".yaml", ".yml") else []
+    if files:
         settings = load_yaml(path)
     else:
         settings = _BARE | {"sheets": {"studies": str(path)}}
@@ -95,7 +105,7 @@ def check_file(path: Path) -> str:
         ]
         settings |= {"studies": list(dict.fromkeys(names))} if names else {}
     try:
-        plan = plan_of(settings, str(path))
+        plan = plan_of(settings, str(path), files=files)
         return f"{remarks_text(plan)}\n{path}: no problem in {len(plan.studies)} studies".lstrip()
     except InputError as error:
         lines = [*str(error).splitlines(), *_problems_of_rows(settings, str(path))]
@@ -138,7 +148,12 @@ def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
             name = row.get("study", "")
             if wanted and wanted.isdisjoint({name, row.get("group")}):
                 continue
-            alone.write_text(_with_one_row(sheet, table.lines, number), "utf-8")
+            with alone.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+                writer.writerow(table.columns)
+                # So that the row keeps its number.
+                file.write("\n" * (number - 2))
+                writer.writerow(row.values())
             studies = [name] if NAME.fullmatch(name) else _BARE["studies"]
             one = {"studies": studies, "sheets": {"studies": str(alone)}}
             try:
@@ -146,10 +161,3 @@ def _problems_of_rows(settings: Mapping[str, Any], where: str) -> list[str]:
             except InputError as error:
                 problems += str(error).replace(str(alone), str(sheet)).splitlines()
     return problems
-
-
-def _with_one_row(sheet: Path, numbers: list[int], number: int) -> str:
-    """Return a sheet in which all other rows are empty lines, so that one keeps its number."""
-    lines = sheet.read_text("utf-8-sig").splitlines()
-    kept = [line if n == number or n not in numbers else "" for n, line in enumerate(lines, 1)]
-    return "\n".join(kept) + "\n"

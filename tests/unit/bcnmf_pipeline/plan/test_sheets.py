@@ -28,12 +28,18 @@ def test_the_configurations_of_the_repository_are_valid(settings):
 FAULTS = [
     ({"sedes": 3}, r"unknown key `sedes` \(did you mean 'seeds'\?\); allowed: answer, compute,"),
     ({"compute": {"devise": "cpu"}}, r"unknown key `compute\.devise` \(did you mean 'device'\?\)"),
-    ({"compute": {"device": "gpu"}}, r"`compute\.device`: 'gpu' does not match .* auto, cpu, cuda"),
+    (
+        {"compute": {"device": "gpu"}},
+        r"`compute\.device`: found 'gpu'; allowed: .* auto, cpu, cu",
+    ),
     ({"seeds": {"default": [-1]}}, r"`seeds\.default\.0`: -1 is less than the minimum of 0"),
     ({"seeds": {"default": [1, 1]}}, "non-unique"),
     ({"studies": []}, "`studies`"),
     ({"name": "../up"}, "`name`: .*letters, digits, _ and -"),
-    ({"simulation": {"n_genes": "many"}}, r"`simulation\.n_genes`: 'many' is not of type"),
+    (
+        {"simulation": {"n_genes": "many"}},
+        r"`simulation\.n_genes`: found 'many'; expected a whole",
+    ),
 ]
 
 
@@ -49,7 +55,7 @@ def test_a_missing_key_is_named_and_all_faults_come_at_once(settings):
     settings["extra"] = 1
     with pytest.raises(InputError) as caught:
         check(settings)
-    assert "'mirror' is a required property" in str(caught.value)
+    assert "`mirror`: is missing or empty" in str(caught.value)
     assert "unknown key `extra`" in str(caught.value)
 
 
@@ -102,13 +108,13 @@ def test_a_sheet_that_a_spreadsheet_program_wrote(tmp_path):
 
 
 SHEET_FAULTS = [
-    ("name\tsize\na\tx\n", r"line 2 \('a'\): `size`: 'x' does not match .* a number"),
+    ("name\tsize\na\tx\n", r"line 2 \('a'\), column size: found 'x'; allowed: a number"),
     (
         "name\tsise\na\t1\n",
         r"unknown column 'sise' \(did you mean 'size'\?\); missing column 'size'",
     ),
     ("name\tsize\na\t1\tb\n", "line 2: 3 cells under 2 columns"),
-    ("name\tsize\na\t\n", "'size' is a required property"),
+    ("name\tsize\na\t\n", r"line 2 \('a'\), column size: is missing or empty — a number"),
     ("", "holds no header line"),
 ]
 
