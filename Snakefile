@@ -11,6 +11,7 @@ snakemake.utils.min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/outputs.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/preprocess.smk"

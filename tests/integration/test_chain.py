@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bcnmf import BCNMF
+from bcnmf_pipeline.record.provenance import file_digest
 from bcnmf_pipeline.record.tables import read_table
 from conftest import TINY
 
@@ -155,3 +156,9 @@ def test_own_counts_go_through_the_chain(workflow):
     report = (folder / "report.html").read_text()
     assert "Mine &lt;b&gt;" in report
     assert "Mine <b>" not in report
+    file = workflow.folder / "mine.h5ad"
+    stated = json.loads((folder / "provenance.json").read_text())["own_files"]["mine"]
+    assert stated == [
+        {"file": "mine.h5ad", "bytes": file.stat().st_size, "sha256": file_digest(file)}
+    ]
+    assert stated[0]["sha256"] in report

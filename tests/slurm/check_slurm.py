@@ -136,7 +136,10 @@ def start_long_fit(run, *arguments):
         "name": "cut", "methods": ["long"], "sheets": {"methods": "methods.tsv"},
     }  # fmt: skip
     going = run.start(settings, FIT, *arguments)
-    job = wait_for(lambda: running("fit"), 180)[0]
+    job = wait_for(lambda: running("fit"), 300)[0]
+    # Made when the script has imported what it needs; the iterations follow.
+    log = FIT.replace("/fits/", "/logs/fits/").replace(".npz", ".log")
+    wait_for((run.folder / log).exists, 120)
     time.sleep(15)
     return going, job
 

@@ -1,6 +1,7 @@
 """What a change makes Snakemake do again: no less, no more."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from conftest import TINY, Workflow, copy_repository
 pytestmark = pytest.mark.slow
 
 MAKES_DATA = {"simulate", "pair"}
-NO_NUMBER = {"all", "report", "provenance", "methods_text"}
+RECORDS = {"environment", "environment_of_fits", "provenance"}
+NO_NUMBER = {"all", "report", "methods_text", *RECORDS}
 
 
 def planned(run, settings=TINY) -> set[str]:
@@ -86,9 +88,37 @@ def test_comments_docstrings_and_formatting_rerun_nothing(changed):
 
 
 def test_a_change_of_what_moves_no_number_reruns_nothing(changed):
-    plumbing = ("plan/environments.py", "plan/runs.py", "record/job.py", "fit/gpus.py")
+    plumbing = (
+        "plan/environments.py", "plan/runs.py", "record/job.py", "record/made_with.py",
+        "fit/gpus.py",
+    )  # fmt: skip
     files = [f"workflow/bcnmf_pipeline/{file}" for file in plumbing]
     assert changed(statement, *files, "workflow/bcnmf/progress.py") == set()
+
+
+def test_another_version_of_a_package_makes_the_record_again_and_no_fit(changed):
+    """Here: another list of the packages that are recorded."""
+    made_with = "workflow/bcnmf_pipeline/record/made_with.py"
+    assert changed(lambda text: text.replace('"gseapy", ', ""), made_with) == NO_NUMBER
+
+
+def test_a_commit_makes_nothing_again(tiny_run):
+    try:
+        git = ["git", "-C", str(tiny_run.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+        for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "Change nothing"]):
+            subprocess.run([*git, *words], check=True)
+        assert planned(tiny_run) == set()
+    finally:
+        shutil.rmtree(tiny_run.root / ".git", ignore_errors=True)
+
+
+def test_jobs_ask_for_more_the_larger_their_input_is(tiny_run):
+    done = tiny_run("-n", "--forceall", "results/tiny/tables/scores.tsv", settings=TINY)
+    assert done.returncode == 0, done.output
+    pair = tiny_run.folder / "results/tiny/pairs/simulation_beta8/0"
+    size = sum((pair / f"{side}.h5ad").stat().st_size for side in ("target", "background")) / 1e6
+    assert f"mem_mb={math.ceil(4000 + 8 * size)}," in done.output
+    assert f"runtime={math.ceil(120 + 2 * size)}," in done.output
 
 
 def test_a_change_of_a_solver_refits_and_makes_all_after(changed):

@@ -1,7 +1,5 @@
 """Configuration, sheets and the functions by which rules look things up in them."""
 
-import math
-import os
 import sys
 import tarfile
 import tempfile
@@ -216,38 +214,6 @@ def arithmetic(wildcards) -> dict:
 def fit_env(wildcards) -> Path:
     """Return the conda environment of fits, for the CPU or for CUDA."""
     return ROOT / "envs" / f"{plan_of(wildcards).fit_environment}.yaml"
-
-
-def gpus_of(wildcards) -> int:
-    """Return how many GPUs a fit asks for: one where the configuration names CUDA."""
-    return int(plan_of(wildcards).settings["compute"]["device"].startswith("cuda"))
-
-
-def by_size(base: float, per_mb: float = 0):
-    """Return a function for `resources`: more for larger input, and at each attempt.
-
-    Input that is not there yet has no size: a dry run shows <TBD>, a job is asked again before it
-    starts.
-    """
-
-    def amount(wildcards, input, attempt):
-        return math.ceil((base + per_mb * sum(map(megabytes, input))) * attempt)
-
-    return amount
-
-
-def megabytes(path: str) -> float:
-    """Return the size of a file, or of all within a folder: a store of zarr, say."""
-    place = Path(path)
-    files = filter(Path.is_file, place.rglob("*")) if place.is_dir() else [path]
-    return sum(map(os.path.getsize, files)) / 1e6
-
-
-# MB and minutes, about twice what was measured: docs/clusters.md.
-SMALL = {"mem_mb": by_size(1000, 20), "runtime": by_size(30)}
-OF_DATA = {"mem_mb": by_size(1500, 15), "runtime": by_size(60, 0.5)}
-OF_DOWNLOADS = {"mem_mb": by_size(4000, 15), "runtime": by_size(60, 0.5)}
-OF_FITS = {"mem_mb": by_size(4000, 8), "runtime": by_size(120, 2)}
 
 
 def study_row(wildcards) -> dict:
