@@ -286,7 +286,7 @@ def main(others: list[str]) -> None:
     """Set everything up; the mark that all is there comes last."""
     if odd := re.search(r"[^\w./+@%=,:~-]", str(VENV)):
         raise SetupError(
-            f"The path of this checkout, {ROOT}, has the character {odd.group()!r}. Snakemake calls "
+            f"The path of this checkout, {ROOT}, has a {odd.group()!r}. Snakemake calls "
             "Python by its path and does not quote it: move the checkout to a path without it"
         )
     new = make_venv(sys.executable)

@@ -324,7 +324,7 @@ def test_another_python_for_which_torch_comes_without_cuda(setup, monkeypatch, c
 def test_a_path_at_which_snakemake_could_not_call_python(setup, monkeypatch, tmp_path, name):
     monkeypatch.setattr(setup, "ROOT", tmp_path / name)
     monkeypatch.setattr(setup, "VENV", tmp_path / name / ".venv")
-    with pytest.raises(setup.SetupError, match=f"{name}, has the character .*move the checkout"):
+    with pytest.raises(setup.SetupError, match=f"{name}, has a .*move the checkout"):
         setup.main([])
 
 
