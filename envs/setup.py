@@ -284,6 +284,11 @@ def announce(build: str) -> None:
 
 def main(others: list[str]) -> None:
     """Set everything up; the mark that all is there comes last."""
+    if odd := re.search(r"[^\w./+@%=,:~-]", str(VENV)):
+        raise SetupError(
+            f"The path of this checkout, {ROOT}, has a {odd.group()!r}. Snakemake calls "
+            "Python by its path and does not quote it: move the checkout to a path without it"
+        )
     new = make_venv(sys.executable)
     build, torch, by_uv = choose_torch(others if new else [])
     announce(build)

@@ -97,8 +97,8 @@ class Index(Loopback):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Return a checkout of tiny packages, at a path with a space and a quote, and `make` in it."""
-    root = tmp_path / "Ann's check out"
+    """Return a checkout of tiny packages, and `make` in it."""
+    root = tmp_path / "checkout"
     (root / "envs").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", root)
     shutil.copy(ROOT / "envs" / "setup.py", root / "envs")
@@ -318,6 +318,14 @@ def test_another_python_for_which_torch_comes_without_cuda(setup, monkeypatch, c
     assert made == ["python3.11"]
     monkeypatch.setattr(setup.sys, "platform", "darwin")
     assert setup.choose_torch([]) == ("the build for this machine", [torch], True)
+
+
+@pytest.mark.parametrize("name", ["my work", "Ann's"])
+def test_a_path_at_which_snakemake_could_not_call_python(setup, monkeypatch, tmp_path, name):
+    monkeypatch.setattr(setup, "ROOT", tmp_path / name)
+    monkeypatch.setattr(setup, "VENV", tmp_path / name / ".venv")
+    with pytest.raises(setup.SetupError, match=f"{name}, has a .*move the checkout"):
+        setup.main([])
 
 
 def test_a_disk_with_too_little_room(setup, monkeypatch, capsys):
