@@ -38,7 +38,7 @@ def atomic_path(path: str | os.PathLike[str], follow: bool = True) -> Iterator[P
     Raises
     ------
     InputError
-        There is something else than a file, or a link that leads nowhere.
+        There is something else than a file, or a link that leads back to itself.
     """
     place = _followed(path) if follow else Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
