@@ -12,6 +12,7 @@ snakemake.utils.min_version("9.0")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
+include: "workflow/rules/registered.smk"
 include: "workflow/rules/outputs.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/preprocess.smk"

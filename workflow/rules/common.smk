@@ -296,28 +296,6 @@ def answered_files(wildcards) -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
 
 
-def part_of(dataset: str, part: str):
-    """Return an input function: the file of a registered part that can be had here."""
-
-    def choose(wildcards):
-        try:
-            entry = REGISTRY.choose(dataset, part, Path(DOWNLOADS), MIRROR)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
-        return f"resources/downloads/{dataset}/{entry.file}"
-
-    return choose
-
-
-def registered(wildcards) -> dict:
-    """Return size and checksum of a registered file."""
-    try:
-        entry = REGISTRY.entry(wildcards.dataset, wildcards.file)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    return {"bytes": entry.bytes, "sha256": entry.sha256}
-
-
 def simulated_as(wildcards) -> dict:
     """Return what a data set is simulated with: the configuration's sizes, changed by its variant."""
     sizes = plan_of(wildcards).settings["simulation"]

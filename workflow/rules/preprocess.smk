@@ -1,19 +1,6 @@
 """Data sets as AnnData, samples x features: one rule a source."""
 
 
-def mnist_files(wildcards) -> dict:
-    """Return the files of MNIST that a configuration asks for, images and labels pair by pair."""
-    wanted = plan_of(wildcards).settings["mnist"]["sets"]
-    places = [DOWNLOADS, MIRROR] if local_folder(MIRROR) else []
-    there = [REGISTRY.at_hand("mnist", f"{name}_images", *places) for name in ("train", "test")]
-    test_alone = wanted == "test" or (wanted == "auto" and there == [False, True])
-    names = ["test"] if test_alone else ["train", "test"]
-    return {
-        kind: [part_of("mnist", f"{name}_{kind}")(wildcards) for name in names]
-        for kind in ("images", "labels")
-    }
-
-
 rule simulate:
     output:
         "results/{config}/datasets/simulation{variant}_beta{beta}/{replicate}.h5ad",
