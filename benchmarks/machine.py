@@ -12,7 +12,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_info
 
-from bcnmf_pipeline.record.provenance import versions
+from bcnmf_pipeline.record.made_with import versions
 
 _FURTHER = ("numba", "llvmlite", "nmf-torch", "threadpoolctl")
 
@@ -41,9 +41,7 @@ def usable_cores() -> int:
 
 
 def _versions() -> dict[str, str]:
-    found = versions() | {name: _version(name) for name in _FURTHER}
-    found.pop("platform", None)  # a kernel's build name says more of the owner than of the speed
-    return found
+    return versions() | {name: _version(name) for name in _FURTHER}
 
 
 def _load() -> float | None:

@@ -163,6 +163,7 @@ def test_an_unknown_file_is_named(workflow):
 def test_a_faulty_registry_stops_before_any_job(download, server):
     done = download("good.zip", sha256="abc")
     assert done.returncode != 0
-    assert "datasets.tsv: cannot be used:" in done.output
+    assert "datasets.tsv, line 2 (" in done.output
+    assert "column sha256: found 'abc'" in done.output
     assert "64 hexadecimal digits, or pending" in done.output
     assert server.requests == []

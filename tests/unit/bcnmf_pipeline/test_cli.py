@@ -163,7 +163,7 @@ def test_values_that_cannot_be_fitted_are_told_before_anything_is_written(folder
     data.X[3, 3] = np.nan
     data.write_h5ad("cells.h5ad")
     said = refused(capsys, "new", "mine", "--data", "cells.h5ad", *SIDES)
-    assert said.startswith("error: target: 1 of 4800 stored values are NaN")
+    assert said.startswith("error: target of cells.h5ad: 1 of 4800 stored values are NaN")
     assert not (folder / "mine.tsv").exists()
 
 
