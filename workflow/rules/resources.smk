@@ -29,6 +29,7 @@ SMALL = {"mem_mb": by_size(1000, 20), "runtime": by_size(30)}
 OF_DATA = {"mem_mb": by_size(1500, 15), "runtime": by_size(60, 0.5)}
 OF_DOWNLOADS = {"mem_mb": by_size(4000, 15), "runtime": by_size(60, 0.5)}
 OF_FITS = {"mem_mb": by_size(4000, 8), "runtime": by_size(120, 2)}
+OF_GRIDS = OF_FITS | {"runtime": by_size(240, 2)}
 
 
 def gpus_of(wildcards) -> int:

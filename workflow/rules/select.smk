@@ -18,7 +18,7 @@ rule select_split:
     conda:
         fit_env
     resources:
-        **OF_FITS,
+        **OF_GRIDS,
         gpu=gpus_of,
     params:
         code=code("select_split.py"),
