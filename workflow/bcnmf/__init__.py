@@ -17,11 +17,13 @@ __all__ = [
     "InputError",
     "SharedTargetNMF",
     "__version__",
+    "balanced_weights",
     "coverage",
     "crossfit",
 ]
 
 if TYPE_CHECKING:
+    from bcnmf.batches import balanced_weights
     from bcnmf.calibration import CrossFit
     from bcnmf.crossfitting import coverage, crossfit
     from bcnmf.errors import InputError
@@ -38,6 +40,7 @@ _HOME = {
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "balanced_weights": "bcnmf.batches",
     "coverage": "bcnmf.crossfitting",
     "crossfit": "bcnmf.crossfitting",
 }
