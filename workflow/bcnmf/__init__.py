@@ -15,10 +15,14 @@ __all__ = [
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
+    "ProgramTest",
     "SharedTargetNMF",
+    "UnitTest",
     "__version__",
     "coverage",
     "crossfit",
+    "program_tests",
+    "unit_test",
 ]
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.programs import ProgramTest, program_tests
+    from bcnmf.evidence.units import UnitTest, unit_test
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
@@ -39,7 +45,11 @@ _HOME = {
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "coverage": "bcnmf.crossfitting",
+    "ProgramTest": "bcnmf.evidence.programs",
+    "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
+    "program_tests": "bcnmf.evidence.programs",
+    "unit_test": "bcnmf.evidence.units",
 }
 
 
