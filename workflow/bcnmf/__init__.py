@@ -15,11 +15,15 @@ __all__ = [
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
+    "ProgramTest",
     "SharedTargetNMF",
+    "UnitTest",
     "__version__",
     "balanced_weights",
     "coverage",
     "crossfit",
+    "program_tests",
+    "unit_test",
 ]
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.programs import ProgramTest, program_tests
+    from bcnmf.evidence.units import UnitTest, unit_test
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
@@ -42,7 +48,11 @@ _HOME = {
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
     "coverage": "bcnmf.crossfitting",
+    "ProgramTest": "bcnmf.evidence.programs",
+    "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
+    "program_tests": "bcnmf.evidence.programs",
+    "unit_test": "bcnmf.evidence.units",
 }
 
 
