@@ -86,16 +86,19 @@ class ByUnits:
         """Return the folds of the units as they are."""
         return self._arranged((False,) * self.paired, self._chosen)
 
-    def every(self) -> Iterator[list[Fold]]:
-        """Yield the folds of every other arrangement, each once."""
+    def others(self, count: int) -> Iterator[list[Fold]]:
+        """Yield the folds of every other arrangement; of so many drawn ones if there are more."""
+        if self.arrangements > count + 1:
+            yield from map(self._draw, range(count))
+            return
         places = range(len(self._singles))
         for flips in product((False, True), repeat=self.paired):
             for chosen in combinations(places, len(self._chosen)):
                 if any(flips) or chosen != self._chosen:
                     yield self._arranged(flips, chosen)
 
-    def draw(self, number: int) -> list[Fold]:
-        """Return the folds of an arrangement that is drawn at random, the observed one possibly."""
+    def _draw(self, number: int) -> list[Fold]:
+        """Return the folds of an arrangement at random, possibly the observed one."""
         rng = np.random.default_rng(derive_seed("null arrangement", number, self._seed))
         flips = rng.random(self.paired) < 0.5
         chosen = rng.permutation(len(self._singles))[: len(self._chosen)]
@@ -157,30 +160,34 @@ class BySamples:
         rng = np.random.default_rng(derive_seed("null halves", "observed", self._seed))
         return self._cut(rng.permutation(self._target), rng.permutation(self._background))
 
-    def draw(self, number: int) -> list[Fold]:
-        """Return the folds of two random halves of the background."""
+    def others(self, count: int) -> Iterator[list[Fold]]:
+        """Yield the folds of so many pairs of random halves of the background."""
+        yield from map(self._draw, range(count))
+
+    def _draw(self, number: int) -> list[Fold]:
         rng = np.random.default_rng(derive_seed("null halves", number, self._seed))
         rows = rng.permutation(self._background)
         return self._cut(rows, rows[self._half :])
 
     def _cut(self, target: Rows, background: Rows) -> list[Fold]:
-        sides = (np.array_split(side[: self._half], self._folds) for side in (target, background))
-        return _folds(*sides, self._folds)
+        halves = target[: self._half], background[: self._half]
+        first, second = (np.array_split(half, self._folds) for half in halves)
+        return _folds(first, second, self._folds)
 
 
 def _folds(target: list[Rows], background: list[Rows], folds: int) -> list[Fold]:
     """Return folds, each of which leaves out every so manieth part of either side."""
+
+    def fitted(side: list[Rows], fold: int) -> Rows:
+        return np.sort(np.concatenate([rows for i, rows in enumerate(side) if i % folds != fold]))
+
     return [
         Fold(
-            *(
-                np.sort(np.concatenate([rows for i, rows in enumerate(side) if i % folds != fold]))
-                for side in (target, background)
-            ),
-            target[fold::folds],
-            background[fold::folds],
+            fitted(target, fold), fitted(background, fold),
+            target[fold::folds], background[fold::folds],
         )
         for fold in range(folds)
-    ]
+    ]  # fmt: skip
 
 
 def _thinned(kept: int, n: int, how: str) -> str:

@@ -234,9 +234,7 @@ def permutation_null(
         estimator, _stacked(sides), _weights(sides), max_iter, derive_seed("null", random_state)
     )
     statistic = refit(drawn.observed())
-    exact = drawn.arrangements is not None and drawn.arrangements <= n_refits + 1
-    others = drawn.every() if exact else map(drawn.draw, range(n_refits))
-    refits = np.array([refit(one) for one in others])
+    refits = np.array([refit(one) for one in drawn.others(n_refits)])
     as_much = int((refits >= statistic - _ROUNDING).sum())
     return Null(
         statistic=statistic,
@@ -246,7 +244,7 @@ def permutation_null(
         n_units=drawn.n_units,
         paired=drawn.paired,
         arrangements=drawn.arrangements,
-        exact=exact,
+        exact=drawn.arrangements is not None and drawn.arrangements <= n_refits + 1,
         approximated=f"{refit.hurried}; {drawn.thinned}",
     )
 
