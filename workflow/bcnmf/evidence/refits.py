@@ -107,7 +107,8 @@ class Refit:
                 return model._target_topics(), model._beside()
             beside = NMF(
                 max(1, min(model.n_background, *(size // 2 for size in background.shape))),
-                loss=model.loss, max_iter=_SAFEGUARDED, tol=_TOL, device=model.device,
+                loss=model.loss, solver="mu" if model.solver == "mu" else "safeguarded",
+                max_iter=model.max_iter, tol=_TOL, device=model.device,
                 dtype=model.dtype, random_state=model.random_state,
             )  # fmt: skip
             beside.fit(background, sample_weight=weights.get("background_weight"))
