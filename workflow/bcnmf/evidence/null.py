@@ -35,9 +35,9 @@ class Null:
     Attributes
     ----------
     statistic : float
-        T: what share of a left-out unit's energy (Poisson: of its deviance) the target topics
-        explain beside topics of the background, mean over units of the target minus mean over those
-        of the background.
+        T: what share of a left-out unit's energy the target topics explain beside topics of the
+        background, mean over units of the target minus mean over those of the background. Poisson:
+        share of the deviance from the mean profile, beside which they stand too.
     refits : ndarray of shape (n,)
         T of the refits.
     p_value : float

@@ -119,6 +119,9 @@ class Refit:
         data = as_matrix(self._values[rows], "samples", *self._precision)
         if data.total == 0:
             return 0.0
+        if self._loss == "poisson":
+            # A gene that no topic of the background has would cost without limit.
+            beside = np.concatenate([beside, self._share.cpu().numpy()])
         without, everything = (
             self._divergence(data, self._topics(one))
             for one in (beside, np.concatenate([beside, topics]))
