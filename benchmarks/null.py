@@ -53,6 +53,7 @@ class Design(NamedTuple):
 
 # Of data sets whose null is not theirs: what does that look like?
 FEW = 20
+SHARED = ", shared"
 # 20 arrangements, 20 of 32 (some drawn twice), 19 pairs of halves.
 UNITS, PAIRS = Design(3, 20), Design(5, 12, paired=True)
 SAMPLES = Design(1, 60, effect=0.0, by_unit=False)
@@ -131,7 +132,9 @@ def calibration(arguments: argparse.Namespace) -> None:
     print("|---" * (len(shown) + 1) + "|")
     for (name, method), part in table.groupby(["design", "method"], sort=False):
         shares = [(part["p_value"] <= level + 1e-9).mean() for level in levels]
-        print(f"| {name}, {method} | {' | '.join(f'{one:.2f}' for one in shares)} |")
+        print(
+            f"| {name.removesuffix(SHARED)}, {method} | {' | '.join(f'{one:.2f}' for one in shares)} |"
+        )
     _draw(table, arguments.out)
 
 
@@ -157,7 +160,13 @@ def _draw(table: pd.DataFrame, folder: Path) -> None:
     axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.8)
     for (name, method), part in table.groupby(["design", "method"], sort=False):
         p = np.sort(part["p_value"].to_numpy())
-        axes.plot((np.arange(len(p)) + 0.5) / len(p), p, ".", ms=3, label=f"{name}, {method}")
+        axes.plot(
+            (np.arange(len(p)) + 0.5) / len(p),
+            p,
+            ".",
+            ms=3,
+            label=f"{name.removesuffix(SHARED)}, {method}",
+        )
     axes.set_xlabel("p expected where there is nothing")
     axes.set_ylabel("p found")
     axes.legend(fontsize=5, frameon=False)

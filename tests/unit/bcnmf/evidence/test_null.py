@@ -144,6 +144,19 @@ def test_the_contrast_works_as_well_and_the_estimator_is_left_alone():
     )
 
 
+def test_p_is_exact_each_assignment_of_the_same_units_has_a_rank_of_its_own():
+    x, _, _ = new_program(n=48, m=4)
+    names = donors(48, list("abcd"))
+    found = []
+    for chosen in ("ab", "ac", "ad", "bc", "bd", "cd"):
+        inside = np.isin(names, list(chosen))
+        null = permutation_null(
+            shared(), x[inside], x[~inside], units=names[inside], background_units=names[~inside]
+        )
+        found.append(null.p_value)
+    np.testing.assert_allclose(sorted(found), np.arange(1, 7) / 6)
+
+
 def test_pairs_exchange_sides():
     x, y, _ = new_program(n=48, m=48)
     units = donors(48, list("abcd"))

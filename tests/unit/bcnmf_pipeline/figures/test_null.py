@@ -13,7 +13,8 @@ def tables(methods=("bcnmf", "shared_target"), refits=199, p_value=0.005):
     rng = np.random.default_rng(0)
     null = pd.DataFrame(
         [
-            {"method": method, "p_value": p_value, "n_refits": refits, "smallest_p": 1 / (refits + 1),
+            {"method": method, "p_value": p_value, "n_refits": refits,
+             "smallest_p": 1 / (refits + 1),
              "by": "units" if method == "bcnmf" else "samples"}
             for method in methods
         ]
