@@ -132,9 +132,8 @@ def calibration(arguments: argparse.Namespace) -> None:
     print("|---" * (len(shown) + 1) + "|")
     for (name, method), part in table.groupby(["design", "method"], sort=False):
         shares = [(part["p_value"] <= level + 1e-9).mean() for level in levels]
-        print(
-            f"| {name.removesuffix(SHARED)}, {method} | {' | '.join(f'{one:.2f}' for one in shares)} |"
-        )
+        row = f"{name.removesuffix(SHARED)}, {method}", *(f"{share:.2f}" for share in shares)
+        print(f"| {' | '.join(row)} |")
     _draw(table, arguments.out)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcnmf.errors import InputError
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
     INK,
@@ -44,17 +43,20 @@ def plot_null(
     Returns
     -------
     Figure
-        One panel a method; in percent of a unit's energy, target minus background.
+        One panel a method; in percent of a unit's energy, target minus background. A sentence where
+        nothing could be tested.
 
     Raises
     ------
     InputError
-        A column is missing, or no row is there.
+        A column is missing.
     """
+    if null.empty:
+        figure = new_figure(SINGLE_COLUMN, 0.6)
+        figure.text(0.5, 0.5, "Not tested: too few samples", ha="center", va="center", color=INK)
+        return figure
     require_columns(null, _COLUMNS, "null")
     require_columns(draws, _DRAWN, "null draws")
-    if null.empty:
-        raise InputError("null: has no rows, so there is nothing to draw; its log says why")
     methods = list(dict.fromkeys(null["method"]))
     columns = grid_columns(len(methods), 3)
     lines = -(-len(methods) // columns)

@@ -27,7 +27,8 @@ def pair(n=48, **study):
         names = [f"{prefix}{i}" for i in range(n)]
         obs = pd.DataFrame({"donor": [f"{prefix}{i % 2}" for i in range(n)]}, index=names)
         sides.append(ad.AnnData(values.astype(np.float32), obs=obs))
-    sides[0].uns["study"] = {"study": "toy", "label": "", "unit": "donor"} | study
+    for side in sides:
+        side.uns["study"] = {"study": "toy", "label": "", "unit": "donor"} | study
     return sides
 
 

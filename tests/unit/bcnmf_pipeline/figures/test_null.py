@@ -48,7 +48,8 @@ def test_a_p_that_could_not_be_small_is_shown_with_its_bound():
     assert "p = 0.17, 0.17 at least" in texts(figure)
 
 
-def test_without_rows_there_is_nothing_to_draw():
+def test_what_could_not_be_tested_is_said_and_a_lacking_column_refused():
     null, draws = tables()
-    with pytest.raises(InputError, match="null: has no rows"):
-        plot_null(null.iloc[:0], draws)
+    assert texts(plot_null(null.iloc[:0], draws.iloc[:0])) == ["Not tested: too few samples"]
+    with pytest.raises(InputError, match="p_value"):
+        plot_null(null.drop(columns="p_value"), draws)
