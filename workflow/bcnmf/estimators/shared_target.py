@@ -62,13 +62,14 @@ class SharedTargetNMF(Factorisation):
         samples and for rare programs. Topics that the target uses more than five times as much are
         not shared then, and are left to target topics. Programs of the target that are as strong as
         shared ones may be lost to shared topics.
-    second_round : {"auto", "never", "always"}
+    second_round : {"never", "auto", "always"}
         Whether target topics that the background lacks are held as shared topics are, so that
         `n_target` others show what the target has beside them. "auto": if they are a kind of sample
         (most of the fitted total of 1% of the target's samples, and of 20, with more than 50 times
         their share of the background), and if a second round with half of the background finds
-        topics with at least twice their share of the other half. "always" holds all target topics
-        of the first round.
+        topics with at least 1.5 times their share of the other half. "always" holds all target
+        topics of the first round. "never" warns where "auto" would look further: whether that kind
+        of sample is what is sought or what hides it, the data do not say.
     offsets : {"none", "side"}
         "side": the target's shared topics are W_s times `offsets_`, one for each feature: the
         target may capture features more or less than the background. Poisson alone, with W_s from
@@ -137,7 +138,7 @@ class SharedTargetNMF(Factorisation):
     _choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "loss": ("poisson", "squared_error"),
         "shared_from": ("background", "both"),
-        "second_round": ("auto", "never", "always"),
+        "second_round": ("never", "auto", "always"),
         "offsets": ("none", "side"),
     }
     _integers: ClassVar[Mapping[str, int]] = {"n_shared": 1, "n_target": 1, "refine": 0}
@@ -156,6 +157,7 @@ class SharedTargetNMF(Factorisation):
     shared_usage_: np.ndarray
     offsets_: np.ndarray
     n_absent_: int
+    _n_lacking: int
 
     def __init__(
         self,
@@ -168,7 +170,7 @@ class SharedTargetNMF(Factorisation):
         init: Init = "seeded",
         refine: int = 0,
         shared_from: str = "background",
-        second_round: str = "auto",
+        second_round: str = "never",
         offsets: str = "none",
         batch_size: int | None = None,
         device: str = "auto",
@@ -232,6 +234,7 @@ class SharedTargetNMF(Factorisation):
             restarts,
         )  # fmt: skip
         self.stages_, self.n_absent_ = result.stages, result.n_absent
+        self._n_lacking = result.n_lacking
         of_target = result.components.clone()
         of_target[: result.n_shared] *= result.offsets
         split = result.n_shared + result.n_absent
@@ -312,14 +315,8 @@ class SharedTargetNMF(Factorisation):
 
     def _warn(self, target: Matrix, background: Matrix | None) -> None:
         super()._warn(target, background)
-        if self.n_absent_ and self.second_round == "auto":
-            warn_user(
-                f"the background lacks a kind of sample: {self.n_absent_} target topics of the "
-                f"first round make up most of the counts of {self._mostly_absent():.0%} of the "
-                "target's samples, and the background has next to nothing of them. They are the "
-                f"last {self.n_absent_} of shared_components_; components_ are what the target has "
-                "beside them. If they are what you look for, pass second_round='never'"
-            )
+        if self._n_lacking and self.second_round != "always":
+            warn_user(f"the background lacks a kind of sample: {self._of_what_it_lacks()}")
         if self.offsets != "none":
             most = np.argsort(-np.abs(np.log(self.offsets_)))[:_NAMED]
             names = getattr(self, "feature_names_in_", np.arange(len(self.offsets_)))
@@ -330,12 +327,24 @@ class SharedTargetNMF(Factorisation):
                 f"both are in offsets_, not in components_. The most: {found}"
             )
 
-    def _mostly_absent(self) -> float:
-        """Return the fraction of the target's samples that the first round's topics make up."""
-        parts = self.shared_usage_ * self._shared_by_target().sum(1)
-        own = parts[:, -self.n_absent_ :].sum(1)
-        total = parts.sum(1) + self.usage_ @ self.components_.sum(1)
-        return float((own > total / 2).mean())
+    def _of_what_it_lacks(self) -> str:
+        """Return what became of target topics that the background lacks, and what to do."""
+        of_first = (
+            f"{self._n_lacking} of the target topics that were found first are most of the total "
+            "of many samples, and the background has next to nothing of them"
+        )
+        if self.n_absent_:
+            return (
+                f"{of_first}. They are the last {self.n_absent_} of shared_components_; "
+                "components_ are what the target has beside them. If they are what you look for, "
+                "pass second_round='never'"
+            )
+        if self.second_round == "auto":
+            return f"{of_first}. Nothing was found beside them, so they are the components_"
+        return (
+            f"{of_first}. If they are not what you look for, pass second_round='auto', which looks "
+            "beside them, or add such samples to the background"
+        )
 
     def _not_converged(self) -> str:
         return (

@@ -31,6 +31,8 @@ _FIRST_SHARE = 0.05
 # Updates of the Poisson usages H_s from which target topics start; every iteration that follows
 # refines them.
 _ROUGH_UPDATES = 30
+# A fit to half of the background, which only judges another, may stop so much earlier.
+_ROUGHER = 10.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class StagedResult:
     background_usage : torch.Tensor of shape (m, n_shared)
         H_Y.
     n_shared, n_absent : int
-        Number of topics W_s, and of those that the background lacks.
+        Number of topics W_s, and of those of a first round that are held.
+    n_lacking : int
+        Number of topics of the first round that the background lacks, held or not.
     offsets : torch.Tensor of shape (features,)
         The target's W_s is W_s times these.
     objective : list of float
@@ -105,6 +109,7 @@ class StagedResult:
     background_usage: torch.Tensor
     n_shared: int
     n_absent: int
+    n_lacking: int
     offsets: torch.Tensor
     objective: list[float]
     stages: list[int]
@@ -167,10 +172,11 @@ def fit(
     )
     rounds = [second]
     absent = second.components[n_shared:]
+    if how.second_round != "always":
+        absent = absent[misfit.absent(second, background, shared, how.loss)]
+    n_lacking = len(absent)
     if how.second_round == "never":
         absent = absent[:0]
-    elif how.second_round == "auto":
-        absent = absent[misfit.absent(second, background, shared, how.loss)]
     if len(absent):
         # As W_s, they are held; what the target has besides shows beside them.
         held = torch.cat([shared * offsets, absent])
@@ -219,6 +225,7 @@ def fit(
         usages[1] * norms[:n_shared],
         n_shared,
         len(absent),
+        n_lacking,
         offsets,
         [loss for stage in stages for loss in stage],
         [len(stage) for stage in stages],
@@ -293,7 +300,9 @@ def _stands_out(
     seen, unseen = misfit.halves(background, how.seed)
     if min(seen.total, unseen.total) == 0:
         return False
-    how, n_shared = replace(how, n_init=1), min(n_shared, seen.shape[0])
+    # A rough fit tells as well.
+    how = replace(how, n_init=1, tol=_ROUGHER * how.tol)
+    n_shared = min(n_shared, seen.shape[0])
     _, left = _first_stage(
         target, seen, n_shared, how, template, None, restarts, "shared topics, half the background"
     )
