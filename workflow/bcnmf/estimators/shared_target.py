@@ -308,10 +308,14 @@ class SharedTargetNMF(Factorisation):
         return np.concatenate([self.shared_components_, self._shared_by_target()])
 
     def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
-        """Return usages of the target topics, solved together with those of the shared topics."""
         usage = flat_usage(data, topics)
         solve_usage(data, topics, usage, self.loss)
-        return usage[:, -int(self.n_target) :]
+        return usage
+
+    def _usages(self, usage: torch.Tensor) -> dict[str, torch.Tensor]:
+        split = usage.shape[1] - int(self.n_target)
+        parts = {"shared_usage": usage[:, :split], "usage": usage[:, split:]}
+        return {name: part.contiguous() for name, part in parts.items()}
 
     def _warn(self, target: Matrix, background: Matrix | None) -> None:
         super()._warn(target, background)
