@@ -171,6 +171,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/report.html",
         f"{folder}/tables/scores.tsv",
         f"{folder}/tables/summary.tsv",
+        f"{folder}/tables/reported_vs_reproduced.tsv",
         f"{folder}/tables/methods.md",
         f"{folder}/provenance.json",
         f"{folder}/config.yaml",
