@@ -73,7 +73,9 @@ def ours_of(runs: pd.DataFrame) -> Ours:
         over, means = "fit seeds", by_seed
     low = high = float("nan")
     if over:
-        half = float(stats.t.ppf(0.975, len(means) - 1)) * float(means.std()) / math.sqrt(len(means))
+        half = (
+            float(stats.t.ppf(0.975, len(means) - 1)) * float(means.std()) / math.sqrt(len(means))
+        )
         # No score lies beyond.
         low, high = max(means.mean() - half, -1.0), min(means.mean() + half, 1.0)
     return Ours(float(means.mean()), float(runs["value"].std()), low, high, over, *counts)
@@ -169,14 +171,15 @@ def reproduced(
 def _why(base: Mapping[str, object], ours: Ours, n: int, beside: pd.DataFrame) -> str:
     if math.isnan(ours.mean):
         return f"failed: the score is missing in all of {n} runs"
-    parts = [] if ours.over else ["no interval: fewer than three data sets, and than three seeds"]
+    parts = [] if ours.over else ["no interval: fewer than three data sets and seeds"]
     if base["representation"] == NOT_STATED:
         means = beside.groupby("score")["value"].mean()
         others = [f"{name} {means[score]:.3f}" for score, name in _OTHERS.items()
                   if score != base["score"] and score in means]  # fmt: skip
-        of_ours = f"; of ours beside it: {', '.join(others)}" if others else ""
-        parts.append(f"what was clustered is not stated, ours is {_OTHERS.get(str(base['score']))}{of_ours}")
-    return ". ".join(parts)
+        beside_it = f" (beside it: {', '.join(others)})" if others else ""
+        space = _OTHERS.get(str(base["score"]), base["score"])
+        parts.append(f"what was clustered is not stated, ours is {space}{beside_it}")
+    return "; ".join(parts)
 
 
 def _number(text: str) -> float:

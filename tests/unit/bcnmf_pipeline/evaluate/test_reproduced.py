@@ -127,7 +127,9 @@ def test_the_verdict(values, row, verdict):
 
 
 def test_a_row_holds_both_sides_and_what_the_interval_is_over():
-    found = only([[0.70, 0.72], [0.71, 0.71], [0.75, 0.75]], sd="0.01", n="5", low="0.7", high="0.9")
+    found = only(
+        [[0.70, 0.72], [0.71, 0.71], [0.75, 0.75]], sd="0.01", n="5", low="0.7", high="0.9"
+    )
     assert found["method_label"] == "bcNMF"
     assert (found["reported"], found["reported_sd"], found["reported_n"]) == (0.8, 0.01, 5)
     assert (found["reported_low"], found["reported_high"]) == (0.7, 0.9)
@@ -172,8 +174,8 @@ def test_where_the_representation_is_not_stated_ours_of_the_others_stand_beside(
     )
     assert found["representation"] == "not stated"
     assert found["why"] == (
-        "no interval: fewer than three data sets, and than three seeds. what was clustered is not "
-        "stated, ours is H; of ours beside it: UMAP 0.500"
+        "no interval: fewer than three data sets and seeds; what was clustered is not stated, ours "
+        "is H (beside it: UMAP 0.500)"
     )
 
 
