@@ -81,7 +81,8 @@ def test_where_there_is_no_p_value_the_reason_is_said():
     none = programs_of([NAN, NAN], test="not tested: one unit in a class", n_units_first=1)
     found = evidence(programs=none)
     assert found.words == [
-        "By donor, target against background: there is no p-value (not tested: one unit in a class)."
+        "By donor, target against background: there is no p-value (not tested: one unit in a "
+        "class)."
     ]
     assert texts(found.table)[0]["p, donor"] == "–"
     assert found.cell.text == ""
@@ -190,5 +191,5 @@ def test_in_a_table_of_studies_a_column_says_how_sure_and_trouble_is_told_below(
     lines = text_of([part]).splitlines()
     assert lines[-1] == "d: One program is faulty. Mend share."
     assert max(map(len, lines)) <= 100
-    (part,) = parts_of(many[:3] + [answered("e")])
+    (part,) = parts_of([*many[:3], answered("e")])
     assert "How sure" not in part.table.columns

@@ -85,8 +85,10 @@ def test_the_terminal_gets_the_counts_and_what_is_outside():
     found = reproduced_of(table(change=shifted(-0.1)), TITLES)
     assert text_of([], found).split("\n") == [
         "Reported against reproduced",
-        "Of 2 reported values 1 can be compared with this run: 1 below what is reported (1 not run).",
-        "below: Mice, bcNMF, ARI UMAP: reported 0.7894, here 0.6894, 95% [0.689, 0.689] over fit seeds",
+        "Of 2 reported values 1 can be compared with this run: 1 below what is reported (1 not "
+        "run).",
+        "below: Mice, bcNMF, ARI UMAP: reported 0.7894, here 0.6894, 95% [0.689, 0.689] over fit "
+        "seeds",
         "",
     ]
 
