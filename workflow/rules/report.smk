@@ -143,7 +143,7 @@ rule reported:
         **SMALL,
     params:
         code=code("reported.py"),
-        reported=lambda wildcards: standing(plan_of(wildcards)),
+        reported=lambda wildcards: standing(plan_of(wildcards), absent()),
         labels=lambda wildcards: {
             row["method"]: row["label"]
             for row in read_sheet(plan_of(wildcards).sheet_paths["methods"]).rows

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bcnmf.errors import InputError
-from bcnmf_pipeline.plan.sheets import check_settings, merge
+from bcnmf_pipeline.plan.sheets import as_list, check_settings, merge
 from bcnmf_pipeline.plan.yaml_loader import parse_yaml
 
 if TYPE_CHECKING:
@@ -53,8 +53,15 @@ def made_otherwise(row: Mapping[str, str], dataset: str, settings: Mapping[str, 
     return "; ".join(_differences(asked, settings))
 
 
-def standing(plan: Plan) -> list[dict[str, str]]:
+def standing(plan: Plan, absent: Collection[str] = ()) -> list[dict[str, str]]:
     """Return of every reported value whether a run makes it.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run.
+    absent : collection of str
+        Data sets of the registry of which no file is here.
 
     Returns
     -------
@@ -62,14 +69,19 @@ def standing(plan: Plan) -> list[dict[str, str]]:
         The rows of the sheet, with `verdict`: "" (it is made, as reported), "made otherwise" or
         "not run"; and `why`.
     """
-    return [row | dict(zip(("verdict", "why"), _standing(plan, row), strict=True))
-            for row in plan.reported]  # fmt: skip
+    found = []
+    for row in plan.reported:
+        verdict, why = _standing(plan, row, absent)
+        found.append(row | {"verdict": verdict, "why": why})
+    return found
 
 
-def _standing(plan: Plan, row: Mapping[str, str]) -> tuple[str, str]:
+def _standing(plan: Plan, row: Mapping[str, str], absent: Collection[str]) -> tuple[str, str]:
     study, method = row["study"], row["method"]
     if study not in plan.studies:
-        return "not run", "the study is not in this run"
+        missing = [name for name in as_list(row["files"]) if name in absent]
+        data = f", and its data are not here: no file of {', '.join(missing)}" if missing else ""
+        return "not run", f"the study is not in this run{data}"
     if method not in plan.method_ids:
         return "not run", "the method was not asked for"
     fitted = {one["method"] for one in plan.method_rows(study)}

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.acquire.registry import load_registry
 from bcnmf_pipeline.plan.reported import made_otherwise, standing
 from bcnmf_pipeline.plan.runs import Plan
-from bcnmf_pipeline.plan.sheets import load_sheet, load_yaml, merge
+from bcnmf_pipeline.plan.sheets import as_list, load_sheet, load_yaml, merge
 
 ROOT = Path(__file__).resolve().parents[4]
 SCHEMAS = ROOT / "workflow" / "schemas"
 BASE = load_yaml(ROOT / "config" / "config.yaml")
 
 
-def found(changes=None):
+def found(changes=None, absent=()):
     plan = Plan(merge(BASE, changes or {}), lambda path: ROOT / path, SCHEMAS, "my.yaml")
-    rows = {(row["study"], row["method"], row["score"]): row for row in standing(plan)}
+    rows = {(row["study"], row["method"], row["score"]): row for row in standing(plan, absent)}
     assert len(rows) == len(plan.reported)
     return {key: (row["verdict"], row["why"]) for key, row in rows.items()}
 
@@ -34,6 +35,16 @@ def test_what_is_left_out_says_why():
     assert rows["simulation_beta8", "pca", "ari_usage"] == (
         "not run", "the method was not asked for",
     )  # fmt: skip
+
+
+def test_data_that_are_not_here_are_named():
+    rows = found({"studies": ["mouse"]}, ["leukemia", "gencode", "mice_protein"])
+    assert rows["leukemia", "bcnmf", "ari_usage"] == (
+        "not run",
+        "the study is not in this run, and its data are not here: no file of leukemia, gencode",
+    )
+    assert rows["digits_two", "bcnmf", "ari_usage"][1] == "the study is not in this run"
+    assert rows["mouse", "bcnmf", "ari_umap"] == ("", "")
 
 
 def test_data_of_another_make_are_named():
@@ -78,6 +89,11 @@ def test_the_sheet_says_of_what_and_how_far_the_authors_own_runs_are_apart():
         assert any(spread) == bool(row["spread_source"])
         if row["low"]:
             assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+    registered = {
+        entry.dataset for entry in load_registry(ROOT / "config" / "datasets.tsv").entries
+    }
+    assert {name for row in rows for name in as_list(row["files"])} <= registered
+    assert all(bool(row["files"]) != row["study"].startswith("simulation") for row in rows)
     seeds = {row["study"]: row for row in rows if row["n"] == "5"}
     assert {name: row["sd"] for name, row in seeds.items()} == {
         "leukemia": "0.0074", "mixseq": "0.0033", "mdd": "0.0707",
