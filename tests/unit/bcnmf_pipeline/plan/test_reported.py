@@ -89,9 +89,8 @@ def test_the_sheet_says_of_what_and_how_far_the_authors_own_runs_are_apart():
         assert any(spread) == bool(row["spread_source"])
         if row["low"]:
             assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
-    registered = {
-        entry.dataset for entry in load_registry(ROOT / "config" / "datasets.tsv").entries
-    }
+    registry = load_registry(ROOT / "config" / "datasets.tsv")
+    registered = {entry.dataset for entry in registry.entries}
     assert {name for row in rows for name in as_list(row["files"])} <= registered
     assert all(bool(row["files"]) != row["study"].startswith("simulation") for row in rows)
     seeds = {row["study"]: row for row in rows if row["n"] == "5"}
