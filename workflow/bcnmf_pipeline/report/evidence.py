@@ -226,8 +226,9 @@ def _contrast_words(contrast: str, rows: pd.DataFrame, unit: str) -> str:
             int((measured[name] <= SIGNIFICANT).sum()) for name in ("q_units", "q_cells")
         )
         parts.append(
-            f"{ours} of {len(measured)} programs have q ≤ {SIGNIFICANT:g}, where a test that takes "
-            f"every sample for a replicate would say {theirs}"
+            f"{ours or 'none'} of {len(measured)} programs {'have' if ours > 1 else 'has'} "
+            f"q ≤ {SIGNIFICANT:g}, where a test that takes every sample for a replicate says "
+            f"{theirs or 'none'}"
         )
     sizes = f"{first} pairs" if _paired(tested) else f"{first} against {second}"
     return f"By {by}, {contrast} ({sizes}): {'; '.join(parts)}."

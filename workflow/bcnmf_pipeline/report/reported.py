@@ -126,8 +126,7 @@ def _compared(rows: pd.DataFrame, titles: Mapping[str, str]) -> Table:
     cells = [
         [
             *_who(row, titles),
-            number_cell(row.k, "d"),
-            alpha_cell(row.alpha, row.alpha_setting),
+            Cell(row.verdict, row.verdict),
             _reported_cell(row),
             Cell(mean_sd(row.ours, row.sd, 4), repr(float(row.ours)), number=True),
             Cell(
@@ -135,16 +134,18 @@ def _compared(rows: pd.DataFrame, titles: Mapping[str, str]) -> Table:
                 "" if pd.isna(row.low) else repr(float(row.low)),
                 () if pd.isna(row.low) else (f"over {row.interval_over}",), number=True,
             ),
-            Cell(row.verdict, row.verdict),
             _difference(float(row.ours - row.reported)),
+            number_cell(row.k, "d"),
+            alpha_cell(row.alpha, row.alpha_setting),
             number_cell(row.n_runs, "d"),
-            Cell(str(row.source)), Cell(_remarks(row)),
+            Cell(str(row.source)),
+            Cell(_remarks(row)),
         ]
         for row in rows.itertuples()
     ]  # fmt: skip
     columns = [
-        "Study", "Method", "Score", "K", "Alpha", "Reported", "This run (mean ± s.d.)",
-        "95% interval", "Verdict", "Difference", "Runs", "Where reported", "Remarks",
+        "Study", "Method", "Score", "Verdict", "Reported", "This run (mean ± s.d.)",
+        "95% interval", "Difference", "K", "Alpha", "Runs", "Where reported", "Remarks",
     ]  # fmt: skip
     return Table("Reported against reproduced", columns, cells)
 

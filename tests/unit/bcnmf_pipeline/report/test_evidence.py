@@ -48,7 +48,7 @@ def test_units_come_first_and_the_test_of_samples_stands_beside():
     found = evidence(programs=TESTED)
     assert found.words == [
         "By donor, target against background (6 against 6): target score p = 0.002; 1 of 2 "
-        "programs have q ≤ 0.05, where a test that takes every sample for a replicate would say 2."
+        "programs has q ≤ 0.05, where a test that takes every sample for a replicate says 2."
     ]
     rows = texts(found.table)
     assert [row["Program"] for row in rows] == ["Target score", "Topic 1", "Topic 2", "Topic 3"]
@@ -172,7 +172,7 @@ def test_the_terminal_gets_all_that_is_not_in_order():
                                       diagnosis=TROUBLE)]))  # fmt: skip
     words = " ".join(text.split())
     for one in (
-        NULL, "1 of 2 programs have q ≤ 0.05", "share of 3 is fault. Mend share.",
+        NULL, "1 of 2 programs has q ≤ 0.05", "share of 3 is fault. Mend share.",
         "confounded of 0 is batch. Mend confounded.", "Topic 2 is unstable",
         "Topic 1: ISG15; stability 0.90; by donor p = 0.01, q = 0.02 (by sample p = 1×10⁻⁹)",
         "Topic 2: ISG15; stability 0.40 (unstable)",

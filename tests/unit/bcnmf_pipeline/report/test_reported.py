@@ -43,7 +43,7 @@ def test_a_value_stands_beside_ours_with_interval_and_verdict():
         "95% interval": "[0.789, 0.789]", "Verdict": "within", "Difference": "0.0000",
         "Runs": "3", "Where reported": "section 2.3", "Remarks": "one mouse",
     }  # fmt: skip
-    reported, interval = found.compared.rows[0][5], found.compared.rows[0][7]
+    reported, interval = found.compared.rows[0][4], found.compared.rows[0][6]
     assert reported.notes == ("of UMAP",)
     assert interval.notes == ("over fit seeds",)
     (rest,) = texts(found.rest)
@@ -64,9 +64,9 @@ def test_difference_has_a_sign(by, text, verdict):
 
 def test_the_authors_spread_stands_below_the_value():
     (row,) = reproduced_of(table(sd="0.01", n="5"), TITLES).compared.rows
-    assert row[5].notes == ("of what: not stated", "± 0.01, 5 runs")
+    assert row[4].notes == ("of what: not stated", "± 0.01, 5 runs")
     (row,) = reproduced_of(table(sd="0.01", low="0.7", high="0.8"), TITLES).compared.rows
-    assert row[5].notes == ("of what: not stated", "0.7 to 0.8")
+    assert row[4].notes == ("of what: not stated", "0.7 to 0.8")
 
 
 def test_of_several_settings_the_nearest_counts_and_all_are_shown():
