@@ -199,6 +199,7 @@ rule report:
         left_out=lambda wildcards: {
             study: plan_of(wildcards).left_out(study) for study in plan_of(wildcards).study_ids()
         },
+        selected=lambda wildcards: selection_advice(wildcards.config),
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
             for study in plan_of(wildcards).study_ids()

@@ -58,6 +58,7 @@ with logged(snakemake):
                 set(given.details),
                 shares,
                 record,
+                params.selected.get(name, ""),
             )
             for study, record in pairs
             for name in [study["study"]]

@@ -141,6 +141,7 @@ def study_details(
     available: Collection[str],
     shares: pd.DataFrame,
     record: Mapping[str, Any],
+    selection: str = "",
 ) -> StudyDetails:
     """Return topics, evidence, map and tables of a study.
 
@@ -160,6 +161,8 @@ def study_details(
         `tables/shares.tsv`.
     record : mapping
         The record of its pair.
+    selection : str
+        What the selection of K and alpha said, if it was asked.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -190,7 +193,7 @@ def study_details(
         with_sets="ora" in found,
         evidence=evidence_of(
             {table: read_table(path) for table, path in proof.items()},
-            method, study["unit"], words, fit=fit,
+            method, study["unit"], words, selection, fit,
         ),
         explorer=explorer_json(
             samples, annotations, values, study=name, labels=labels, label_name=study["label"],
