@@ -11,7 +11,7 @@ from bcnmf.errors import InputError
 from bcnmf_pipeline.plan import own
 from bcnmf_pipeline.plan.environments import fit_environment
 from bcnmf_pipeline.plan.methods import DETERMINISTIC, Methods, alphas
-from bcnmf_pipeline.plan.reported import check_reported, made_alike
+from bcnmf_pipeline.plan.reported import check_reported, made_otherwise
 from bcnmf_pipeline.plan.selection_syntax import parse_names
 from bcnmf_pipeline.plan.sheets import (
     as_list,
@@ -338,7 +338,9 @@ class Plan:
         """Whether values are reported of this study, and all of them of data made as here."""
         rows = [row for row in self.reported if row["study"] == study]
         dataset = self._rows[study]["dataset"]
-        return len(rows) > 0 and all(made_alike(row, dataset, self.settings) for row in rows)
+        return len(rows) > 0 and not any(
+            made_otherwise(row, dataset, self.settings) for row in rows
+        )
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for, but those that there is nothing to draw for.

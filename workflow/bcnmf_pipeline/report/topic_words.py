@@ -12,6 +12,7 @@ from bcnmf_pipeline.figures.representative import Chosen, representative_runs, s
 from bcnmf_pipeline.figures.tables import method_label, order_topics, p_text, short_number
 
 SIGNIFICANT = 0.05
+STABLE = 0.7  # A topic with a lower stability is flagged wherever it stands.
 _LEADING, _SETS, _SENTENCES = 8, 3, 5
 _MORE = 1.5  # Times the mean usage of the others from which a group is named.
 
@@ -76,6 +77,11 @@ class Topic:
     share: float = 0.0
     stability: float = float("nan")
     used: list[Use] = field(default_factory=list)
+
+    @property
+    def unstable(self) -> bool:
+        """Whether other starts give another topic in its place."""
+        return self.stability < STABLE
 
     @property
     def p_value(self) -> float:
