@@ -12,11 +12,13 @@ __all__ = [
     "BCNMF",
     "NMF",
     "CombinedBasisNMF",
+    "Consensus",
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
     "SharedTargetNMF",
     "__version__",
+    "consensus",
     "coverage",
     "crossfit",
 ]
@@ -28,16 +30,19 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.repeated import Consensus, consensus
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
     "BCNMF": "bcnmf.estimators.contrast",
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
+    "Consensus": "bcnmf.repeated",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "consensus": "bcnmf.repeated",
     "coverage": "bcnmf.crossfitting",
     "crossfit": "bcnmf.crossfitting",
 }
