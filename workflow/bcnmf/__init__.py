@@ -16,20 +16,28 @@ __all__ = [
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
+    "ProgramTest",
     "SharedTargetNMF",
+    "UnitTest",
     "__version__",
+    "balanced_weights",
     "consensus",
     "coverage",
     "crossfit",
+    "program_tests",
+    "unit_test",
 ]
 
 if TYPE_CHECKING:
+    from bcnmf.batches import balanced_weights
     from bcnmf.calibration import CrossFit
     from bcnmf.crossfitting import coverage, crossfit
     from bcnmf.errors import InputError
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.programs import ProgramTest, program_tests
+    from bcnmf.evidence.units import UnitTest, unit_test
     from bcnmf.repeated import Consensus, consensus
     from bcnmf.sklearn_errors import ConvergenceWarning
 
@@ -42,9 +50,14 @@ _HOME = {
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "balanced_weights": "bcnmf.batches",
     "consensus": "bcnmf.repeated",
     "coverage": "bcnmf.crossfitting",
+    "ProgramTest": "bcnmf.evidence.programs",
+    "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
+    "program_tests": "bcnmf.evidence.programs",
+    "unit_test": "bcnmf.evidence.units",
 }
 
 

@@ -47,6 +47,19 @@ class CrossFit:
         Whether whole units were left out, both sides having at least two.
     components : list of ndarray
         The topics of each fold (K, features); for `coverage` one row, the classifier's weights.
+    usage, background_usage : ndarray of shape (n, K), (m, K)
+        Usages of the programs, beside topics of the background (`target_usage`), by the fit that
+        has not seen the sample. Programs are numbered as in the reference of `crossfit`; NaN where
+        this fit has no such topic. For `coverage` there are none, (n, 0).
+    cosines : ndarray of shape (folds, K)
+        Of each program to the topic that it has in each fold, or would have were they more alike.
+    location, scale : ndarray of shape (folds,)
+        Mean and standard deviation of the target score in left-out background, by which scores
+        were brought to common units.
+    seed : int
+        Of the parts and the interval.
+    units, background_units : ndarray of shape (n,), (m,), or None
+        What samples come from, as it was given.
     """
 
     score: np.ndarray
@@ -55,9 +68,14 @@ class CrossFit:
     background_fold: np.ndarray
     threshold: np.ndarray
     components: list[np.ndarray]
-    _seed: int
-    _units: np.ndarray | None = None
-    _background_units: np.ndarray | None = None
+    usage: np.ndarray
+    background_usage: np.ndarray
+    cosines: np.ndarray
+    location: np.ndarray
+    scale: np.ndarray
+    seed: int
+    units: np.ndarray | None = None
+    background_units: np.ndarray | None = None
 
     @property
     def above(self) -> np.ndarray:  # noqa: D102
@@ -78,7 +96,7 @@ class CrossFit:
 
     @property
     def by_unit(self) -> bool:  # noqa: D102
-        units = (self._units, self._background_units)
+        units = (self.units, self.background_units)
         return all(one is not None and len(np.unique(one)) > 1 for one in units)
 
     @property
@@ -117,9 +135,9 @@ class CrossFit:
 
     def _resampled_shares(self, chosen: np.ndarray) -> np.ndarray:
         """Return the share above (resampled,) of target samples, as it might have come out."""
-        rng = np.random.default_rng(derive_seed("interval", "target", self._seed))
+        rng = np.random.default_rng(derive_seed("interval", "target", self.seed))
         score, fold = self.score[chosen], self.fold[chosen]
-        units = None if self._units is None else self._units[chosen]
+        units = None if self.units is None else self.units[chosen]
         drawn, unit = _drawn_units(units, len(score), rng)
         above = np.zeros(drawn.shape)
         for which, part in product(range(drawn.shape[1]), range(len(self.threshold))):
@@ -136,8 +154,8 @@ class CrossFit:
     @cached_property
     def _thresholds(self) -> np.ndarray:
         """Thresholds (resampled, folds) of backgrounds that might have been drawn."""
-        rng = np.random.default_rng(derive_seed("interval", "background", self._seed))
-        scores, units = self.background_score, self._background_units
+        rng = np.random.default_rng(derive_seed("interval", "background", self.seed))
+        scores, units = self.background_score, self.background_units
         drawn, unit = _drawn_units(units, len(scores), rng)
         points = []
         for fold in range(len(self.threshold)):

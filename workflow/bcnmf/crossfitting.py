@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse.linalg import ArpackError
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bcnmf import checks
+from bcnmf import batches, checks
 from bcnmf.calibration import CHANCE, CrossFit
 from bcnmf.errors import InputError
 from bcnmf.matrices.inputs import check_non_negative, host_array, is_anndata
@@ -30,9 +31,14 @@ _ROUNDING = 1e-7
 # How what is missing looks as text.
 _NO_UNIT = ("", "nan", "None", "<NA>", "NaT")
 
-# Given the samples of a fold's training parts: what scores others (samples,), and topics.
-Judge = Callable[[Any], np.ndarray]
-Fitting = Callable[[Any, Any], tuple[Judge, np.ndarray]]
+# Topics of two fits that are less alike than this are not the same program.
+_SAME = 0.5
+
+# Given the samples of a fold's training parts: what gives others scores (samples,) and usages
+# (samples, K) that they are made of, and topics.
+Judge = Callable[[Any], tuple[np.ndarray, np.ndarray]]
+# With the weights of these samples, by the keywords of `fit`; none where all count alike.
+Fitting = Callable[[Any, Any, dict[str, np.ndarray]], tuple[Judge, np.ndarray]]
 
 
 def crossfit(
@@ -43,13 +49,17 @@ def crossfit(
     random_state: int = 0,
     units: Any = None,
     background_units: Any = None,
+    reference: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> CrossFit:
     """Fit without each part of the samples in turn, and score the part that was left out.
 
     Parameters
     ----------
     estimator : BCNMF, NMF, SharedTargetNMF or CombinedBasisNMF
-        How to fit; it is not changed itself.
+        How to fit; it is not changed itself. Where it is fitted, programs are numbered as its
+        topics are.
     X : ndarray, scipy sparse, torch.Tensor, DataFrame or AnnData of shape (n, features)
         Target.
     background : as X, of shape (m, features)
@@ -64,6 +74,13 @@ def crossfit(
         units than `folds` there are fewer parts), so that a sample is judged by a fit that has seen
         nothing of its donor, beside background samples of which it has not either. Only then does
         what merely tells donors apart not count as new.
+    reference : array of shape (K, features), optional
+        Topics whose numbers the programs get, in place of those of `estimator`. Each fold's topics
+        are assigned to them one to one, such that the sum of cosines is largest; an assigned topic
+        with a cosine below 0.5 is another one, and the program is missing in this fold. Without
+        any, topics of the first fold are taken.
+    sample_weight, background_weight : array of shape (n,), (m,), optional
+        What samples count in the fits. Judged are all of them alike.
 
     Returns
     -------
@@ -84,17 +101,27 @@ def crossfit(
     >>> found.share < 0.3, found.above.shape
     (True, (60,))
     """
-    if not hasattr(estimator, "target_score"):
+    if not hasattr(estimator, "target_usage"):
         raise InputError(
             f"{type(estimator).__name__} has no target_score; give BCNMF, NMF, SharedTargetNMF or "
             "CombinedBasisNMF"
         )
 
-    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
-        model = clone(estimator).fit(target, background=other)
-        return model.target_score, model.components_
+    def fitted(target: Any, other: Any, counted: dict[str, np.ndarray]) -> tuple[Judge, np.ndarray]:
+        model = clone(estimator).fit(target, background=other, **counted)
 
-    return _judged(fitted, X, background, folds, random_state, units, background_units)
+        def judge(samples: Any) -> tuple[np.ndarray, np.ndarray]:
+            usage = np.asarray(model.target_usage(samples))
+            return np.sqrt(usage.sum(1)), usage
+
+        return judge, model.components_
+
+    if reference is None:
+        reference = getattr(estimator, "components_", None)
+    weights = sample_weight, background_weight
+    return _judged(
+        fitted, X, background, folds, random_state, units, background_units, weights, reference
+    )
 
 
 def coverage(
@@ -104,6 +131,8 @@ def coverage(
     random_state: int = 0,
     units: Any = None,
     background_units: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> CrossFit:
     """Score samples as `crossfit` does, by a classifier that tells target from background.
 
@@ -112,8 +141,9 @@ def coverage(
 
     Parameters
     ----------
-    X, background, folds, random_state, units, background_units
-        See `crossfit`; data in memory. Sparse data are not made dense.
+    X, background, folds, random_state, units, background_units, sample_weight, background_weight
+        See `crossfit`; data in memory. Sparse data are not made dense. Weights are those of the
+        classifier; components are of samples that count alike.
 
     Returns
     -------
@@ -131,7 +161,7 @@ def coverage(
                 "part of its samples: data[rows].to_memory()"
             )
 
-    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
+    def fitted(target: Any, other: Any, counted: dict[str, np.ndarray]) -> tuple[Judge, np.ndarray]:
         if target.shape[1] < 2:
             raise InputError(
                 "target: has one feature; a classifier on principal components needs two or more"
@@ -141,12 +171,15 @@ def coverage(
         else:
             values = np.concatenate([target, other])
         label = np.repeat([1, 0], [target.shape[0], other.shape[0]])
+        sides = (("sample_weight", target), ("background_weight", other))
+        given = [counted.get(name, np.ones(side.shape[0])) for name, side in sides]
+        options = {"logisticregression__sample_weight": np.concatenate(given)} if counted else {}
         seed = derive_seed("principal components", random_state)
         k = min(_COMPONENTS, min(values.shape) - 1)
         space = PCA(k, whiten=True, svd_solver="arpack", random_state=seed)
         classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
         try:
-            model = make_pipeline(space, classifier).fit(values, label)
+            model = make_pipeline(space, classifier).fit(values, label, **options)
         except ArpackError as error:
             raise InputError(
                 "target and background: no feature differs between their samples, so there is "
@@ -157,9 +190,14 @@ def coverage(
         real = np.broadcast_to(spread > _ROUNDING * spread[0], classifier.coef_.shape)
         weights = np.zeros_like(classifier.coef_)
         np.divide(classifier.coef_, spread, out=weights, where=real)
-        return model.decision_function, weights @ space.components_
 
-    return _judged(fitted, X, background, folds, random_state, units, background_units)
+        def judge(samples: Any) -> tuple[np.ndarray, np.ndarray]:
+            return model.decision_function(samples), np.empty((samples.shape[0], 0))
+
+        return judge, weights @ space.components_
+
+    counts = sample_weight, background_weight
+    return _judged(fitted, X, background, folds, random_state, units, background_units, counts)
 
 
 def _judged(
@@ -170,6 +208,8 @@ def _judged(
     random_state: int,
     units: Any,
     background_units: Any,
+    weights: tuple[Any, Any],
+    reference: Any = None,
 ) -> CrossFit:
     if background is None:
         raise InputError("background is missing: samples are new beside one; pass background=...")
@@ -178,45 +218,89 @@ def _judged(
     checks.check_same_names(
         checks.feature_names(background), checks.feature_names(X), "background", "target"
     )
-    target, other = _Side(X, "target", units), _Side(background, "background", background_units)
+    target = _Side(X, "target", units, weights[0])
+    other = _Side(background, "background", background_units, weights[1])
     folds = _cut(target, other, folds, random_state)
-    threshold, components = np.empty(folds), []
+    threshold, components, cosines = np.empty(folds), [], []
+    location, scale = np.empty(folds), np.empty(folds)
     for fold in range(folds):
-        judge, topics = fitted(target.without(fold), other.without(fold))
+        counted = target.weights_without(fold) | other.weights_without(fold)
+        judge, topics = fitted(target.without(fold), other.without(fold), counted)
         components.append(topics)
-        left_out = np.asarray(judge(other.only(fold)), dtype=float)
-        spread = left_out.std()
-        for side, values in ((target, judge(target.only(fold))), (other, left_out)):
-            scaled = (values - left_out.mean()) / (spread if spread > 0 else 1.0)
-            side.score[side.part == fold] = scaled
+        if reference is None:
+            reference = topics
+        place, cosine = _matched(np.asarray(reference), topics)
+        cosines.append(cosine)
+        for side in (other, target):
+            score, usage = judge(side.only(fold))
+            score = np.asarray(score, dtype=float)
+            if side is other:
+                location[fold], spread = score.mean(), score.std()
+                scale[fold] = spread if spread > 0 else 1.0
+            side.score[side.part == fold] = (score - location[fold]) / scale[fold]
+            side.keep(fold, usage, place)
         scores = other.score[other.part == fold]
         threshold[fold] = np.quantile(scores, 1 - CHANCE, method="weibull")
     return CrossFit(
-        target.score, target.part, other.score, other.part, threshold, components, random_state,
-        target.units, other.units,
+        target.score, target.part, other.score, other.part, threshold, components, target.usage,
+        other.usage, np.array(cosines), location, scale, random_state, target.units, other.units,
     )  # fmt: skip
+
+
+def _matched(reference: np.ndarray, topics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the topic of each reference topic (K,), -1 where it has none, and cosines (K,)."""
+    if reference.ndim != 2 or reference.shape[1] != topics.shape[1]:
+        raise InputError(
+            f"reference: has shape {reference.shape}; expected (topics, {topics.shape[1]}), the "
+            "topics of a fit of these data"
+        )
+    norms = [np.linalg.norm(one, axis=1, keepdims=True) for one in (reference, topics)]
+    unit = [
+        one / np.maximum(norm, 1e-30) for one, norm in zip((reference, topics), norms, strict=True)
+    ]
+    alike = unit[0] @ unit[1].T
+    rows, columns = linear_sum_assignment(alike, maximize=True)
+    place, cosine = np.full(len(reference), -1), np.zeros(len(reference))
+    place[rows], cosine[rows] = columns, alike[rows, columns]
+    place[cosine < _SAME] = -1
+    return place, cosine
 
 
 class _Side:
     """Target or background, to be cut into parts, and the scores that they are given."""
 
     part: np.ndarray
+    usage: np.ndarray
 
-    def __init__(self, data: Any, name: str, units: Any) -> None:
+    def __init__(self, data: Any, name: str, units: Any, weights: Any) -> None:
         self.data, self.name = _selectable(data, name), name
         n = self.data.shape[0]
         self.score = np.empty(n)
         self.units = None if units is None else _named_units(units, name, n)
         names = checks.sample_names(units), checks.sample_names(data)
         checks.check_same_names(*names, f"units of the {name}", name, "samples")
+        self.keyword = {"target": "sample_weight", "background": "background_weight"}[name]
+        self.weights = batches.checked(weights, self.keyword, n, names[1])
 
     def without(self, fold: int) -> Any:
         """Return the samples of all other parts."""
         return self.data[np.flatnonzero(self.part != fold)]
 
+    def weights_without(self, fold: int) -> dict[str, np.ndarray]:
+        """Return the weights of these samples as a keyword of `fit`, if there are any."""
+        return {} if self.weights is None else {self.keyword: self.weights[self.part != fold]}
+
     def only(self, fold: int) -> Any:
         """Return the samples of a part."""
         return self.data[np.flatnonzero(self.part == fold)]
+
+    def keep(self, fold: int, usage: np.ndarray, place: np.ndarray) -> None:
+        """Keep the usages (samples, topics) of a part, by the program that each topic is."""
+        if fold == 0:
+            self.usage = np.full((len(self.score), len(place) if usage.size else 0), np.nan)
+        found = np.flatnonzero(place >= 0)
+        if usage.size:
+            self.usage[np.ix_(self.part == fold, found)] = usage[:, place[found]]
 
 
 def _named_units(units: Any, name: str, n: int) -> np.ndarray:
