@@ -28,7 +28,6 @@ from bcnmf.matrices.base import Matrix
 from bcnmf.persistence import Fit
 from bcnmf.seeds import derive_seed, seed_of_start
 from bcnmf.solvers.restarts import Restarts
-from bcnmf.solvers.usage import flat_usage, solve_usage
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ def consensus(
     max_distance: float = 0.5,
     random_state: int = 0,
     threads: int | None = None,
-    **weights: Any,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> Consensus:
     """Fit many starts, cluster their topics, and return the medians as a fitted model.
 
@@ -140,8 +140,8 @@ def consensus(
     threads : int, optional
         Starts at a time; by default as many as torch has threads, and one on an accelerator or
         where data are read in batches. It changes no number.
-    **weights
-        `sample_weight`, `background_weight`, as for `BCNMF.fit`.
+    sample_weight, background_weight : array or Series of shape (n,), (m,), optional
+        What the error of each sample counts, see `BCNMF.fit_transform`.
 
     Returns
     -------
@@ -170,7 +170,10 @@ def consensus(
     model = clone(estimator).set_params(n_init=1, random_state=random_state)
     starts = _Starts(model, n_starts, neighbours, max_distance, threads)
     with _solved_by(model, starts), _one_thread_a_pass(starts.threads):
-        model.fit(X, background=background, **weights)
+        model.fit(
+            X, background=background, sample_weight=sample_weight,
+            background_weight=background_weight,
+        )  # fmt: skip
     found = starts.found
     return Consensus(
         model, found.stability, found.support, n_starts, int(found.dropped.sum()),
@@ -314,19 +317,18 @@ class _Starts:
         topics = topics.clone()
         split = len(topics) - k
         topics[split:] = torch.as_tensor(programs).to(topics)
-        usage = self._solved(target, topics)
+        usage = self._model._usage_of(target, topics)
         order = usage[:, split:].square().sum(0).argsort(descending=True, stable=True)
         columns = torch.cat([torch.arange(split, device=order.device), split + order])
         topics, usage = topics[columns], usage[:, columns].contiguous()
         factors = dict(best.factors)
-        factors |= {"components": topics[split:], "usage": usage[:, split:].contiguous()}
+        factors |= {"components": topics[split:], **self._model._usages(usage)}
         other, weight = best.background, 1.0
         if isinstance(self._model, NMF):
-            solved = usage[:0] if background is None else self._solved(background, topics)
+            solved = usage[:0] if background is None else self._model._usage_of(background, topics)
             factors["background_usage"] = solved
             other, weight = (topics, solved), -self._model.alpha_
         else:
-            factors["shared_usage"] = usage[:, :split].contiguous()
             self._model.stages_ = [1]
         objective = _divergence(target, (topics, usage), loss)
         if background is not None and weight:
@@ -335,14 +337,6 @@ class _Starts:
         if hasattr(best.result, "kkt_residual"):
             best.result.kkt_residual = float("nan")
         return Solution(best.result, factors, (topics, usage), other), order.cpu().numpy()
-
-    def _solved(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
-        """Return the usages (samples, K) that `transform` solves for these topics."""
-        if isinstance(self._model, NMF):
-            return self._model._usage_of(data, topics)
-        usage = flat_usage(data, topics)
-        solve_usage(data, topics, usage, self._model._loss())
-        return usage
 
 
 def _divergence(data: Matrix, model: Model, loss: str) -> float:
