@@ -84,7 +84,7 @@ def test_batches_become_a_column_and_are_suggested(folder, capsys):
     data.write_h5ad("cells.h5ad")
     assert main(["new", "mine", "--data", "cells.h5ad", *SIDES]) == 0
     assert "Not used: run. If samples were measured in batches" in capsys.readouterr().out
-    options = [*SIDES, "--batch", "run", "quality", "--force"]
+    options = [*SIDES, "--batch", "run,quality", "--force"]
     assert main(["new", "mine", "--data", "cells.h5ad", *options]) == 0
     assert read_sheet("mine.tsv").rows[0]["batch"] == "run,quality"
     assert "Not used" not in capsys.readouterr().out
