@@ -70,6 +70,11 @@ class Null:
     approximated: str
 
     @property
+    def statistics(self) -> np.ndarray:
+        """T as observed, then of the refits: (1 + n,)."""
+        return np.concatenate([[self.statistic], self.refits])
+
+    @property
     def smallest_p(self) -> float:
         """The smallest p-value that could have come out."""
         return 1 / (1 + len(self.refits))
@@ -152,7 +157,7 @@ def permutation_null(
     folds : int
         Parts of the units, each left out once; no more than a side has units.
     max_iter : int, optional
-        Iterations of a fit at most; by default 20 with solver="safeguarded" (after its warm-up),
+        Iterations of a fit at most; by default 10 with solver="safeguarded" (after its warm-up),
         else 100.
     max_samples : int
         Of both sides together so many samples at random at most, as many of each unit.

@@ -23,7 +23,7 @@ from bcnmf.sklearn_errors import ConvergenceWarning
 from bcnmf.solvers.usage import flat_usage, solve_usage
 
 # A step of the safeguarded solver is worth many updates, and a hundred of these come before it.
-_ITERATIONS, _SAFEGUARDED, _BACKGROUND, _TOL = 100, 20, 30, 1e-4
+_ITERATIONS, _SAFEGUARDED, _TOL = 100, 10, 1e-4
 
 
 class Refit:
@@ -107,7 +107,8 @@ class Refit:
                 return model._target_topics(), model._beside()
             beside = NMF(
                 max(1, min(model.n_background, *(size // 2 for size in background.shape))),
-                loss=model.loss, max_iter=_BACKGROUND, tol=_TOL, device=model.device,
+                loss=model.loss, solver="mu" if model.solver == "mu" else "safeguarded",
+                max_iter=model.max_iter, tol=_TOL, device=model.device,
                 dtype=model.dtype, random_state=model.random_state,
             )  # fmt: skip
             beside.fit(background, sample_weight=weights.get("background_weight"))
