@@ -12,6 +12,7 @@ __all__ = [
     "BCNMF",
     "NMF",
     "CombinedBasisNMF",
+    "Consensus",
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
@@ -20,6 +21,7 @@ __all__ = [
     "UnitTest",
     "__version__",
     "balanced_weights",
+    "consensus",
     "coverage",
     "crossfit",
     "program_tests",
@@ -36,17 +38,20 @@ if TYPE_CHECKING:
     from bcnmf.estimators.shared_target import SharedTargetNMF
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
+    from bcnmf.repeated import Consensus, consensus
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
     "BCNMF": "bcnmf.estimators.contrast",
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
+    "Consensus": "bcnmf.repeated",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
+    "consensus": "bcnmf.repeated",
     "coverage": "bcnmf.crossfitting",
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",
