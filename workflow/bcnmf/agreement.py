@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 # A program below it is flagged: too few starts find it again. Measured, see docs/how_sure.md.
 UNSTABLE = 0.5
@@ -117,6 +116,8 @@ def _density(topics: np.ndarray, nearest: int) -> np.ndarray:
 
 def _assigned(programs: np.ndarray, topics: np.ndarray) -> np.ndarray:
     """Return the cosine (K,) of each program with the topic assigned to it."""
+    from scipy.optimize import linear_sum_assignment
+
     cosines = programs @ topics.T
     rows, columns = linear_sum_assignment(cosines, maximize=True)
     return np.asarray(cosines[rows, columns])

@@ -55,7 +55,7 @@ sys.path.insert(0, str(WORKFLOW))
 from bcnmf_pipeline.plan.paths import check_path
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
-from bcnmf_pipeline.methods.estimators import ESTIMATORS
+from bcnmf_pipeline.methods.estimators import CONSENSUS, ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.made_with import versions

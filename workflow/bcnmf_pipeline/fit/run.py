@@ -65,6 +65,7 @@ def fit_run(
         row["algorithm"], **parameters(run, row, compute, selected_alphas or {})
     )
     started = time.perf_counter()
+    fit: Fit
     try:
         if row.get("starts"):
             found = consensus_of(estimator, x, y, int(row["starts"]), run.seed, **weights)

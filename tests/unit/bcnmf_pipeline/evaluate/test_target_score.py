@@ -104,7 +104,10 @@ def test_topics_and_samples_without_use_give_no_missing_scores():
 
 def test_fits_with_offsets_are_scored_beside_topics_of_either_side():
     target, background = pair()
-    counts = [np.round(np.asarray(side.X.toarray(), float) * 10) for side in (target, background)]
+    counts = [
+        np.round(10 * sp.csr_matrix(side.X).toarray().astype(float))
+        for side in (target, background)
+    ]
     model = SharedTargetNMF(2, 1, second_round="always", offsets="side", max_iter=20, device="cpu")
     model.fit(counts[0], background=counts[1])
     fit = model.to_fit()
