@@ -18,6 +18,7 @@ from bcnmf_pipeline.methods.estimators import DETERMINISTIC, consensus_of, make_
 from bcnmf_pipeline.pair.batches import weights_of
 from bcnmf_pipeline.plan.runs import Run
 
+_OF_SHARED = ("shared_from", "second_round", "offsets")
 _ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping", "penalty")
 
 
@@ -141,6 +142,7 @@ def parameters(
     chosen["random_state"] = run.seed
     if shared:
         chosen["n_shared"] = int(row["n_shared"])
+        chosen |= {key: row[key] for key in _OF_SHARED if row.get(key)}
     if run.alpha != "none":
         chosen["alpha"] = selected_alphas.get(run.alpha) or float(run.alpha)
     if row["algorithm"] not in DETERMINISTIC:

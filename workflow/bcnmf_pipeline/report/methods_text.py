@@ -179,7 +179,7 @@ def _method(row: Mapping[str, str]) -> str:
     if kind == "shared":
         return (
             f"the model of {row['n_shared']} shared and {k} target topics{data} ({loss}, {limit} "
-            "iterations a stage)"
+            f"iterations a stage{_of_misfit(row)})"
         )
     solver = (
         "multiplicative updates"
@@ -200,6 +200,18 @@ def _method(row: Mapping[str, str]) -> str:
         f"bcNMF{data} ({loss}, K = {k}, contrast alpha = {alpha}{relative}; {solver}, {limit} "
         "iterations) [bcnmf]"
     )
+
+
+def _of_misfit(row: Mapping[str, str]) -> str:
+    """Return what is done where the background does not fit."""
+    said = {
+        ("shared_from", "both"): "shared topics of target and background together",
+        ("second_round", "auto"): "a second round of target topics where the background lacks some",
+        ("second_round", "always"): "a second round of target topics",
+        ("offsets", "side"): "offsets of features between target and background",
+    }
+    found = [text for (column, value), text in said.items() if row.get(column) == value]
+    return "".join(f"; {text}" for text in found)
 
 
 def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:

@@ -90,6 +90,22 @@ def test_batches_weigh_and_without_them_nothing_does(pair):
     np.testing.assert_array_equal(fit_run(*pair, RUN, ROW, COMPUTE).usage, plain.usage)
 
 
+def test_what_to_do_where_the_background_does_not_fit_is_said_in_the_row(pair):
+    row = ROW | {
+        "method": "shared", "algorithm": "shared", "alpha": "", "solver": "", "contrast": "",
+        "loss": "poisson", "n_shared": "3", "second_round": "always", "offsets": "side",
+        "shared_from": "",
+    }  # fmt: skip
+    run = Run("mine", 0, "shared", 2, "none", 1)
+    chosen = parameters(run, row, COMPUTE, {})
+    assert (chosen["second_round"], chosen["offsets"]) == ("always", "side")
+    assert "shared_from" not in chosen
+    fit = fit_run(*pair, run, row, COMPUTE)
+    assert fit.shared_components.shape == (5, 6)
+    assert fit.background_usage.shape[1] == 5
+    assert fit.offsets.shape == (6,)
+
+
 def test_combined_bases_are_fitted_by_their_row(pair):
     row = ROW | {
         "method": "combined", "algorithm": "combined", "alpha": "", "contrast": "relative",
