@@ -14,6 +14,8 @@ __all__ = [
     "CombinedBasisNMF",
     "ConvergenceWarning",
     "CrossFit",
+    "Diagnosis",
+    "Finding",
     "InputError",
     "ProgramTest",
     "SharedTargetNMF",
@@ -22,6 +24,7 @@ __all__ = [
     "balanced_weights",
     "coverage",
     "crossfit",
+    "diagnose",
     "program_tests",
     "unit_test",
 ]
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.diagnosis import diagnose
+    from bcnmf.evidence.findings import Diagnosis, Finding
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
     from bcnmf.sklearn_errors import ConvergenceWarning
@@ -44,6 +49,8 @@ _HOME = {
     "NMF": "bcnmf.estimators.contrast",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
+    "Diagnosis": "bcnmf.evidence.findings",
+    "Finding": "bcnmf.evidence.findings",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
@@ -51,6 +58,7 @@ _HOME = {
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
+    "diagnose": "bcnmf.evidence.diagnosis",
     "program_tests": "bcnmf.evidence.programs",
     "unit_test": "bcnmf.evidence.units",
 }
