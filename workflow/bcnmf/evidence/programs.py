@@ -127,9 +127,7 @@ def program_tests(found: CrossFit) -> list[ProgramTest]:
     n_fits = [len(found.threshold)] + [
         len(np.unique(found.fold[~np.isnan(column)])) for column in found.usage.T
     ]
-    return rows(
-        tests, p_cells, CONTRAST, BY_UNITS if found.by_unit else BY_SAMPLES, cosine, n_fits
-    )
+    return rows(tests, p_cells, CONTRAST, BY_UNITS if found.by_unit else BY_SAMPLES, cosine, n_fits)
 
 
 def rows(
