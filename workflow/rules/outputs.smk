@@ -54,6 +54,15 @@ def answer_tables(config_name: str, studies: list[str], table: str) -> list[str]
     ]
 
 
+def evidence_tables(config_name: str, studies: list[str], table: str) -> list[str]:
+    """Return one table of evidence of each of these studies that is cross-fitted."""
+    plan = PLANS[config_name]
+    asked = plan.diagnosed_runs if table == "diagnosis.tsv" else plan.answered_runs
+    return [
+        f"results/{config_name}/evidence/{study}/{table}" for study in studies if asked(study)
+    ]
+
+
 def enriched(config_name: str, study: str) -> bool:
     plan = PLANS[config_name]
     return bool(plan.gene_sets(study) and plan.enriched_methods(study))
@@ -176,6 +185,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/config.yaml",
         *joint_enrichment(config_name),
         *joint_answer(config_name),
+        *evidence_tables(config_name, PLANS[config_name].study_ids(), "diagnosis.tsv"),
         *all_figures(config_name),
     ]
 

@@ -39,6 +39,8 @@ def diagnose(
     background_batch: Any = None,
     found: CrossFit | None = None,
     random_state: int = 0,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> Diagnosis:
     """Say of a fit what may be wrong with it, its programs and its data.
 
@@ -58,6 +60,8 @@ def diagnose(
         Of this estimator and these data, in memory; else halves of both sides are fitted.
     random_state : int
         Seed of the halves.
+    sample_weight, background_weight : array of shape (n,), (m,), optional
+        What each sample weighs in fits, see `BCNMF.fit`.
 
     Returns
     -------
@@ -81,21 +85,23 @@ def diagnose(
         raise InputError("background is missing: a program is one beside it; pass background=...")
     names = [checks.feature_names(data) for data in (X, background)]
     checks.check_same_names(names[1], names[0], "background", "target")
-    x, units, batch = _in_memory(X, "target", units, batch, random_state)
-    y, background_units, background_batch = _in_memory(
-        background, "background", background_units, background_batch, random_state
-    )
+    x, units, batch, weights = _in_memory(X, "target", random_state, units, batch, sample_weight)
+    y, background_units, background_batch, others = _in_memory(
+        background, "background", random_state, background_units, background_batch,
+        background_weight,
+    )  # fmt: skip
+    weighted = {"sample_weight": weights, "background_weight": others}
     with warnings.catch_warnings():
         # Whether it has converged is a finding; halves of a fit that has not need not say it again.
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = hasattr(estimator, "components_")
-        model = estimator if fitted else clone(estimator).fit(x, background=y)
+        model = estimator if fitted else clone(estimator).fit(x, background=y, **weighted)
         refused = None
         if found is None:
             try:
                 found = crossfit(
                     model, x, y, 2, random_state, units, background_units,
-                    reference=model.components_,
+                    reference=model.components_, **weighted,
                 )  # fmt: skip
             except ImpossibleResult:
                 raise
@@ -121,8 +127,8 @@ def _refused(error: InputError) -> Finding:
     )  # fmt: skip
 
 
-def _in_memory(data: Any, name: str, units: Any, batch: Any, seed: int) -> tuple[Any, Any, Any]:
-    """Return values that samples can be taken of, and what their units and batches are."""
+def _in_memory(data: Any, name: str, seed: int, *of_samples: Any) -> tuple[Any, ...]:
+    """Return values that samples can be taken of, and what belongs to each: unit, batch, weight."""
     if is_on_disk(data):
         if not is_anndata(data):
             raise InputError(
@@ -132,10 +138,10 @@ def _in_memory(data: Any, name: str, units: Any, batch: Any, seed: int) -> tuple
         rng = np.random.default_rng(derive_seed("diagnosis", name, seed))
         rows = np.sort(rng.permutation(data.shape[0])[:_MOST_SAMPLES])
         data = data[rows].to_memory()
-        units, batch = (None if one is None else np.asarray(one)[rows] for one in (units, batch))
+        of_samples = tuple(None if one is None else np.asarray(one)[rows] for one in of_samples)
     values = host_array(data, name)
     check_non_negative(values, name)
-    return values, units, batch
+    return values, *of_samples
 
 
 def _converged(model: Any) -> Finding:

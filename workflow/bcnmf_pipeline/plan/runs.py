@@ -189,7 +189,7 @@ class Plan:
         asked = [
             *((f"{key}.{name}", name, studies) for key in ("seeds", "replicates")
               for name in settings[key] if name != "default"),
-            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer")
+            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer", "diagnosis")
               for name in settings[key]["methods"]),
         ]  # fmt: skip
         for key, name, known in asked:
@@ -367,6 +367,11 @@ class Plan:
             for one in self._rows_for(row)
             if one["method"] in wanted and one["algorithm"] in _ANSWERING
         ]
+
+    def diagnosed_runs(self, study: str) -> list[Run]:
+        """Return which of the answered fits are diagnosed: those of `diagnosis.methods`."""
+        wanted = self.settings["diagnosis"]["methods"]
+        return [run for run in self.answered_runs(study) if run.method in wanted]
 
     def _iterative_methods(self, study: str) -> list[str]:
         # Also asked of studies that were not chosen, which may have no method at all.
