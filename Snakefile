@@ -20,6 +20,7 @@ include: "workflow/rules/pair.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/answer.smk"
+include: "workflow/rules/null.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/enrich.smk"
 include: "workflow/rules/figures.smk"
@@ -51,6 +52,11 @@ rule paper:
 rule select:
     input:
         selections(ACTIVE.name),
+
+
+rule null:
+    input:
+        nulls(ACTIVE.name),
 
 
 rule simulations:

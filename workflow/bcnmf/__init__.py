@@ -15,6 +15,7 @@ __all__ = [
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
+    "Null",
     "ProgramTest",
     "SharedTargetNMF",
     "UnitTest",
@@ -22,6 +23,7 @@ __all__ = [
     "balanced_weights",
     "coverage",
     "crossfit",
+    "permutation_null",
     "program_tests",
     "unit_test",
 ]
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.null import Null, permutation_null
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
     from bcnmf.sklearn_errors import ConvergenceWarning
@@ -45,12 +48,14 @@ _HOME = {
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
+    "Null": "bcnmf.evidence.null",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
     "coverage": "bcnmf.crossfitting",
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
+    "permutation_null": "bcnmf.evidence.null",
     "program_tests": "bcnmf.evidence.programs",
     "unit_test": "bcnmf.evidence.units",
 }

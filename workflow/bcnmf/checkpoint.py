@@ -201,8 +201,8 @@ def of_fit(
             values, names = fingerprint(side, name), feature_names(side)
             found[f"{name} (values)"] = values
             found[f"{name} (names of features)"] = None if names is None else derive_seed(*names)
-        if name in weightings:
-            parts = weightings[name].kept, weightings[name].factor
+            weighting = weightings.get(name)
+            parts = () if weighting is None else (weighting.kept, weighting.factor)
             found[f"{name} (weights)"] = [fingerprint(one[:, None], name) for one in parts]
     return Checkpoint(path, found)
 

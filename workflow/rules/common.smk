@@ -292,8 +292,8 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
     ]
 
 
-def answered_files(wildcards) -> list[str]:
-    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study)]
+def answered_files(wildcards, key="answer") -> list[str]:
+    return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study, key)]
 
 
 def simulated_as(wildcards) -> dict:

@@ -7,6 +7,8 @@ TABLES = {
     "image_shape": "results/{config}/pairs/{study}/0/pair.json",
     "ora": f"{ENRICHMENT}ora.tsv",
     "summary": f"{SELECTION}summary.tsv",
+    "null": f"{EVIDENCE}null.tsv",
+    "draws": f"{EVIDENCE}null_draws.tsv",
     "answer": "results/{config}/answer/{study}/samples.parquet",
     "shares": "results/{config}/answer/{study}/shares.tsv",
 }

@@ -33,6 +33,8 @@ def study_figures(config_name: str, study: str) -> list[str]:
         names.append("enrichment")
     if plan.answered_runs(study):
         names += [drawing.name for drawing in FIGURES.values() if drawing.asked == "answer"]
+    if study in null_studies(config_name):
+        names.append("null")
     return [path for name in names for path in figure_files(config_name, study, name)]
 
 
@@ -64,6 +66,31 @@ def evidence_tables(config_name: str, studies: list[str], table: str) -> list[st
         for study in studies
         if plan.answered_runs(study)
     ]
+
+
+def null_studies(config_name: str, all_if_none: bool = False) -> list[str]:
+    """Return the chosen studies that are fitted again with target and background exchanged."""
+    plan = PLANS[config_name]
+    wanted = set(plan.settings["null_test"]["studies"])
+    return [
+        study
+        for study, row in plan.studies.items()
+        if ({study, row["group"]} & wanted or (all_if_none and not wanted))
+        and plan.answered_runs(study, "null_test")
+    ]
+
+
+def null_tables(config_name: str, table: str, all_if_none: bool = False) -> list[str]:
+    """Return one table of each of these studies."""
+    studies = null_studies(config_name, all_if_none)
+    return [f"results/{config_name}/evidence/{study}/{table}" for study in studies]
+
+
+def nulls(config_name: str) -> list[str]:
+    """Return what `snakemake null` makes: of the studies that are named, or else of all."""
+    studies = null_studies(config_name, all_if_none=True)
+    figures = [path for study in studies for path in figure_files(config_name, study, "null")]
+    return [*null_tables(config_name, "null.tsv", all_if_none=True), *figures]
 
 
 def enriched(config_name: str, study: str) -> bool:
@@ -154,6 +181,10 @@ def method_labels(config_name: str, drawing, studies: list[str]) -> dict:
     labels = {row["method"]: row["label"] for row in rows}
     if drawing.asked == "gene_sets":
         return {name: labels[name] for name in plan.enriched_methods(studies[0])}
+    if drawing.asked == "null_test":
+        return {
+            run.method: labels[run.method] for run in plan.answered_runs(studies[0], "null_test")
+        }
     if drawing.asked in ("answer", "each"):
         return {run.method: labels[run.method] for run in plan.answered_runs(studies[0])}
     return labels
@@ -254,6 +285,7 @@ def report_details(config_name: str) -> list[str]:
             for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
+        *null_tables(config_name, "null.tsv"),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bcnmf.errors import InputError
 from bcnmf_pipeline.plan.sheets import load_yaml, nearest
 
-ASKED = ("panels", "figure", "series", "gene_sets", "select", "answer", "each")
+ASKED = ("panels", "figure", "series", "gene_sets", "select", "answer", "null_test", "each")
 
 
 @dataclass(frozen=True)

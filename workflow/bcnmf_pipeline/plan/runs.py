@@ -189,8 +189,9 @@ class Plan:
         asked = [
             *((f"{key}.{name}", name, studies) for key in ("seeds", "replicates")
               for name in settings[key] if name != "default"),
-            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer")
+            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer", "null_test")
               for name in settings[key]["methods"]),
+            *(("null_test.studies", name, studies) for name in settings["null_test"]["studies"]),
         ]  # fmt: skip
         for key, name, known in asked:
             if name not in known:
@@ -354,16 +355,16 @@ class Plan:
         }
         return [name for name in as_list(row["panels"]) if not empty.get(name)]
 
-    def answered_runs(self, study: str) -> list[Run]:
+    def answered_runs(self, study: str, key: str = "answer") -> list[Run]:
         """Return the fits that are made again for each fold, to judge samples they have not seen.
 
-        One of each method of `answer.methods` that has topics: the fit that stands first. None of a
-        study that is no more than a point in the figure of a series.
+        One of each method of `answer.methods` (or of another section of the configuration, `key`)
+        that has topics: the fit that stands first. None of a study that is no more than a point in the figure of a series.
         """
         row = self._rows[study]
         if row["series"] and set(as_list(row["panels"])) <= {"scores"}:
             return []
-        wanted = self.settings["answer"]["methods"]
+        wanted = self.settings[key]["methods"]
         return [
             self.shown_run(study, one["method"])
             for one in self._rows_for(row)
