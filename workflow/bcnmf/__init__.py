@@ -12,6 +12,7 @@ __all__ = [
     "BCNMF",
     "NMF",
     "CombinedBasisNMF",
+    "Consensus",
     "ConvergenceWarning",
     "CrossFit",
     "InputError",
@@ -21,6 +22,7 @@ __all__ = [
     "UnitTest",
     "__version__",
     "balanced_weights",
+    "consensus",
     "coverage",
     "crossfit",
     "permutation_null",
@@ -39,18 +41,21 @@ if TYPE_CHECKING:
     from bcnmf.evidence.null import Null, permutation_null
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
+    from bcnmf.repeated import Consensus, consensus
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
     "BCNMF": "bcnmf.estimators.contrast",
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
+    "Consensus": "bcnmf.repeated",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "Null": "bcnmf.evidence.null",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
+    "consensus": "bcnmf.repeated",
     "coverage": "bcnmf.crossfitting",
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",

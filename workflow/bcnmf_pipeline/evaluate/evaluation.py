@@ -67,8 +67,9 @@ class EvaluationTables:
         One row a fit and topic: run key, topic (from 1), statistic, p_value, p_adjusted (over the
         topics of the fit), auroc, favours (the class with the higher mean usage, of three or more
         that with the highest AUROC; `auroc` is for this class), mean_usage, p_value_units,
-        p_adjusted_units (test of the means of units, see `units.unit_test`), stability (mean cosine
-        of the topic and its best match in the fits of other seeds). Without classes statistic,
+        p_adjusted_units (test of the means of units, see `units.unit_test`), stability (of
+        a consensus of many starts, see `bcnmf.Consensus`; else mean cosine of the topic and its
+        best match in the fits of other seeds). Without classes statistic,
         p-values and auroc are missing and favours is "".
     loadings : DataFrame
         Run key, topic, feature, loading, rank (1 = largest magnitude).
@@ -249,7 +250,12 @@ def _of_other_seeds(fit: Fit, fits: Sequence[Fit]) -> list[Fit]:
 
 
 def _stability(fit: Fit, others: Sequence[Fit]) -> np.ndarray:
-    """Return the mean cosine of each topic and its best match in other fits; NaN without any."""
+    """Return the stability of each topic over the starts of a consensus.
+
+    Else the mean cosine of each topic and its best match in other fits; NaN without any.
+    """
+    if "consensus" in fit.info:
+        return np.asarray(fit.info["consensus"]["stability"], dtype=float)
     if not others:
         return np.full(len(fit.components), np.nan)
     found = [best_cosine(fit.components, one.components) for one in others]

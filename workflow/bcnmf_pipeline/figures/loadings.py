@@ -31,9 +31,12 @@ from bcnmf_pipeline.figures.tables import (
     distinct,
     method_label,
     minus_log10,
+    name_topics,
     order_topics,
     require_columns,
     shorten,
+    stability_of,
+    topics_title,
 )
 
 LEVEL = 0.05  # the dashed line, in adjusted p
@@ -261,10 +264,8 @@ def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) 
         color=[_colour(marks, name) for name in topics["favours"]], gid="topics",
     )  # fmt: skip
     axes.axhline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
-    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
-    axes.tick_params(axis="x", length=0)
     noun = component_noun(signed)
-    axes.set_xlabel(noun)
+    _name(axes, topics, noun)
     axes.set_ylabel(f"{noun}'s own\n−log₁₀ adj. p", rotation=0, ha="right", va="center")
     axes.set_ylim(0, _head(height))
     axes.set_xlim(-0.5, len(topics) - 0.5)
@@ -272,11 +273,16 @@ def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) 
 
 def _usage_bars(axes: Axes, topics: pd.DataFrame, signed: bool) -> None:
     axes.bar(range(len(topics)), topics["mean_usage"], width=0.62, color=FAINT, gid="usages")
-    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlabel(component_noun(signed))
+    _name(axes, topics, component_noun(signed))
     axes.set_ylabel("Mean usage", rotation=0, ha="right", va="center")
     axes.set_xlim(-0.5, len(topics) - 0.5)
+
+
+def _name(axes: Axes, topics: pd.DataFrame, noun: str) -> None:
+    stability = stability_of(topics)
+    name_topics(axes, [int(topic) for topic in topics["topic"]], stability)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(topics_title(noun, stability))
 
 
 def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
