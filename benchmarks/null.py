@@ -28,7 +28,7 @@ from joblib import Parallel, delayed
 from bcnmf import BCNMF, ConvergenceWarning, Null, SharedTargetNMF, permutation_null
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.figures.style import SINGLE_COLUMN, new_figure, save
-from bcnmf_pipeline.record.tables import write_table
+from bcnmf_pipeline.record.tables import read_table, write_table
 
 BINS = np.round(np.arange(0.1, 1.01, 0.1), 1)
 METHODS: dict[str, Callable[[], Any]] = {
@@ -51,13 +51,15 @@ class Design(NamedTuple):
     types: int = 3
 
 
+# Of data sets whose null is not theirs: what does that look like?
+FEW = 20
 # 20 arrangements, 20 of 32 (some drawn twice), 19 pairs of halves.
 UNITS, PAIRS = Design(3, 20), Design(5, 12, paired=True)
 SAMPLES = Design(1, 60, effect=0.0, by_unit=False)
 ONE_DONOR = SAMPLES._replace(effect=0.3)
 CALIBRATION = {
     "3 + 3 donors": ("BCNMF", UNITS),
-    "3 + 3 donors ": ("SharedTargetNMF", UNITS),
+    "3 + 3 donors, shared": ("SharedTargetNMF", UNITS),
     "5 donors, both sides of each": ("SharedTargetNMF", PAIRS),
     "no donors, by halves": ("SharedTargetNMF", SAMPLES),
     "1 + 1 donor, by halves": ("SharedTargetNMF", ONE_DONOR),
@@ -107,14 +109,21 @@ def tested(method: str, design: Design, signal: float, seed: int, refits: int) -
 
 def calibration(arguments: argparse.Namespace) -> None:
     """Print and draw how p is spread where there is nothing; one donor a side comes last."""
-    tasks = [(name, seed) for seed in range(arguments.data_sets) for name in CALIBRATION]
-    rows = []
+    file = arguments.out / "null_calibration.tsv"
+    rows = read_table(file).to_dict("records") if file.exists() else []
+    done = {(row["design"], row["seed"]) for row in rows}
+    tasks = [
+        (name, seed)
+        for seed in range(arguments.data_sets)
+        for name, (_, design) in CALIBRATION.items()
+        if (name, seed) not in done and (design != ONE_DONOR or seed < FEW)
+    ]
     for name, seed, p_value in Parallel(arguments.jobs, return_as="generator")(
         delayed(_without_signal)(name, seed, arguments.refits) for name, seed in tasks
     ):
         row = {"design": name, "method": CALIBRATION[name][0], "seed": seed, "p_value": p_value}
         rows.append(row)
-        write_table(pd.DataFrame(rows), arguments.out / "null_calibration.tsv")
+        write_table(pd.DataFrame(rows), file)
     table = pd.DataFrame(rows)
     levels = (0.05, *BINS[:-1])
     shown = [f"p <= {level:g}" for level in levels]
@@ -122,7 +131,7 @@ def calibration(arguments: argparse.Namespace) -> None:
     print("|---" * (len(shown) + 1) + "|")
     for (name, method), part in table.groupby(["design", "method"], sort=False):
         shares = [(part["p_value"] <= level + 1e-9).mean() for level in levels]
-        print(f"| {name.strip()}, {method} | {' | '.join(f'{one:.2f}' for one in shares)} |")
+        print(f"| {name}, {method} | {' | '.join(f'{one:.2f}' for one in shares)} |")
     _draw(table, arguments.out)
 
 
@@ -148,9 +157,7 @@ def _draw(table: pd.DataFrame, folder: Path) -> None:
     axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.8)
     for (name, method), part in table.groupby(["design", "method"], sort=False):
         p = np.sort(part["p_value"].to_numpy())
-        axes.plot(
-            (np.arange(len(p)) + 0.5) / len(p), p, ".", ms=3, label=f"{name.strip()}, {method}"
-        )
+        axes.plot((np.arange(len(p)) + 0.5) / len(p), p, ".", ms=3, label=f"{name}, {method}")
     axes.set_xlabel("p expected where there is nothing")
     axes.set_ylabel("p found")
     axes.legend(fontsize=5, frameon=False)

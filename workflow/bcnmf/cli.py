@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|select|project``."""
+"""Command line: ``python -m bcnmf fit|null|select|project``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bcnmf import __version__
+from bcnmf import __version__, null_command
 from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path, check_writable
@@ -168,6 +168,8 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("--layer", help="layer to fit instead of X")
     select.add_argument("--out", required=True, type=output_path, help=".tsv: one row a setting")
     select.set_defaults(command=_select)
+
+    null_command.add(commands, output_path)
 
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")

@@ -16,6 +16,8 @@ from bcnmf.batches import balanced_weights, named, one_sided
 from bcnmf.calibration import CrossFit
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
+from bcnmf.evidence import null
+from bcnmf.evidence.null import Null
 from bcnmf.files import atomic_path
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
@@ -235,6 +237,41 @@ def select(
     """
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
     return selection.select(*sides, **options)
+
+
+def permutation_null(
+    target: ad.AnnData,
+    background: ad.AnnData,
+    *,
+    layer: str | None = None,
+    unit: str | None = None,
+    n_refits: int = 200,
+    folds: int = 2,
+    max_iter: int | None = None,
+    random_state: int = 0,
+    **parameters: Any,
+) -> Null:
+    """Test whether there is anything at all, see `bcnmf.permutation_null`.
+
+    Parameters
+    ----------
+    target, background : AnnData
+        Same features in the same order.
+    layer : str, optional
+        Layer to fit instead of X.
+    unit : str, optional
+        Column of obs of both sides: what samples come from, for instance the donor.
+    n_refits, folds, max_iter, random_state
+        Of `bcnmf.permutation_null`.
+    **parameters
+        Of `BCNMF`.
+    """
+    return null.permutation_null(
+        BCNMF(**parameters), _values(target, layer, "target"),
+        _values(background, layer, "background"), units=_units(target, unit, "target"),
+        background_units=_units(background, unit, "background"), n_refits=n_refits, folds=folds,
+        max_iter=max_iter, random_state=random_state,
+    )  # fmt: skip
 
 
 def looks_like_counts(data: ad.AnnData, layer: str | None = None) -> bool:

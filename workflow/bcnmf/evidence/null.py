@@ -70,6 +70,11 @@ class Null:
     approximated: str
 
     @property
+    def statistics(self) -> np.ndarray:
+        """T as observed, then of the refits: (1 + n,)."""
+        return np.concatenate([[self.statistic], self.refits])
+
+    @property
     def smallest_p(self) -> float:
         """The smallest p-value that could have come out."""
         return 1 / (1 + len(self.refits))

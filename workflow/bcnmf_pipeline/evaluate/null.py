@@ -105,8 +105,7 @@ def null_tables(
                 "sentence": null.advice(),
             }
         )
-        statistics = np.concatenate([[null.statistic], null.refits])
-        drawn = pd.DataFrame({"draw": range(len(statistics)), "statistic": statistics})
+        drawn = pd.DataFrame({"draw": range(len(null.statistics)), "statistic": null.statistics})
         draws.append(drawn.assign(**key)[list(DRAW_COLUMNS)])
     return (
         pd.DataFrame(rows, columns=list(NULL_COLUMNS)),

@@ -75,7 +75,7 @@ def _panel(axes: Axes, refits: np.ndarray, observed: float, row: object, colour:
     low, high = min(refits.min(), observed), max(refits.max(), observed)
     margin = 0.06 * (high - low or 1.0)
     edges = np.linspace(low - margin, high + margin, 41)
-    axes.hist(refits, edges, color=OTHER, gid="refits")
+    axes.hist(refits, edges.tolist(), color=OTHER, gid="refits")
     axes.axvline(observed, color=colour, linewidth=1.4, gid="observed")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(top=1.35 * axes.get_ylim()[1])
