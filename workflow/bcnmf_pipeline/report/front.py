@@ -80,7 +80,7 @@ class Answered:
         if any(pd.notna(topic.stability) for topic in self.topics):
             stable = (
                 "Stability is the mean cosine of a topic with its best match in fits from other "
-                "starts (of a consensus, the share of starts that find it again): 1 is the same "
+                "starts (of a consensus, 0 for starts that do not find it): 1 is the same "
                 "topic every time."
             )
         else:
