@@ -237,7 +237,9 @@ def _matched(reference: np.ndarray, topics: np.ndarray) -> tuple[np.ndarray, np.
             "topics of a fit of these data"
         )
     norms = [np.linalg.norm(one, axis=1, keepdims=True) for one in (reference, topics)]
-    unit = [one / np.maximum(norm, 1e-30) for one, norm in zip((reference, topics), norms, strict=True)]
+    unit = [
+        one / np.maximum(norm, 1e-30) for one, norm in zip((reference, topics), norms, strict=True)
+    ]
     alike = unit[0] @ unit[1].T
     rows, columns = linear_sum_assignment(alike, maximize=True)
     place, cosine = np.full(len(reference), -1), np.zeros(len(reference))

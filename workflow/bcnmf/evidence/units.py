@@ -107,10 +107,10 @@ class UnitTest:
     @property
     def q_value(self) -> np.ndarray:
         """p-values adjusted over the columns (Benjamini and Hochberg 1995), (columns,)."""
-        return adjusted(self.p_value)
+        return benjamini_hochberg(self.p_value)
 
 
-def adjusted(p_value: np.ndarray) -> np.ndarray:
+def benjamini_hochberg(p_value: np.ndarray) -> np.ndarray:
     """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995).
 
     Missing p-values stay missing and do not count as tests.
@@ -356,7 +356,9 @@ def _half_width(sides: list[np.ndarray], random_state: int, inflation: float) ->
     of all intervals by drawing again, the one that holds what it says with three or four units.
     """
     rng = np.random.default_rng(derive_seed("drawn units", random_state))
-    shift, spread, error = 0.0, 0.0, 0.0
+    columns = sides[0].shape[1]
+    shift = np.zeros((_RESAMPLED, columns))
+    spread, error = np.zeros_like(shift), np.zeros(columns)
     for sign, values in zip((1, -1), sides, strict=False):
         n = len(values)
         centred = values - values.mean(0)
@@ -366,10 +368,10 @@ def _half_width(sides: list[np.ndarray], random_state: int, inflation: float) ->
         spread = spread + np.maximum(weights @ np.square(centred) - np.square(mean), 0) / (n - 1)
         error = error + centred.var(0) / (n - 1)
     # Where all that are drawn are alike, there is no standard error.
-    usable = spread > _ROUNDING * np.asarray(error)
-    t = np.full(np.shape(shift), np.nan)
+    usable = spread > _ROUNDING * error
+    t = np.full_like(shift, np.nan)
     np.divide(np.abs(shift), np.sqrt(spread), out=t, where=usable)
-    point = np.zeros(t.shape[1])
+    point = np.zeros(columns)
     some = usable.any(0)
     point[some] = np.nanquantile(t[:, some], 1 - _LEVEL, axis=0)
-    return np.asarray(point * np.sqrt(inflation * np.asarray(error)))
+    return np.asarray(point * np.sqrt(inflation * error))

@@ -193,7 +193,7 @@ def test_heatmap_bars_equal_the_tables(mouse):
     names = [t.get_text() for t in heat.get_yticklabels()]
     own = mouse["features"].set_index("feature").loc[names]
     np.testing.assert_allclose(
-        [bar.get_width() for bar in beside.patches], -np.log10(own["p_adjusted"]), atol=1e-12
+        [bar.get_width() for bar in beside.patches], -np.log10(own["q_units"]), atol=1e-12
     )
     marks = style.class_marks(["Control", "Ts65Dn"])
     for bar, name in zip(beside.patches, own["favours"], strict=True):
