@@ -158,7 +158,7 @@ def of_scene(
 
 def alone(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
     """Test unit means of several distributions, numbers of units and sizes of spread."""
-    columns = 50 * arguments.data_sets
+    columns = 10 * arguments.data_sets
     shapes = {
         "normal": lambda rng, n: rng.normal(size=(n, columns)),
         "skewed (exp of normal)": lambda rng, n: (

@@ -80,8 +80,9 @@ def plot_loadings(
     Figure
         Heatmap (each topic divided by its largest absolute loading; grey where a feature is not
         among those stored for the topic), below it -log10 of the topics' adjusted p, beside it that
-        of each feature's own test, both coloured by the class with the higher mean; of the tests of
-        units where there are any, else of samples, which the axes say. Where the study has no label, the topics that are used most, and below it their mean usages.
+        of each feature's own test, both coloured by the class with the higher mean. Tests are of
+        units where there are any, else of samples, which the axes say. Where the study has no
+        label, the topics that are used most, and below it their mean usages.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from bcnmf.files import atomic_path
 TEXT = (
     "alpha_setting", "collection", "column", "contrast", "ensembl_id", "favours", "feature",
     "group", "label", "leading_edge", "method", "method_label", "name", "sample", "score", "source",
-    "remark", "study", "symbol", "term", "title", "unit",
+    "remark", "study", "symbol", "term", "test", "test_units", "tested", "title", "unit",
 )  # fmt: skip
 
 
