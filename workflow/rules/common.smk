@@ -299,6 +299,15 @@ def answered_files(wildcards, key="answer") -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study, key)]
 
 
+def lists_with_answered_fits(wildcards) -> list[str]:
+    """Return the lists that hold the fits which are cross-fitted."""
+    runs = plan_of(wildcards).answered_runs(wildcards.study)
+    where = {"config": wildcards.config, "study": wildcards.study}
+    return sorted(
+        {list_with_shown_fit(SimpleNamespace(**where, method=run.method)) for run in runs}
+    )
+
+
 def simulated_as(wildcards) -> dict:
     """Return what a data set is simulated with: the configuration's sizes, changed by its variant."""
     sizes = plan_of(wildcards).settings["simulation"]
