@@ -299,18 +299,13 @@ def answered_files(wildcards, key="answer") -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study, key)]
 
 
-def diagnosed_files(wildcards) -> list[str]:
-    return [run.file for run in plan_of(wildcards).diagnosed_runs(wildcards.study)]
-
-
-def lists_of_diagnosed(wildcards) -> list[str]:
-    """Return the lists that hold the fits which are diagnosed."""
-    methods = [Run.of_file(file).method for file in diagnosed_files(wildcards)]
-    shown = [
-        SimpleNamespace(config=wildcards.config, study=wildcards.study, method=method)
-        for method in methods
-    ]
-    return list(dict.fromkeys(map(list_with_shown_fit, shown)))
+def lists_with_answered_fits(wildcards, key="answer") -> list[str]:
+    """Return the lists that hold the fits which are cross-fitted, or diagnosed."""
+    runs = plan_of(wildcards).answered_runs(wildcards.study, key)
+    where = {"config": wildcards.config, "study": wildcards.study}
+    return sorted(
+        {list_with_shown_fit(SimpleNamespace(**where, method=run.method)) for run in runs}
+    )
 
 
 def simulated_as(wildcards) -> dict:

@@ -5,7 +5,7 @@ rule diagnose:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
-        lists=lists_of_diagnosed,
+        lists=lambda wildcards: ancient(lists_with_answered_fits(wildcards, "diagnosis")),
     output:
         "results/{config}/evidence/{study}/diagnosis.tsv",
     log:
@@ -19,10 +19,12 @@ rule diagnose:
         gpu=gpus_of,
     params:
         code=code("diagnose.py"),
-        files=diagnosed_files,
+        files=lambda wildcards: answered_files(wildcards, "diagnosis"),
         methods=lambda wildcards: {
             method: recipe(wildcards, method)
-            for method in sorted({Run.of_file(file).method for file in diagnosed_files(wildcards)})
+            for method in sorted(
+                {Run.of_file(file).method for file in answered_files(wildcards, "diagnosis")}
+            )
         },
         compute=arithmetic,
     script:

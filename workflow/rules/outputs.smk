@@ -283,6 +283,7 @@ def report_details(config_name: str) -> list[str]:
             for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
+        *null_tables(config_name, "null.tsv"),
     ]
 
 

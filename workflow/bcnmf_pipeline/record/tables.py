@@ -19,7 +19,8 @@ TEXT = (
     "alpha_setting", "collection", "column", "contrast", "ensembl_id", "favours", "feature",
     "group", "interval_over", "label", "leading_edge", "method", "method_label", "name", "note",
     "remark", "remedy", "representation", "sample", "score", "sentence", "source", "spread_source",
-    "study", "symbol", "term", "test", "tested", "title", "unit", "verdict", "why",
+    "study", "symbol", "term", "test", "test_units", "tested", "title", "unit",
+    "verdict", "why",
 )  # fmt: skip
 
 

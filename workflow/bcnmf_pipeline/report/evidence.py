@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf_pipeline.figures.representative import Chosen, same_alpha
 from bcnmf_pipeline.figures.tables import p_text
 from bcnmf_pipeline.report.answer import of_one_fit
 from bcnmf_pipeline.report.tables import Cell, Table, p_cell, require
-from bcnmf_pipeline.report.topic_words import SIGNIFICANT, STABLE, Topic
+from bcnmf_pipeline.report.topic_words import SIGNIFICANT, Topic
 
 OF_SIDES = "target against background"
 # Worst first.
@@ -246,7 +247,7 @@ def stability_words(topics: Sequence[Topic]) -> list[str]:
     named = f"Topic {unstable[0]} is" if len(unstable) == 1 else f"Topics {_joined(unstable)} are"
     return [
         f"{named} unstable: other starts find something else in their place "
-        f"(stability below {STABLE:g}). Read nothing into single features there; a consensus of "
+        f"(stability below {UNSTABLE:g}). Read nothing into single features there; a consensus of "
         "many starts, or fewer topics, may settle it."
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf_pipeline.report.answer import Answer, headline, percent, sentences, untold
 from bcnmf_pipeline.report.answer_tables import (
@@ -21,7 +22,7 @@ from bcnmf_pipeline.report.answer_tables import (
 from bcnmf_pipeline.report.evidence import Evidence, overall
 from bcnmf_pipeline.report.reported import Reproduced
 from bcnmf_pipeline.report.tables import Cell, Table, aligned
-from bcnmf_pipeline.report.topic_words import STABLE, Topic
+from bcnmf_pipeline.report.topic_words import Topic
 
 ANSWER = "answer.txt"
 _WHOLE = 3  # Up to so many studies each has its answer in full on the first screen.
@@ -79,7 +80,8 @@ class Answered:
         if any(pd.notna(topic.stability) for topic in self.topics):
             stable = (
                 "Stability is the mean cosine of a topic with its best match in fits from other "
-                "starts: 1 is the same topic every time."
+                "starts (of a consensus, 0 for starts that do not find it): 1 is the same "
+                "topic every time."
             )
         else:
             stable = (
@@ -87,7 +89,7 @@ class Answered:
                 "Several seeds in the configuration would tell."
             )
         if any(topic.unstable for topic in self.topics):
-            stable += f" Below {STABLE:g} a topic is flagged as unstable."
+            stable += f" Below {UNSTABLE:g} a topic is flagged as unstable."
         if any(topic.used for topic in self.topics):
             stable += " Times: mean usage there, in units of the mean of all other samples."
         return stable

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf_pipeline.figures.representative import Chosen, representative_runs, same_alpha
 from bcnmf_pipeline.figures.tables import method_label, order_topics, p_text, short_number
 
 SIGNIFICANT = 0.05
-STABLE = 0.7  # A topic with a lower stability is flagged wherever it stands.
 _LEADING, _SETS, _SENTENCES = 8, 3, 5
 _MORE = 1.5  # Times the mean usage of the others from which a group is named.
 
@@ -62,7 +62,7 @@ class Topic:
     share : float
         Of all usage of the fit, the part of this topic.
     stability : float
-        Mean cosine with its best match in fits from other starts; missing with one start.
+        How well other starts find it again, as in `topics.tsv`; missing with one start.
     used : list of Use
         By the label and by further columns; those without a clear place are left out.
     """
@@ -81,7 +81,7 @@ class Topic:
     @property
     def unstable(self) -> bool:
         """Whether other starts give another topic in its place."""
-        return self.stability < STABLE
+        return self.stability < UNSTABLE
 
     @property
     def p_value(self) -> float:
