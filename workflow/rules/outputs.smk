@@ -61,8 +61,12 @@ def answer_tables(config_name: str, studies: list[str], table: str) -> list[str]
 def evidence_tables(config_name: str, studies: list[str], table: str) -> list[str]:
     """Return one table of evidence of each of these studies that is cross-fitted."""
     plan = PLANS[config_name]
-    asked = plan.diagnosed_runs if table == "diagnosis.tsv" else plan.answered_runs
-    return [f"results/{config_name}/evidence/{study}/{table}" for study in studies if asked(study)]
+    key = "diagnosis" if table == "diagnosis.tsv" else "answer"
+    return [
+        f"results/{config_name}/evidence/{study}/{table}"
+        for study in studies
+        if plan.answered_runs(study, key)
+    ]
 
 
 def null_studies(config_name: str, all_if_none: bool = False) -> list[str]:
