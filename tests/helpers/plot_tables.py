@@ -264,8 +264,11 @@ def study_tables(
     tests = pd.DataFrame(
         {
             "study": study, "replicate": 0, "feature": features,
-            "statistic": -np.log10(own_p), "p_value": own_p,
-            "p_adjusted": np.minimum(own_p * len(features), 1),
+            "statistic": -np.log10(own_p), "p_cells": own_p,
+            "q_cells": np.minimum(own_p * len(features), 1),
+            # Fewer units than samples: less sure.
+            "p_units": np.sqrt(own_p), "q_units": np.minimum(np.sqrt(own_p) * len(features), 1),
+            "test_units": "Welch's t of unit means, 9 + 9 units",
             "favours": rng.choice(classes, len(features)),
         }
     )  # fmt: skip

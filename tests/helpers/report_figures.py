@@ -6,6 +6,10 @@ import struct
 import zlib
 from pathlib import Path
 
+import pandas as pd
+
+from bcnmf_pipeline.evaluate.reproduced import reproduced
+
 CAPTIONS = Path(__file__).resolve().parents[2] / "workflow" / "report"
 
 
@@ -42,3 +46,65 @@ def shares_of(study, groups, *, method="bcnmf", whole=None, **more):
         | more
         for (column, group), (above, n, low, high) in rows.items()
     ]  # fmt: skip
+
+
+def reproduced_of(scores, labels, rest=(), **more):
+    """Return the table of reported against reproduced, of what scores say is reported."""
+    known = scores[scores["reported"].notna()].drop_duplicates(["study", "method", "score"])
+    empty = dict.fromkeys(
+        ("sd", "low", "high", "n", "note", "spread_source", "verdict", "why", "representation"), ""
+    )
+    rows = [
+        empty
+        | {"study": row.study, "method": row.method, "score": row.score, "source": row.source,
+           "value": f"{row.reported:.4f}"}
+        | more
+        for row in known.itertuples()
+    ]  # fmt: skip
+    setting = scores["alpha"].map(lambda alpha: "" if pd.isna(alpha) else f"{alpha:.12g}")
+    return reproduced(
+        scores if "alpha_setting" in scores else scores.assign(alpha_setting=setting),
+        [*rows, *(empty | one for one in rest)],
+        labels,
+    )
+
+
+EVIDENCE_KEY = {"study": "mouse", "method": "bcnmf", "k": 15, "alpha": 1.0, "seed": 0}
+
+
+def programs_of(p_units, *, contrast="target against background", test="exact, 924 arrangements",
+                tested="left-out units", **more):  # fmt: skip
+    """Return rows of `evidence/<study>/programs.tsv`: the target score, then programs."""
+    return pd.DataFrame(
+        [
+            EVIDENCE_KEY
+            | {"program": place, "contrast": contrast, "tested": tested, "effect": 0.5 + place,
+               "low": 0.1, "high": 0.9 + place, "n_units_first": 6, "n_units_second": 6,
+               "paired": False, "p_units": p, "q_units": min(2 * p, 1) if p == p else p,
+               "p_cells": 1e-9, "q_cells": 1e-8, "test": test}
+            | more
+            for place, p in enumerate(p_units)
+        ]
+    )  # fmt: skip
+
+
+def null_of(sentence, by="units", p_value=0.004):
+    """Return one row of `evidence/<study>/null.tsv`."""
+    return pd.DataFrame(
+        [EVIDENCE_KEY | {"by": by, "contrast": "target against background", "statistic": 0.2,
+                         "n_refits": 200, "p_value": p_value, "sentence": sentence}]
+    )  # fmt: skip
+
+
+def diagnosis_of(*findings, overall="All is in order."):
+    """Return rows of `evidence/<study>/diagnosis.tsv`; findings: (program, code, verdict)."""
+    rows = [(0, "overall", "ok" if all(one[2] == "ok" for one in findings) else "fault")]
+    return pd.DataFrame(
+        [
+            EVIDENCE_KEY
+            | {"program": program, "code": code, "verdict": verdict, "value": 1.0,
+               "sentence": overall if code == "overall" else f"{code} of {program} is {verdict}.",
+               "remedy": "" if verdict == "ok" or code == "overall" else f"Mend {code}."}
+            for program, code, verdict in [*rows, *findings]
+        ]
+    )  # fmt: skip

@@ -12,11 +12,21 @@ import pandas as pd
 import pytest
 
 from bcnmf_pipeline.report.answer import answer_of
+from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.topic_words import topics_of
 from plot_tables import mouse_scores, study_tables, summarise
-from report_figures import CAPTIONS, figure_of, shares_of, tiny_png
+from report_figures import (
+    CAPTIONS,
+    diagnosis_of,
+    figure_of,
+    null_of,
+    programs_of,
+    reproduced_of,
+    shares_of,
+    tiny_png,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +77,11 @@ def report(browser, tmp_path_factory):
     shares = shares_of("mouse", groups) + shares_of("mouse", {}, method="classifier")
     picture = figure_of(folder / "figures", "mouse", "answer", caption_file=CAPTIONS / "scores.rst")
     picture["png"].write_bytes(tiny_png(2150, 1500))
+    evidence = {
+        "programs": programs_of([0.002, *([0.5] * 30)]),
+        "null": null_of("Refits with mice exchanged between the sides explain as much (p = 0.4)."),
+        "diagnosis": diagnosis_of((1, "share", "fault"), (0, "confounded", "batch")),
+    }
     mice = StudyDetails(
         fit, topics, LABELS, "by loading",
         explorer=explorer_json(
@@ -74,7 +89,13 @@ def report(browser, tmp_path_factory):
             unit="mouse",
         ),
         answer=answer_of(pd.DataFrame(shares), mouse, "bcnmf"), with_sets=True,
+        evidence=evidence_of(evidence, "bcnmf", "mouse", topics),
     )  # fmt: skip
+    others = [
+        {"study": "leukemia", "method": "bcnmf", "score": f"score_{place}", "value": "0.591",
+         "source": "arXiv", "verdict": "not run", "why": "the study is not in this run"}
+        for place in range(30)
+    ]  # fmt: skip
     large = StudyDetails(explorer=explorer_json(samples_of(10_000), study="large"))
     tsv = folder / "scores.tsv"
     tsv.write_text("a\tb\n1\t2\n")
@@ -89,7 +110,7 @@ def report(browser, tmp_path_factory):
             {"study": "large", "title": "Ten thousand", "label": "label"},
         ],
         warnings=[], tables={"Scores": tsv}, details={"mouse": mice, "large": large},
-        methods_text="Fitted were things.",
+        methods_text="Fitted were things.", reproduced=reproduced_of(scores, LABELS, others),
     )  # fmt: skip
     return path
 
@@ -177,6 +198,30 @@ def test_on_a_telephone_the_answer_is_the_first_screen_too(report):
     assert answer["programs"][3] <= 400
 
 
+@pytest.mark.parametrize("width", [400, 800, 1400])
+def test_how_sure_fits_the_page_and_long_tables_scroll_below_their_header(report, width):
+    answer, console = seen(
+        report,
+        "const tests = document.querySelector('#table-tests-1').parentElement;"
+        "const head = document.querySelector('#table-tests-1 thead th');"
+        "tests.scrollTop = 300;"
+        "document.querySelector('details:has(#table-not-compared)').open = true;"
+        "const rest = document.querySelector('#table-not-compared').parentElement;"
+        "const place = (element) => element.getBoundingClientRect();"
+        "tell({over: document.documentElement.scrollWidth - innerWidth,"
+        " scrolled: tests.scrollTop, high: [tests, rest].map((one) => place(one).height),"
+        " header: Math.round(place(head).top - place(tests).top),"
+        " remedy: getComputedStyle(document.querySelector('.remedy'), '::before').content});",
+        width=width,
+    )
+    assert console == []
+    assert answer["over"] <= 0
+    assert answer["scrolled"] == 300
+    assert max(answer["high"]) <= 40 * 16 + 2
+    assert answer["header"] == 0
+    assert "→" in answer["remedy"]
+
+
 def test_tables_sort_and_say_so(report):
     answer, _ = seen(
         report,
@@ -199,7 +244,7 @@ def test_tables_sort_and_say_so(report):
 def test_a_filter_leaves_the_rows_that_hold_all_words(report):
     answer, _ = seen(
         report,
-        "const box = document.querySelector('.filter input');"
+        "const box = document.querySelector('#table-study-1-filter');"
         "const table = document.getElementById(box.dataset.table);"
         "box.value = 'cpca 22'; box.dispatchEvent(new Event('input'));"
         "const rows = [...table.tBodies[0].rows].filter((r) => r.offsetParent !== null);"

@@ -12,8 +12,11 @@ __all__ = [
     "BCNMF",
     "NMF",
     "CombinedBasisNMF",
+    "Consensus",
     "ConvergenceWarning",
     "CrossFit",
+    "Diagnosis",
+    "Finding",
     "InputError",
     "Null",
     "ProgramTest",
@@ -21,8 +24,10 @@ __all__ = [
     "UnitTest",
     "__version__",
     "balanced_weights",
+    "consensus",
     "coverage",
     "crossfit",
+    "diagnose",
     "permutation_null",
     "program_tests",
     "unit_test",
@@ -36,26 +41,34 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.diagnosis import diagnose
+    from bcnmf.evidence.findings import Diagnosis, Finding
     from bcnmf.evidence.null import Null, permutation_null
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
+    from bcnmf.repeated import Consensus, consensus
     from bcnmf.sklearn_errors import ConvergenceWarning
 
 _HOME = {
     "BCNMF": "bcnmf.estimators.contrast",
     "CombinedBasisNMF": "bcnmf.estimators.combined_basis",
     "NMF": "bcnmf.estimators.contrast",
+    "Consensus": "bcnmf.repeated",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
+    "Diagnosis": "bcnmf.evidence.findings",
+    "Finding": "bcnmf.evidence.findings",
     "InputError": "bcnmf.errors",
     "Null": "bcnmf.evidence.null",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
     "balanced_weights": "bcnmf.batches",
+    "consensus": "bcnmf.repeated",
     "coverage": "bcnmf.crossfitting",
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
     "permutation_null": "bcnmf.evidence.null",
+    "diagnose": "bcnmf.evidence.diagnosis",
     "program_tests": "bcnmf.evidence.programs",
     "unit_test": "bcnmf.evidence.units",
 }

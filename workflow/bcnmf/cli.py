@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bcnmf import __version__, null_command
+from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path, check_writable
 from bcnmf.stopping import ended_by_sigterm
@@ -96,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--max-iter", type=int, default=500)
     fit.add_argument("--tol", type=float, default=1e-5)
     fit.add_argument("--n-init", type=int, default=1, help="random starts; the best is kept")
+    fit.add_argument(
+        "--starts",
+        type=int,
+        default=1,
+        help="take what so many random starts agree on, with the stability of each topic; 50 is "
+        "usual (default: one start)",
+    )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     fit.add_argument(
@@ -222,6 +230,7 @@ def _fit(options: argparse.Namespace) -> int:
         max_iter=options.max_iter,
         tol=options.tol,
         n_init=options.n_init,
+        starts=options.starts,
         random_state=options.seed,
         device=options.device,
         n_background=options.n_background,
@@ -230,6 +239,8 @@ def _fit(options: argparse.Namespace) -> int:
     written = []
     if options.model is not None:
         stored = model.to_fit()
+        if agreed := target.uns["bcnmf"].get("consensus"):
+            stored.info["consensus"] = {name: value.tolist() for name, value in agreed.items()}
         stored.sample_names = target.obs_names.to_numpy(dtype=str)
         written.append(save(stored.write, options.model))
     try:
@@ -247,11 +258,22 @@ def _say_topics(target: AnnData, model: BCNMF, options: Any) -> None:
         f"{options.out}: {model.n_components} topics of {target.n_obs} samples, "
         f"{model.n_iter_} iterations on {model.device_}, objective {model.objective_[-1]:.6g}"
     )
-    if model.converged_ and options.n_init == 1:
+    agreed = target.uns["bcnmf"].get("consensus")
+    if agreed is None and model.converged_ and options.n_init == 1:
         print("  a local minimum: other starts may end lower, --n-init 5 keeps the best of five")
     for number, loadings in enumerate(model.components_, start=1):
         leading = target.var_names[loadings.argsort()[::-1][:_LEADING]]
-        print(f"  topic {number}: {', '.join(leading)}", flush=True)
+        stability = "" if agreed is None else f" ({_stability(agreed, number - 1)})"
+        print(f"  topic {number}{stability}: {', '.join(leading)}", flush=True)
+
+
+def _stability(agreed: Mapping[str, Any], topic: int) -> str:
+    """Return how stable a topic is over starts."""
+    word = "unstable" if agreed["stability"][topic] < UNSTABLE else "stability"
+    return (
+        f"{word} {agreed['stability'][topic]:.2f}, found again by {agreed['support'][topic]} of "
+        f"{agreed['n_starts']} starts"
+    )
 
 
 def _say_how_many(target: AnnData, background: AnnData, model: BCNMF, options: Any) -> None:

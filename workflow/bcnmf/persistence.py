@@ -16,7 +16,7 @@ from bcnmf.files import atomic_path
 
 _ARRAYS = ("usage", "background_usage", "components", "objective")
 # Not every model has them, and fits written before there were such models do not either.
-_OPTIONAL = ("shared_components", "shared_usage", "background_components")
+_OPTIONAL = ("shared_components", "shared_usage", "background_components", "offsets")
 _NAMES = ("sample_names", "background_names", "feature_names")
 
 
@@ -45,6 +45,8 @@ class Fit:
         by the target; the columns of `background_usage` then belong to them. Else of size 0.
     background_components : ndarray of shape (n_background, features)
         Topics of the background that a target score is taken beside, if they were fitted.
+    offsets : ndarray of shape (features,)
+        By how much more the target captures each feature, where a model says so; else of size 0.
     """
 
     usage: np.ndarray
@@ -59,6 +61,7 @@ class Fit:
     shared_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     shared_usage: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     background_components: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    offsets: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write to `path` (.npz, compressed, no pickles)."""

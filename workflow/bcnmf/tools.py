@@ -21,6 +21,8 @@ from bcnmf.evidence.null import Null
 from bcnmf.files import atomic_path
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
+from bcnmf.repeated import consensus
+from bcnmf.seeds import seed_of
 from bcnmf.selection import Selection
 from bcnmf.sklearn_errors import ConvergenceWarning
 
@@ -41,6 +43,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     batch: Sequence[str] | None = None,
     unit: str | None = None,
+    starts: int = 1,
     **parameters: Any,
 ) -> BCNMF:
     """Fit bcNMF and store the topics in `target`.
@@ -62,6 +65,9 @@ def fit(
         alike in the fit (`bcnmf.balanced_weights`).
     unit : str, optional
         Column of obs of both sides; with `batch`, every unit of a batch counts alike.
+    starts : int
+        From 2 on the model is the consensus of so many starts (`bcnmf.consensus`), and ``uns[key]``
+        holds ``consensus``: stability and support of its topics; without a checkpoint.
     **parameters
         Of `BCNMF`.
 
@@ -77,17 +83,23 @@ def fit(
     """
     model = BCNMF(**parameters)
     values = _values(target, layer, "target")
-    usage = model.fit_transform(
-        values,
-        background=None if background is None else _values(background, layer, "background"),
-        checkpoint=checkpoint,
-        **_weights(target, background, batch, unit),
-    )
-    target.obsm[f"X_{key}"] = usage
+    other = None if background is None else _values(background, layer, "background")
+    weights: dict[str, Any] = _weights(target, background, batch, unit)
+    if starts == 1:
+        model.fit(values, background=other, checkpoint=checkpoint, **weights)
+        stored = model.to_fit()
+    elif checkpoint is not None:
+        raise InputError("checkpoint: a consensus of starts has none; leave it out, or starts=1")
+    else:
+        found = consensus(
+            model, values, other, starts, random_state=seed_of(model.random_state), **weights
+        )
+        model, stored = found.model, found.to_fit()
+    target.obsm[f"X_{key}"] = model.usage_
     target.varm[f"{key}_loadings"] = np.ascontiguousarray(model.components_.T)
     if model.has_target_score:
         target.obs[f"{key}_target_score"] = model.target_score(values)
-    parameters = model.to_fit().info["estimator"]["parameters"]
+    parameters = stored.info["estimator"]["parameters"]
     target.uns[key] = {
         "parameters": {name: value for name, value in parameters.items() if value is not None},
         "alpha_absolute": model.alpha_,
@@ -96,6 +108,10 @@ def fit(
         "converged": model.converged_,
         "device": model.device_,
     }
+    if "consensus" in stored.info:
+        target.uns[key]["consensus"] = {
+            name: np.asarray(value) for name, value in stored.info["consensus"].items()
+        }
     return model
 
 

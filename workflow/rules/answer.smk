@@ -1,4 +1,4 @@
-"""How many target samples hold what the background does not: fits of the first data, cross-fitted."""
+"""What target samples hold that the background does not: fits of the first data, cross-fitted."""
 
 ANSWER = "results/{config}/answer/{study}/"
 
@@ -7,9 +7,11 @@ rule answer:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
+        lists=lambda wildcards: ancient(lists_with_answered_fits(wildcards)),
     output:
         samples=f"{ANSWER}samples.parquet",
         shares=f"{ANSWER}shares.tsv",
+        programs="results/{config}/evidence/{study}/programs.tsv",
     log:
         "results/{config}/logs/answer/{study}.log",
     benchmark:

@@ -55,7 +55,7 @@ sys.path.insert(0, str(WORKFLOW))
 from bcnmf_pipeline.plan.paths import check_path
 from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_of
 from bcnmf.errors import InputError
-from bcnmf_pipeline.methods.estimators import ESTIMATORS
+from bcnmf_pipeline.methods.estimators import CONSENSUS, ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
 from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.made_with import versions
@@ -264,9 +264,10 @@ def list_with_shown_fit(wildcards) -> str:
 
 
 @cache
-def code_of_fits(algorithm: str) -> str:
+def code_of_fits(algorithm: str, consensus: bool = False) -> str:
     """Return the digest of what computes the fits of one algorithm, and of no other."""
-    return code_digest("bcnmf_pipeline.fit.run", ESTIMATORS[algorithm][0])
+    more = [CONSENSUS] if consensus else []
+    return code_digest("bcnmf_pipeline.fit.run", ESTIMATORS[algorithm][0], *more)
 
 
 def recipe(wildcards, method: str) -> dict:
@@ -274,8 +275,10 @@ def recipe(wildcards, method: str) -> dict:
     row = plan_of(wildcards).method_row(wildcards.study, method)
     # Neither what is shown, nor which K and alpha there are: each fit has its own in its name.
     others = {"method", "label", "studies", "description", "k", "alpha"}
+    # A fit of one start is the same whether the sheet has a column for more or not.
+    others |= set() if row["starts"] else {"starts"}
     cells = {column: cell for column, cell in row.items() if column not in others}
-    return {"row": cells, "code": code_of_fits(row["algorithm"])}
+    return {"row": cells, "code": code_of_fits(row["algorithm"], bool(row["starts"]))}
 
 
 def recipes(wildcards) -> dict:
@@ -294,6 +297,15 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
 
 def answered_files(wildcards, key="answer") -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study, key)]
+
+
+def lists_with_answered_fits(wildcards, key="answer") -> list[str]:
+    """Return the lists that hold the fits which are cross-fitted, or diagnosed."""
+    runs = plan_of(wildcards).answered_runs(wildcards.study, key)
+    where = {"config": wildcards.config, "study": wildcards.study}
+    return sorted(
+        {list_with_shown_fit(SimpleNamespace(**where, method=run.method)) for run in runs}
+    )
 
 
 def simulated_as(wildcards) -> dict:

@@ -2,6 +2,8 @@
 
 from bcnmf_pipeline.figures.registry import read_drawings, shown_methods
 
+# Where results are for what no rule declares: with the prefix of a workflow that imports this one.
+RESULTS = workflow.modifier.path_modifier.replace_prefix("results")
 FIGURES = read_drawings(WORKFLOW / "report" / "figures.yaml")
 FIGURE = "results/{config}/figures/{study}/"
 # Figures show one replicate: the first.
@@ -53,6 +55,17 @@ def answer_tables(config_name: str, studies: list[str], table: str) -> list[str]
         f"results/{config_name}/answer/{study}/{table}"
         for study in studies
         if plan.answered_runs(study)
+    ]
+
+
+def evidence_tables(config_name: str, studies: list[str], table: str) -> list[str]:
+    """Return one table of evidence of each of these studies that is cross-fitted."""
+    plan = PLANS[config_name]
+    key = "diagnosis" if table == "diagnosis.tsv" else "answer"
+    return [
+        f"results/{config_name}/evidence/{study}/{table}"
+        for study in studies
+        if plan.answered_runs(study, key)
     ]
 
 
@@ -202,11 +215,13 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/report.html",
         f"{folder}/tables/scores.tsv",
         f"{folder}/tables/summary.tsv",
+        f"{folder}/tables/reported_vs_reproduced.tsv",
         f"{folder}/tables/methods.md",
         f"{folder}/provenance.json",
         f"{folder}/config.yaml",
         *joint_enrichment(config_name),
         *joint_answer(config_name),
+        *evidence_tables(config_name, PLANS[config_name].study_ids(), "diagnosis.tsv"),
         *all_figures(config_name),
     ]
 
@@ -220,6 +235,16 @@ def selections(config_name: str) -> list[str]:
             *figure_files(config_name, study, "selection"),
         ]
     ]
+
+
+def selection_advice(config_name: str) -> dict[str, str]:
+    """Return what `snakemake select` said of each chosen study, where it was run."""
+    found = {}
+    for study in PLANS[config_name].study_ids():
+        path = Path(RESULTS, config_name, "selection", study, "advice.txt")
+        if path.exists():
+            found[study] = " ".join(path.read_text(encoding="utf-8").split())
+    return found
 
 
 def joint_enrichment(config_name: str) -> list[str]:
@@ -262,6 +287,7 @@ def report_details(config_name: str) -> list[str]:
             for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
+        *null_tables(config_name, "null.tsv"),
     ]
 
 

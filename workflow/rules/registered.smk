@@ -34,3 +34,14 @@ def registered(wildcards) -> dict:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     return {"bytes": entry.bytes, "sha256": entry.sha256}
+
+
+def absent() -> list[str]:
+    """Return the data sets of the registry of which no file is here."""
+    places = [DOWNLOADS, MIRROR] if local_folder(MIRROR) else [DOWNLOADS]
+    here = {
+        entry.dataset
+        for entry in REGISTRY.entries
+        if REGISTRY.at_hand(entry.dataset, entry.part, *places)
+    }
+    return sorted({entry.dataset for entry in REGISTRY.entries} - here)

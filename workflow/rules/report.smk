@@ -2,7 +2,11 @@
 
 import time
 
+from bcnmf_pipeline.plan.reported import standing
+from bcnmf_pipeline.plan.sheets import read_sheet
+
 STARTED = time.time()
+REPRODUCED = "results/{config}/tables/reported_vs_reproduced.tsv"
 
 # Of its own runs, quick and paper, `make` prints more.
 if ACTIVE.name not in ("quick", "paper"):
@@ -123,11 +127,37 @@ rule provenance:
         "../scripts/provenance.py"
 
 
+rule reported:
+    input:
+        "results/{config}/tables/scores.tsv",
+    output:
+        REPRODUCED,
+    log:
+        "results/{config}/logs/reported.log",
+    benchmark:
+        "results/{config}/benchmarks/reported.tsv"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        **SMALL,
+    params:
+        code=code("reported.py"),
+        reported=lambda wildcards: standing(plan_of(wildcards), absent()),
+        labels=lambda wildcards: {
+            row["method"]: row["label"]
+            for row in read_sheet(plan_of(wildcards).sheet_paths["methods"]).rows
+        },
+    script:
+        "../scripts/reported.py"
+
+
 rule report:
     input:
         scores="results/{config}/tables/scores.tsv",
         summary="results/{config}/tables/summary.tsv",
         shares="results/{config}/tables/shares.tsv",
+        reported=REPRODUCED,
         provenance="results/{config}/provenance.json",
         records=pair_records,
         methods="results/{config}/tables/methods.md",
@@ -169,6 +199,7 @@ rule report:
         left_out=lambda wildcards: {
             study: plan_of(wildcards).left_out(study) for study in plan_of(wildcards).study_ids()
         },
+        selected=lambda wildcards: selection_advice(wildcards.config),
         labels=lambda wildcards: {
             study: {row["method"]: row["label"] for row in plan_of(wildcards).method_rows(study)}
             for study in plan_of(wildcards).study_ids()

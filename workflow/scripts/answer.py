@@ -1,8 +1,9 @@
-"""How many target samples hold what the background does not, cross-fitted."""
+"""How many target samples hold what the background does not, and tests of programs."""
 
 from bcnmf.files import read_h5ad
 from bcnmf_pipeline.evaluate.answer import answer
 from bcnmf_pipeline.fit.gpus import claimed
+from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.plan.runs import Run
 from bcnmf_pipeline.record.job import limit_threads, logged
 
@@ -18,5 +19,6 @@ with logged(snakemake):
             {**params.compute, "device": device},
             params.columns,
             params.folds,
+            [read_made_fit(file, snakemake.input.lists[0]) for file in params.files],
         )
-    found.write(snakemake.output.samples, snakemake.output.shares)
+    found.write(snakemake.output.samples, snakemake.output.shares, snakemake.output.programs)

@@ -46,6 +46,7 @@ with logged(snakemake):
             "All scores (TSV)": tables / "scores.tsv",
             "Mean and standard deviation (TSV)": tables / "summary.tsv",
             "Shares of samples that hold something new (TSV)": tables / "shares.tsv",
+            "Reported against reproduced (TSV)": given.reported,
         },
         front_file=captions / "workflow.rst",
         details={
@@ -57,9 +58,11 @@ with logged(snakemake):
                 set(given.details),
                 shares,
                 record,
+                params.selected.get(name, ""),
             )
             for study, record in pairs
             for name in [study["study"]]
         },
+        reproduced=read_table(given.reported),
         methods_text=Path(given.methods).read_text(encoding="utf-8"),
     )

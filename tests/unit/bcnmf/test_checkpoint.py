@@ -87,6 +87,8 @@ OTHERS = [
     SharedTargetNMF(loss="squared_error", refine=4, dtype="float64", **STAGED),
     SharedTargetNMF(loss="squared_error", init="random", batch_size=13, **STAGED),
     SharedTargetNMF(init=(RATHER.random((3, 20)), RATHER.random((2, 20))), **STAGED),
+    SharedTargetNMF(second_round="always", shared_from="both", **STAGED),
+    SharedTargetNMF(second_round="always", offsets="side", **STAGED),
     CombinedBasisNMF(3, n_init=2, max_iter=9, tol=0, device="cpu"),
 ]
 
@@ -106,7 +108,7 @@ def test_so_does_one_of_several_stages(tmp_path, stop_after, model, iterations, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("model", OTHERS[1:3], ids=str)
+@pytest.mark.parametrize("model", [*OTHERS[1:3], OTHERS[5]], ids=str)
 def test_a_fit_may_be_stopped_again_and_again(tmp_path, stop_after, monkeypatch, model):
     x, y = pair()
     whole = clone(model).fit(x, background=y)

@@ -8,14 +8,19 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from bcnmf.errors import InputError
 from bcnmf.estimators.base import Factorisation, Init
 from bcnmf.estimators.solution import Solution, null_deviance
 from bcnmf.matrices.base import Matrix
 from bcnmf.seeds import RandomState
+from bcnmf.sklearn_errors import warn_user
 from bcnmf.solvers import staged
 from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.starts import given_arrays
 from bcnmf.solvers.usage import flat_usage, solve_usage
+
+# So many features are named in a warning.
+_NAMED = 5
 
 
 class SharedTargetNMF(Factorisation):
@@ -52,6 +57,24 @@ class SharedTargetNMF(Factorisation):
     refine : int
         Joint iterations after the stages; none of them raises the objective. They fit both sides
         better, but let shared topics drift towards what only the target has.
+    shared_from : {"background", "both"}
+        What W_s is fitted to. "both": target and background together, for a background of few
+        samples and for rare programs. Topics that the target uses more than five times as much are
+        not shared then, and are left to target topics. Programs of the target that are as strong as
+        shared ones may be lost to shared topics.
+    second_round : {"never", "auto", "always"}
+        Whether target topics that the background lacks are held as shared topics are, so that
+        `n_target` others show what the target has beside them. "auto": if they are a kind of sample
+        (most of the fitted total of 1% of the target's samples, and of 20, with more than 50 times
+        their share of the background), and if a second round with half of the background finds
+        topics with at least 1.5 times their share of the other half. "always" holds all target
+        topics of the first round. "never" warns where "auto" would look further: whether that kind
+        of sample is what is sought or what hides it, the data do not say.
+    offsets : {"none", "side"}
+        "side": the target's shared topics are W_s times `offsets_`, one for each feature: the
+        target may capture features more or less than the background. Poisson alone, with W_s from
+        the background and no joint iterations. What it cannot tell from capture is a response in
+        proportion to what shared topics have of a feature; those it takes for capture.
     batch_size, device, dtype, random_state, verbose
         See `BCNMF`.
 
@@ -59,27 +82,34 @@ class SharedTargetNMF(Factorisation):
     ----------
     components_ : ndarray of shape (n_target, features)
         Target topics, W_t transposed; rows have unit L2 norm.
-    shared_components_ : ndarray of shape (n_shared, features)
-        Shared topics, W_s transposed; rows have unit L2 norm.
+    shared_components_ : ndarray of shape (n_shared + n_absent_, features)
+        Shared topics, W_s transposed, and behind them those of a first round that the background
+        lacks; rows have unit L2 norm. With `shared_from="both"` W_s may have fewer rows.
+    n_absent_ : int
+        Number of topics of a first round that are held, 0 where there was no second.
     usage_ : ndarray of shape (n, n_target)
         Usages of the target topics, the target part of H_X transposed; as returned by
         `fit_transform`.
-    shared_usage_ : ndarray of shape (n, n_shared)
+    shared_usage_ : ndarray of shape (n, n_shared + n_absent_)
         Usages of the shared topics by the target, the other part of H_X transposed.
-    background_usage_ : ndarray of shape (m, n_shared)
-        Usages of the shared topics by the background, the paper's H_Y transposed.
+    background_usage_ : ndarray of shape (m, n_shared + n_absent_)
+        Usages of the shared topics by the background, the paper's H_Y transposed; zeros for those
+        that it lacks.
+    offsets_ : ndarray of shape (features,)
+        By how much more the target captures each feature; ones with `offsets="none"`.
     objective_ : ndarray of shape (sum(stages_),)
         D(X) + D(Y) of the factors at each evaluation; it never rises within a stage. While W_s is
         fitted, before and after each iteration: D(Y | H_Y W_s), plus the target's divergence from
-        no topics at all, ||X||^2, or, for Poisson, from the best rank-one model. While W_t is
-        fitted: D(Y) as the first stage left it, plus D(X | H_s W_s + H_t W_t). In joint iterations:
-        both. Poisson ends with one value more, for usages solved. The last value belongs to the
-        fitted attributes.
+        no topics at all, ||X||^2, or, for Poisson, from the best rank-one model; with
+        `shared_from="both"`, from W_s. While W_t is fitted, in each round: D(Y) as the first stage
+        left it, plus D(X | H_s W_s + H_t W_t). In joint iterations: both. Poisson ends with one
+        value more, for usages solved. The last value belongs to the fitted attributes.
     stages_ : list of int
-        Number of values of `objective_` in each stage: W_s, W_t, joint (if `refine`), solved usages
-        (if Poisson: by a hundred updates, to less than a nat a sample).
+        Number of values of `objective_` in each stage: W_s, W_t, W_t of a second round (if it was
+        kept), joint (if `refine`), solved usages (if Poisson: by a hundred updates, to less than a
+        nat a sample).
     n_iter_ : int
-        Iterations, over all stages.
+        Iterations, over these stages.
     converged_ : bool
         Whether the stages of W_s and W_t met their stopping rule.
     explained_target_, explained_background_ : float
@@ -105,20 +135,29 @@ class SharedTargetNMF(Factorisation):
     (40, 2)
     """
 
-    _choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("poisson", "squared_error")}
+    _choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("poisson", "squared_error"),
+        "shared_from": ("background", "both"),
+        "second_round": ("never", "auto", "always"),
+        "offsets": ("none", "side"),
+    }
     _integers: ClassVar[Mapping[str, int]] = {"n_shared": 1, "n_target": 1, "refine": 0}
     _start_arrays = "two arrays (shared_components, components)"
     _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "n_target": ("target",), "n_shared": ("background",),
     }  # fmt: skip
-    _arrays = (*Factorisation._arrays, "shared_components", "shared_usage")
+    _arrays = (*Factorisation._arrays, "shared_components", "shared_usage", "offsets")
     _facts = (
         "n_iter", "converged", "stages", "explained_target", "explained_background", "device",
+        "n_absent",
     )  # fmt: skip
     _topics, _fewer = "target topics", "lower n_target"
 
     shared_components_: np.ndarray
     shared_usage_: np.ndarray
+    offsets_: np.ndarray
+    n_absent_: int
+    _n_lacking: int
 
     def __init__(
         self,
@@ -130,6 +169,9 @@ class SharedTargetNMF(Factorisation):
         n_init: int = 1,
         init: Init = "seeded",
         refine: int = 0,
+        shared_from: str = "background",
+        second_round: str = "never",
+        offsets: str = "none",
         batch_size: int | None = None,
         device: str = "auto",
         dtype: str = "float32",
@@ -143,6 +185,9 @@ class SharedTargetNMF(Factorisation):
         self.n_target = n_target
         self.loss = loss
         self.refine = refine
+        self.shared_from = shared_from
+        self.second_round = second_round
+        self.offsets = offsets
 
     def target_share(self) -> np.ndarray:
         """Return what share of each target sample's fitted total comes from each target topic.
@@ -158,7 +203,7 @@ class SharedTargetNMF(Factorisation):
         """
         self._check_fitted()
         parts = self.usage_ * self.components_.sum(1)
-        total = parts.sum(1) + self.shared_usage_ @ self.shared_components_.sum(1)
+        total = parts.sum(1) + self.shared_usage_ @ self._shared_by_target().sum(1)
         return np.asarray(parts / np.maximum(total, np.finfo(parts.dtype).tiny)[:, None])
 
     def _loss(self) -> str:
@@ -179,26 +224,35 @@ class SharedTargetNMF(Factorisation):
             seed=self.seed_,
             seeded=self.init != "random" if isinstance(self.init, str) else True,
             refine=int(self.refine),
+            shared_from=self.shared_from,
+            second_round=self.second_round,
+            offsets=self.offsets,
         )
         result = staged.fit(
             target, background, int(self.n_shared), int(self.n_target), settings, empty,
             self._nothing_explained(target, empty), self._given(target.shape[1], dtype, device),
             restarts,
         )  # fmt: skip
-        self.stages_ = result.stages
-        split = int(self.n_shared)
+        self.stages_, self.n_absent_ = result.stages, result.n_absent
+        self._n_lacking = result.n_lacking
+        of_target = result.components.clone()
+        of_target[: result.n_shared] *= result.offsets
+        split = result.n_shared + result.n_absent
+        # The background uses none of what it lacks.
+        background_usage = torch.nn.functional.pad(result.background_usage, (0, result.n_absent))
         factors = {
             "shared_components": result.components[:split],
             "components": result.components[split:],
             "shared_usage": result.usage[:, :split].contiguous(),
             "usage": result.usage[:, split:].contiguous(),
-            "background_usage": result.background_usage,
+            "background_usage": background_usage,
+            "offsets": result.offsets,
         }
         return Solution(
             result,
             factors,
-            (result.components, result.usage),
-            (result.components[:split], result.background_usage),
+            (of_target, result.usage),
+            (result.components[:split], background_usage),
         )
 
     def _nothing_explained(self, target: Matrix, empty: torch.Tensor) -> float:
@@ -219,11 +273,39 @@ class SharedTargetNMF(Factorisation):
         shared, target = given_arrays(self.init, shapes, dtype, device)
         return shared, target
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.offsets == "none":
+            return
+        for name, allowed in (("loss", "poisson"), ("shared_from", "background"), ("refine", 0)):
+            if (found := getattr(self, name)) != allowed:
+                raise InputError(
+                    f"offsets={self.offsets!r} with {name}={found!r}: offsets are factors of counts"
+                    " beside topics of the background, learned before the target topics; allowed: "
+                    f"{name}={allowed!r}, or offsets='none'"
+                )
+
+    def _derive(self) -> None:
+        # Files of earlier versions have neither.
+        self.n_absent_ = getattr(self, "n_absent_", 0)
+        if not self.offsets_.size:
+            self.offsets_ = np.ones_like(self.components_[0])
+
+    def _shared_by_target(self) -> np.ndarray:
+        """Return the shared topics as the target has them."""
+        split = len(self.shared_components_) - self.n_absent_
+        topics = self.shared_components_.copy()
+        topics[:split] *= self.offsets_
+        return topics
+
     def _all_topics(self) -> np.ndarray:
-        return np.concatenate([self.shared_components_, self.components_])
+        return np.concatenate([self._shared_by_target(), self.components_])
 
     def _beside(self) -> np.ndarray:
-        return self.shared_components_
+        if self.offsets == "none":
+            return self.shared_components_
+        # Samples of either side are scored, and each has its own.
+        return np.concatenate([self.shared_components_, self._shared_by_target()])
 
     def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
         usage = flat_usage(data, topics)
@@ -231,9 +313,42 @@ class SharedTargetNMF(Factorisation):
         return usage
 
     def _usages(self, usage: torch.Tensor) -> dict[str, torch.Tensor]:
-        split = int(self.n_shared)
+        split = usage.shape[1] - int(self.n_target)
         parts = {"shared_usage": usage[:, :split], "usage": usage[:, split:]}
         return {name: part.contiguous() for name, part in parts.items()}
+
+    def _warn(self, target: Matrix, background: Matrix | None) -> None:
+        super()._warn(target, background)
+        if self._n_lacking and self.second_round != "always":
+            warn_user(f"the background lacks a kind of sample: {self._of_what_it_lacks()}")
+        if self.offsets != "none":
+            most = np.argsort(-np.abs(np.log(self.offsets_)))[:_NAMED]
+            names = getattr(self, "feature_names_in_", np.arange(len(self.offsets_)))
+            found = ", ".join(f"{names[gene]} x {self.offsets_[gene]:.2g}" for gene in most)
+            warn_user(
+                "offsets='side': how well the target captures a feature and a response in "
+                "proportion to what the background has of it are the same thing to the model; "
+                f"both are in offsets_, not in components_. The most: {found}"
+            )
+
+    def _of_what_it_lacks(self) -> str:
+        """Return what became of target topics that the background lacks, and what to do."""
+        of_first = (
+            f"{self._n_lacking} of the target topics that were found first are most of the total "
+            "of many samples, and the background has next to nothing of them"
+        )
+        if self.n_absent_:
+            return (
+                f"{of_first}. They are the last {self.n_absent_} of shared_components_; "
+                "components_ are what the target has beside them. If they are what you look for, "
+                "pass second_round='never'"
+            )
+        if self.second_round == "auto":
+            return f"{of_first}. Nothing was found beside them, so they are the components_"
+        return (
+            f"{of_first}. If they are not what you look for, pass second_round='auto', which looks "
+            "beside them, or add such samples to the background"
+        )
 
     def _not_converged(self) -> str:
         return (

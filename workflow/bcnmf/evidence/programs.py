@@ -11,7 +11,7 @@ from scipy import stats
 
 from bcnmf.calibration import CrossFit
 from bcnmf.errors import InputError
-from bcnmf.evidence.units import UnitTest, adjusted, unit_test
+from bcnmf.evidence.units import UnitTest, benjamini_hochberg, unit_test
 
 CONTRAST = "target against background"
 BY_UNITS, BY_SAMPLES = "left-out units", "left-out samples"
@@ -119,8 +119,7 @@ def program_tests(found: CrossFit) -> list[ProgramTest]:
     classes = np.repeat(["target", "background"], list(map(len, scores)))
     units = None
     if found.by_unit:
-        assert found.units is not None and found.background_units is not None
-        units = np.concatenate([found.units, found.background_units])
+        units = np.concatenate([np.asarray(found.units), np.asarray(found.background_units)])
     tests = [_test(column, classes, units, found) for column in values.T]
     p_cells = np.array([_welch(column, classes) for column in values.T])
     cosine = np.concatenate([[np.nan], found.cosines.mean(0)])
@@ -153,7 +152,7 @@ def rows(
     """
     p_units = np.array([test.p_value[0] for test in tests])
     # The score is one question, the programs are K others.
-    q_units, q_cells = (np.append(p[:1], adjusted(p[1:])) for p in (p_units, p_cells))
+    q_units, q_cells = (np.append(p[:1], benjamini_hochberg(p[1:])) for p in (p_units, p_cells))
     return [
         ProgramTest(
             number, contrast, tested, float(test.effect[0]), float(test.low[0]),

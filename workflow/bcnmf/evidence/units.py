@@ -24,6 +24,8 @@ _RESAMPLED = 999
 # Fewer units are too few to draw from again: often all that are drawn are the same.
 _FEWEST_RESAMPLED = 3
 _LEVEL = 0.05
+# Columns that are tested at a time, so that memory does not grow with them.
+_COLUMNS = 256
 # Statistics of arrangements that are the same but for rounding count as the same.
 _ROUNDING = 1e-9
 
@@ -107,10 +109,10 @@ class UnitTest:
     @property
     def q_value(self) -> np.ndarray:
         """p-values adjusted over the columns (Benjamini and Hochberg 1995), (columns,)."""
-        return adjusted(self.p_value)
+        return benjamini_hochberg(self.p_value)
 
 
-def adjusted(p_value: np.ndarray) -> np.ndarray:
+def benjamini_hochberg(p_value: np.ndarray) -> np.ndarray:
     """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995).
 
     Missing p-values stay missing and do not count as tests.
@@ -206,7 +208,9 @@ def unit_test(
     if len(names) != 2:
         p_value, test = missing, _too_few(counts)
         if not test:
-            p_value, test = _permuted_f(found.means(values), found.classes, random_state)
+            means = found.means(values)
+            blocks = [_permuted_f(one, found.classes, random_state) for (one,) in _blocks(means)]
+            p_value, test = np.concatenate([p for p, _ in blocks]), blocks[0][1]
         return UnitTest(
             "", "", missing, missing, missing, p_value, len(np.unique(found.units)), 0, False, test
         )
@@ -217,17 +221,33 @@ def unit_test(
     assert sides is not None
     means = found.means(values)
     a, b = (means[side] for side in (sides if one == names[0] else sides[::-1]))
-    effect, p_value, low, high, test = a.mean(0) - b.mean(0), missing, missing, missing, ""
-    if pairs is not None:
-        p_value, test = _flipped(a - b, random_state, inflation)
-    elif not (test := _too_few(counts)):
-        p_value, test = _permuted_t(a, b, random_state, inflation)
+    effect, p_value, low, high = a.mean(0) - b.mean(0), missing, missing, missing
+    test = "" if pairs is not None else _too_few(counts)
+    if not test:
+        blocks = [
+            _permuted_t(*sides, random_state, inflation)
+            if pairs is None
+            else _flipped(sides[0] - sides[1], random_state, inflation)
+            for sides in _blocks(a, b)
+        ]
+        p_value, test = np.concatenate([p for p, _ in blocks]), blocks[0][1]
     if min(len(a), len(b)) >= _FEWEST_RESAMPLED:
-        half = _half_width([a - b] if pairs is not None else [a, b], random_state, inflation)
+        half = np.concatenate(
+            [
+                _half_width([x, y] if pairs is None else [x - y], random_state, inflation)
+                for x, y in _blocks(a, b)
+            ]
+        )
         low, high = effect - half, effect + half
     return UnitTest(
         str(one), str(other), effect, low, high, p_value, len(a), len(b), pairs is not None, test
     )
+
+
+def _blocks(*sides: np.ndarray) -> list[list[np.ndarray]]:
+    """Return sides (units, columns) with some of their columns at a time."""
+    starts = range(0, max(1, sides[0].shape[1]), _COLUMNS)
+    return [[side[:, start : start + _COLUMNS] for side in sides] for start in starts]
 
 
 def _too_few(counts: np.ndarray) -> str:
@@ -356,7 +376,9 @@ def _half_width(sides: list[np.ndarray], random_state: int, inflation: float) ->
     of all intervals by drawing again, the one that holds what it says with three or four units.
     """
     rng = np.random.default_rng(derive_seed("drawn units", random_state))
-    shift, spread, error = 0.0, 0.0, 0.0
+    columns = sides[0].shape[1]
+    shift = np.zeros((_RESAMPLED, columns))
+    spread, error = np.zeros_like(shift), np.zeros(columns)
     for sign, values in zip((1, -1), sides, strict=False):
         n = len(values)
         centred = values - values.mean(0)
@@ -366,10 +388,10 @@ def _half_width(sides: list[np.ndarray], random_state: int, inflation: float) ->
         spread = spread + np.maximum(weights @ np.square(centred) - np.square(mean), 0) / (n - 1)
         error = error + centred.var(0) / (n - 1)
     # Where all that are drawn are alike, there is no standard error.
-    usable = spread > _ROUNDING * np.asarray(error)
-    t = np.full(np.shape(shift), np.nan)
+    usable = spread > _ROUNDING * error
+    t = np.full_like(shift, np.nan)
     np.divide(np.abs(shift), np.sqrt(spread), out=t, where=usable)
-    point = np.zeros(t.shape[1])
+    point = np.zeros(columns)
     some = usable.any(0)
     point[some] = np.nanquantile(t[:, some], 1 - _LEVEL, axis=0)
-    return np.asarray(point * np.sqrt(inflation * np.asarray(error)))
+    return np.asarray(point * np.sqrt(inflation * error))

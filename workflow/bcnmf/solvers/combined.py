@@ -133,7 +133,7 @@ def seeded_start(
     template : torch.Tensor
         Its dtype and device are those of the bases.
     """
-    shared = _unit(diverse_samples(background, k, "squared_error", seed, template))
+    shared = _unit(diverse_samples([background], k, "squared_error", seed, template))
     usage = exact_usage(target, shared)
     draw = uniform((len(usage), k), derive_seed("target parts", seed), template)
     # Heavy tails: a few samples decide, other ones for every topic.

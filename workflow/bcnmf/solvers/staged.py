@@ -4,37 +4,35 @@ The model is Y ~ H_Y W_s and X ~ H_s W_s + H_t W_t. Minimising D(X) + D(Y) over 
 from random factors fails where the shared programs are strong: the target topics, which X alone may
 use, take them over. Hence stages, each a descent: W_s on Y alone; W_t on X with W_s fixed, from
 usages H_s that were solved first; at the end all usages for the topics found.
+
+What to do where the background does not fit is in `bcnmf.solvers.misfit`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import torch
 
-from bcnmf.device import to_match
 from bcnmf.matrices.base import Matrix
-from bcnmf.matrices.divergence import squared_error
 from bcnmf.seeds import derive_seed, seed_of_start
-from bcnmf.solvers.restarts import Restarts, packed, unpacked
-from bcnmf.solvers.result import Monitor, Trace
+from bcnmf.solvers import misfit
+from bcnmf.solvers.descent import Descent, descend
+from bcnmf.solvers.restarts import Restarts
+from bcnmf.solvers.result import Monitor
 from bcnmf.solvers.starts import diverse_samples, unexplained, uniform
 from bcnmf.solvers.usage import flat_usage, solve_usage, solved_usage
 
-if TYPE_CHECKING:
-    from bcnmf.checkpoint import State
-
 Start = torch.Tensor | None
 
-# Entries below this are set to zero: they are nothing to the model, and subnormal ones are slow.
-_NEGLIGIBLE = 1e-30
 # What part of each sample the target topics are given at first: little, so that they do not take
 # over what shared topics explain, but enough to grow from.
 _FIRST_SHARE = 0.05
 # Updates of the Poisson usages H_s from which target topics start; every iteration that follows
 # refines them.
 _ROUGH_UPDATES = 30
+# A fit to half of the background, which only judges another, may stop so much earlier.
+_ROUGHER = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,12 @@ class Settings:
         Start from diverse samples and residuals; else from uniform(0, 1).
     refine : int
         Iterations in which all topics move together, after the stages.
+    shared_from : {"background", "both"}
+        What W_s is fitted to.
+    second_round : {"auto", "never", "always"}
+        Whether target topics that the background lacks are held, and others sought beside them.
+    offsets : {"none", "side"}
+        Whether the target may capture each gene more or less than the background does.
     """
 
     loss: str
@@ -67,28 +71,9 @@ class Settings:
     seed: int = 0
     seeded: bool = True
     refine: int = 0
-
-
-@dataclass
-class Descent:
-    """Where multiplicative updates ended.
-
-    Attributes
-    ----------
-    components : torch.Tensor of shape (K, features)
-        All topics, those that do not move among them.
-    usages : list of torch.Tensor
-        One for each data set.
-    objective : list of float
-        Sum of the divergences before the first and after every iteration; it never rises.
-    converged : bool
-        Whether the stopping rule was met before the iterations ran out.
-    """
-
-    components: torch.Tensor
-    usages: list[torch.Tensor]
-    objective: list[float]
-    converged: bool
+    shared_from: str = "background"
+    second_round: str = "never"
+    offsets: str = "none"
 
 
 @dataclass
@@ -97,12 +82,18 @@ class StagedResult:
 
     Attributes
     ----------
-    components : torch.Tensor of shape (n_shared + n_target, features)
-        W_s, then W_t; rows have unit L2 norm.
-    usage : torch.Tensor of shape (n, n_shared + n_target)
-        H_s, then H_t.
+    components : torch.Tensor of shape (K, features)
+        W_s, topics of a first round that the background lacks, W_t; rows have unit L2 norm.
+    usage : torch.Tensor of shape (n, K)
+        Their usages by the target.
     background_usage : torch.Tensor of shape (m, n_shared)
         H_Y.
+    n_shared, n_absent : int
+        Number of topics W_s, and of those of a first round that are held.
+    n_lacking : int
+        Number of topics of the first round that the background lacks, held or not.
+    offsets : torch.Tensor of shape (features,)
+        The target's W_s is W_s times these.
     objective : list of float
         D(X) + D(Y), see `fit`.
     stages : list of int
@@ -116,6 +107,10 @@ class StagedResult:
     components: torch.Tensor
     usage: torch.Tensor
     background_usage: torch.Tensor
+    n_shared: int
+    n_absent: int
+    n_lacking: int
+    offsets: torch.Tensor
     objective: list[float]
     stages: list[int]
     n_iter: int
@@ -155,54 +150,71 @@ def fit(
     Returns
     -------
     StagedResult
-        `objective` holds, stage by stage: `null` + D(Y | H_Y W_s) while W_s is fitted; D(Y) as that
-        left it + D(X | H_s W_s + H_t W_t) while W_t is fitted; D(Y) + D(X) in joint iterations,
-        if any; for Poisson, at last, one value with all usages solved (with squared error they are
-        solved at every value).
+        `objective` holds, stage by stage: `null` + D(Y | H_Y W_s) while W_s is fitted (if to both
+        sides, D(X | H W_s) in place of `null`); D(Y) as that left it + D(X | H_s W_s + H_t W_t)
+        while W_t is fitted, and again in a second round; D(Y) + D(X) in joint iterations, if any;
+        for Poisson, at last, one value with all usages solved (with squared error they are solved
+        at every value).
     """
     shared_start, target_start = given or (None, None)
     restarts = restarts or Restarts()
-    first = restarts.best_of(
-        Descent,
-        how.n_init if shared_start is None else 1,
-        lambda number, monitor: _fit_shared(
-            background, n_shared, how, template, shared_start, number, monitor
-        ),
-        "shared topics",
+    both = how.shared_from == "both"
+    first, left = _first_stage(
+        target, background, n_shared, how, template, shared_start, restarts, "shared topics"
     )
-    shared = first.components
-    rough = _rough_usage(target, shared, how.loss)
-    second = restarts.best_of(
-        Descent,
-        how.n_init,
-        lambda number, monitor: _fit_target(
-            target, shared, rough, n_target, how, target_start, number, monitor
-        ),
-        "target topics",
+    shared = left.components
+    n_shared = len(shared)
+    offsets = (
+        misfit.offsets(target, shared) if how.offsets == "side" else torch.ones_like(shared[0])
     )
-    components, usages = second.components, [*second.usages, *first.usages]
+    second = _second_stage(
+        target, shared * offsets, n_target, how, target_start, restarts, "target topics"
+    )
+    rounds = [second]
+    absent = second.components[n_shared:]
+    if how.second_round != "always":
+        absent = absent[misfit.absent(second, background, shared, how.loss)]
+    n_lacking = len(absent)
+    if how.second_round == "never":
+        absent = absent[:0]
+    if len(absent):
+        # As W_s, they are held; what the target has besides shows beside them.
+        held = torch.cat([shared * offsets, absent])
+        again = _second_stage(
+            target, held, n_target, how, None, restarts, "target topics, second round"
+        )
+        if how.second_round == "always" or _stands_out(
+            target, background, absent, offsets, n_shared, n_target, how, template, restarts
+        ):
+            rounds.append(again)
+        else:
+            absent = absent[:0]
+    last = rounds[-1]
+    components = torch.cat([shared, last.components[n_shared:]])
+    usages = [*last.usages, *left.usages]
     stages = [
-        [null + loss for loss in first.objective],
-        [first.objective[-1] + loss for loss in second.objective],
+        [(0.0 if both else null) + loss for loss in first.objective],
+        *([left.objective[-1] + loss for loss in one.objective] for one in rounds),
     ]
-    datasets = [(target, n_shared + n_target), (background, n_shared)]
+    datasets = [(target, len(components)), (background, n_shared)]
     if how.refine:
         joint = restarts.best_of(
             Descent,
             1,
             lambda _, monitor: descend(
-                datasets, second.components, [*second.usages, *first.usages], how.loss, how.refine,
-                0.0, monitor=monitor,
+                datasets, components, usages, how.loss, how.refine, 0.0, monitor=monitor
             ),
             "all topics",
-        )  # fmt: skip
+        )
         components, usages = joint.components, joint.usages
         stages.append(joint.objective)
     iterations = sum(len(stage) - 1 for stage in stages)
     if how.loss == "poisson":
+        of_target = torch.cat([components[:n_shared] * offsets, components[n_shared:]])
+        topics = (of_target, components[:n_shared])
         solved = [
-            solved_usage(data, components[:used], usage)
-            for (data, used), usage in zip(datasets, usages, strict=True)
+            solved_usage(data, used, usage)
+            for (data, _), used, usage in zip(datasets, topics, usages, strict=True)
         ]
         usages = [usage for usage, _ in solved]
         stages.append([sum(loss for _, loss in solved)])
@@ -211,97 +223,100 @@ def fit(
         components / norms[:, None],
         usages[0] * norms,
         usages[1] * norms[:n_shared],
+        n_shared,
+        len(absent),
+        n_lacking,
+        offsets,
         [loss for stage in stages for loss in stage],
         [len(stage) for stage in stages],
         iterations,
-        first.converged and second.converged,
+        first.converged and last.converged,
     )
 
 
-def descend(
-    datasets: list[tuple[Matrix, int]],
-    components: torch.Tensor,
-    usages: list[torch.Tensor],
-    loss: str,
-    max_iter: int,
-    tol: float,
-    n_fixed: int = 0,
-    monitor: Monitor | None = None,
+def _first_stage(
+    target: Matrix,
+    background: Matrix,
+    k: int,
+    how: Settings,
+    template: torch.Tensor,
+    start: Start,
+    restarts: Restarts,
+    name: str,
+) -> tuple[Descent, Descent]:
+    """Fit W_s; return where that ended, and W_s as it is kept with the background's usages."""
+    sides = [background, target] if how.shared_from == "both" else [background]
+    first = restarts.best_of(
+        Descent,
+        how.n_init if start is None else 1,
+        lambda number, monitor: _fit_shared(sides, k, how, template, start, number, monitor),
+        name,
+    )
+    if len(sides) == 1:
+        return first, first
+    shared = misfit.shared(first.components, *first.usages)
+    of_background = first.usages[0][:, shared].contiguous()
+    components = first.components[shared]
+    datasets = [(background, len(components))]
+    return first, descend(datasets, components, [of_background], how.loss, 0, 0.0)
+
+
+def _second_stage(
+    target: Matrix,
+    held: torch.Tensor,
+    k: int,
+    how: Settings,
+    start: Start,
+    restarts: Restarts,
+    name: str,
 ) -> Descent:
-    """Minimise the sum of D(data | usage, leading topics) over the usages and some topics.
+    """Fit K topics to what those that are held leave of the target."""
+    rough = _rough_usage(target, held, how.loss)
+    return restarts.best_of(
+        Descent,
+        how.n_init,
+        lambda number, monitor: _fit_target(target, held, rough, k, how, start, number, monitor),
+        name,
+    )
 
-    With usages updated (Poisson) or solved (squared error) in a pass over the data, topics move by
-    C <- C * numerator / denominator, the parts of the gradient; by majorisation neither raises the
-    objective [1]_. Where rounding does, the stage is over and the factors from before are kept.
 
-    Parameters
-    ----------
-    datasets : list of (Matrix, int)
-        Data, and how many of the leading topics they use.
-    components : torch.Tensor of shape (K, features)
-        Start.
-    usages : list of torch.Tensor
-        Starts, one for each; not changed.
-    loss, max_iter, tol
-        See `Settings`.
-    n_fixed : int
-        How many of the leading topics do not move.
-    monitor : Monitor, optional
-        Who is told about the iterations.
+def _stands_out(
+    target: Matrix,
+    background: Matrix,
+    absent: torch.Tensor,
+    offsets: torch.Tensor,
+    n_shared: int,
+    n_target: int,
+    how: Settings,
+    template: torch.Tensor,
+    restarts: Restarts,
+) -> bool:
+    """Return whether a second round finds more than what any fit does that saw one side alone.
 
-    Returns
-    -------
-    Descent
-
-    References
-    ----------
-    .. [1] Lee and Seung, "Algorithms for non-negative matrix factorization", NIPS 2000.
+    Topics of it are judged by a half of the background that their own fit has not seen.
     """
-    step = _poisson_step if loss == "poisson" else _squared_error_step
-    monitor = monitor or Monitor()
-    trace = Trace(tol, 0.0, monitor)
-    usages = [usage.clone() for usage in usages]
-    reached = Descent(components, usages, [], False)
-    if monitor.resume(trace):
-        reached, following = (
-            unpacked(monitor.resumed, name, Descent, components.device)
-            for name in ("reached", "following")
-        )
-        components, usages = following.components, following.usages
-    while True:
-        numerator, denominator = torch.zeros_like(components), torch.zeros_like(components)
-        objective, evaluated = 0.0, []
-        for (data, used), usage in zip(datasets, usages, strict=True):
-            loss_of_data, usage_evaluated, *parts = step(data, components[:used], usage)
-            objective += float(loss_of_data)
-            evaluated.append(usage_evaluated)
-            numerator[:used] += parts[0]
-            denominator[:used] += parts[1]
-        if reached.objective and objective > reached.objective[-1]:
-            reached.converged = True
-            return reached
-        reached.components, reached.usages = components, evaluated
-        reached.objective.append(objective)
-        trace.scale = abs(objective)
-        trace.append(torch.tensor(objective, dtype=torch.float64))
-        reached.converged = trace.settled()
-        if reached.converged or len(reached.objective) > max_iter:
-            return reached
-        # A topic that no sample uses has no gradient and stays.
-        ratio = torch.where(denominator > _NEGLIGIBLE, numerator / denominator, 1.0)
-        moved = torch.threshold_(components[n_fixed:] * ratio[n_fixed:], _NEGLIGIBLE, 0.0)
-        components = torch.cat([components[:n_fixed], moved])
-        monitor.after_iteration(_state, reached, Descent(components, usages, [], False))
-
-
-def _state(reached: Descent, following: Descent) -> State:
-    """Return where a descent is: what it reached, and the factors to evaluate next."""
-    counted = {"iteration": len(reached.objective), "objective": reached.objective}
-    return counted | packed(reached, "reached") | packed(following, "following")
+    if background.shape[0] < misfit.ENOUGH_TO_JUDGE:
+        return False
+    seen, unseen = misfit.halves(background, how.seed)
+    if min(seen.total, unseen.total) == 0:
+        return False
+    # A rough fit tells as well.
+    how = replace(how, n_init=1, tol=_ROUGHER * how.tol)
+    n_shared = min(n_shared, seen.shape[0])
+    _, left = _first_stage(
+        target, seen, n_shared, how, template, None, restarts, "shared topics, half the background"
+    )
+    held = torch.cat([left.components * offsets, absent])
+    found = _second_stage(
+        target, held, n_target, how, None, restarts, "target topics, half the background"
+    )
+    topics = torch.cat([left.components, found.components[len(left.components) :]])
+    enriched = misfit.enrichment(found, unseen, topics, n_target, how.loss)
+    return bool((enriched > misfit.STANDS_OUT).any())
 
 
 def _fit_shared(
-    background: Matrix,
+    sides: list[Matrix],
     k: int,
     how: Settings,
     template: torch.Tensor,
@@ -311,12 +326,15 @@ def _fit_shared(
 ) -> Descent:
     seed = seed_of_start(how.seed, number)
     if start is None and how.seeded:
-        start = diverse_samples(background, k, how.loss, seed, template)
+        start = diverse_samples(sides, k, how.loss, seed, template)
     elif start is None:
-        start = uniform((k, background.shape[1]), derive_seed("shared topics", seed), template)
-    usage = uniform((background.shape[0], k), derive_seed("background usage", seed), template)
-    usage *= 2 * flat_usage(background, start)
-    return descend([(background, k)], start, [usage], how.loss, how.max_iter, how.tol, 0, monitor)
+        start = uniform((k, sides[0].shape[1]), derive_seed("shared topics", seed), template)
+    usages = []
+    for side, name in zip(sides, ("background usage", "shared usage"), strict=False):
+        usage = uniform((side.shape[0], k), derive_seed(name, seed), template)
+        usages.append(usage.mul_(2 * flat_usage(side, start)))
+    datasets = [(side, k) for side in sides]
+    return descend(datasets, start, usages, how.loss, how.max_iter, how.tol, 0, monitor)
 
 
 def _fit_target(
@@ -352,24 +370,3 @@ def _rough_usage(data: Matrix, components: torch.Tensor, loss: str) -> torch.Ten
     else:
         solve_usage(data, components, usage, loss)
     return usage
-
-
-# The loss, the usages to which it belongs, and the numerator and denominator for the components.
-Step = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-def _poisson_step(data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> Step:
-    """Evaluate, then update `usage`."""
-    before = usage.clone()
-    loss, numerator = data.poisson_pass(components, usage, 1.0)
-    torch.threshold_(usage, _NEGLIGIBLE, 0.0)
-    return loss, before, numerator, usage.sum(0)[:, None].expand_as(numerator)
-
-
-def _squared_error_step(data: Matrix, components: torch.Tensor, usage: torch.Tensor) -> Step:
-    """Solve `usage`, then evaluate."""
-    gram = components @ components.T
-    moments = data.exact_pass(components, gram, usage)
-    loss = squared_error(data.squared_norm, moments.fit, moments.usage_gram, gram)
-    denominator = to_match(moments.usage_gram, usage) @ components
-    return loss, usage.clone(), moments.cross, denominator

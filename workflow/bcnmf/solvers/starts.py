@@ -119,7 +119,7 @@ def given_arrays(
 
 
 def diverse_samples(
-    data: Matrix, k: int, loss: str, seed: int, template: torch.Tensor
+    data: Sequence[Matrix], k: int, loss: str, seed: int, template: torch.Tensor
 ) -> torch.Tensor:
     """Choose samples that differ from one another as starts of K topics.
 
@@ -129,8 +129,8 @@ def diverse_samples(
 
     Parameters
     ----------
-    data : Matrix
-        Samples x features.
+    data : sequence of Matrix
+        Sides to choose from, samples x features.
     k : int
         Number of topics.
     loss : {"squared_error", "poisson"}
@@ -152,13 +152,26 @@ def diverse_samples(
        ECML PKDD 2008.
     """
     rng = np.random.default_rng(seed)
-    ones = torch.ones((1, data.shape[1]), dtype=template.dtype, device=template.device)
-    totals = data.times(ones)
-    mean = as_float64(data.transposed_times(torch.ones_like(totals))[0]).cpu() / data.total
-    filled = np.flatnonzero(totals[:, 0].cpu().numpy() > 0)
-    most = max(k, min(_MOST_ROWS, _MOST_ELEMENTS // data.shape[1]))
+    features = data[0].shape[1]
+    ones = torch.ones((1, features), dtype=template.dtype, device=template.device)
+    totals = [side.times(ones) for side in data]
+    sums = [
+        as_float64(side.transposed_times(torch.ones_like(total))[0]).cpu()
+        for side, total in zip(data, totals, strict=True)
+    ]
+    mean = torch.stack(sums).sum(0) / sum(side.total for side in data)
+    filled = np.flatnonzero(torch.cat(totals)[:, 0].cpu().numpy() > 0)
+    most = max(k, min(_MOST_ROWS, _MOST_ELEMENTS // features))
     chosen = np.sort(rng.permutation(filled)[:most])
-    rows = as_float64(_rows(data, chosen, template)).cpu()
+    ends = np.cumsum([side.shape[0] for side in data])
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    rows = torch.cat(
+        [
+            as_float64(_rows(side, part - end + side.shape[0], template)).cpu()
+            for side, part, end in zip(data, parts, ends, strict=True)
+            if len(part)
+        ]
+    )
     profiles = rows / rows.sum(1, keepdim=True)
     candidates = torch.cat([mean[None], (1 - _SHARE_OF_MEAN) * profiles + _SHARE_OF_MEAN * mean])
     divergence = _divergences(rows, candidates, loss).numpy()

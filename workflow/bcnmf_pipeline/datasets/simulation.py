@@ -27,6 +27,7 @@ _BLOCK_ELEMENTS = 2**22
 
 _SHARED_WEIGHT, _TARGET_WEIGHT = 10.0, 0.15
 _AMBIENT, _NOISE = 0.02, 0.01
+_MAY_BE_NONE = ("random_state", "n_missing", "n_background_programs", "n_captured")
 
 
 def simulate_counts(
@@ -45,6 +46,8 @@ def simulate_counts(
     n_missing: int = 0,
     n_background_programs: int = 0,
     target_shares: Sequence[float] | None = None,
+    n_captured: int = 0,
+    capture: float = 3.0,
 ) -> ad.AnnData:
     """Draw the counts of a target and a background that share their strongest variation.
 
@@ -89,6 +92,10 @@ def simulate_counts(
     target_shares : sequence of float, optional
         Share of the target's cells with each target program; the rest has none. By default all
         programs have equal numbers and every cell has one.
+    n_captured : int
+        So many genes in blocks of shared programs, drawn at random, are captured unequally.
+    capture : float
+        Mean counts of those genes in the target are this many times as large, > 0.
 
     Returns
     -------
@@ -99,7 +106,7 @@ def simulate_counts(
         in cells without one), `library_size`, `cell_noise`.
         var: `block` (the program whose block holds the gene, or "none"), `gene_noise`,
         `program_shared_1` ..., `program_target_1` ..., `program_background_1` ... (the weights of
-        each program).
+        each program), `capture` where genes are captured unequally.
         uns: `shared_programs` (n_shared, n_genes), `target_programs` (n_target_programs, n_genes),
         `background_programs` where there are any, `beta`, `random_state`, `source`.
 
@@ -127,9 +134,10 @@ def simulate_counts(
         "n_shared": n_shared, "n_target_programs": n_target_programs,
         "shared_block": shared_block, "target_block": target_block,
         "n_missing": n_missing, "n_background_programs": n_background_programs,
+        "n_captured": n_captured,
     }  # fmt: skip
     _check_arguments(beta, sizes, random_state)
-    _check_departures(target_depth, library_sigma, sizes)
+    _check_departures(target_depth, library_sigma, capture, sizes)
     target_numbers = _target_numbers(target_shares, n_target, n_target_programs)
 
     def stream(name: str) -> np.random.Generator:
@@ -159,12 +167,17 @@ def simulate_counts(
     # The last row, of zeros, is the target program of cells without one, numbered -1.
     weights = np.vstack([_TARGET_WEIGHT * target, np.zeros(n_genes)])
     strong = beta * _SHARED_WEIGHT * np.vstack([shared, own])
-    counts = _counts(stream("counts"), strong, weights, cells, gene_noise)
+    captured = np.ones(n_genes)
+    drawn = stream("captured genes").choice(after_shared, n_captured, replace=False)
+    captured[drawn] = capture
+    counts = _counts(stream("counts"), strong, weights, cells, gene_noise, captured)
     programs = {"shared": shared, "target": target, "background": own}
     return ad.AnnData(
         counts,
         obs=_named(cells, n_shared, n_target_programs, n_background_programs),
-        var=_genes(gene_noise, sizes).assign(**_profiles(programs)),
+        var=_genes(gene_noise, sizes).assign(
+            **_profiles(programs), **({"capture": captured} if n_captured else {})
+        ),
         uns={
             **{f"{kind}_programs": values for kind, values in programs.items() if len(values)},
             "beta": float(beta),
@@ -178,7 +191,7 @@ def _check_arguments(beta: float, sizes: dict[str, int], random_state: int) -> N
     if not isinstance(beta, numbers.Real) or not math.isfinite(beta) or beta < 0:
         raise InputError(f"simulate_counts: beta={beta!r}; expected a finite number >= 0")
     for name, value in {**sizes, "random_state": random_state}.items():
-        least = 0 if name in {"random_state", "n_missing", "n_background_programs"} else 1
+        least = 0 if name in _MAY_BE_NONE else 1
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if not whole or value < least:
             raise InputError(f"simulate_counts: {name}={value!r}; expected an integer >= {least}")
@@ -200,10 +213,13 @@ def _check_arguments(beta: float, sizes: dict[str, int], random_state: int) -> N
         )
 
 
-def _check_departures(target_depth: float, library_sigma: float, sizes: dict[str, int]) -> None:
+def _check_departures(
+    target_depth: float, library_sigma: float, capture: float, sizes: dict[str, int]
+) -> None:
     for name, value, positive in (
         ("target_depth", target_depth, True),
         ("library_sigma", library_sigma, False),
+        ("capture", capture, True),
     ):
         finite = isinstance(value, numbers.Real) and math.isfinite(value)
         if not finite or value < 0 or (positive and value == 0):
@@ -214,6 +230,12 @@ def _check_departures(target_depth: float, library_sigma: float, sizes: dict[str
         raise InputError(
             f"simulate_counts: n_missing={sizes['n_missing']} of n_shared={sizes['n_shared']} "
             "shared programs leave the background without a program; let it lack fewer"
+        )
+    in_blocks = sizes["n_shared"] * sizes["shared_block"]
+    if sizes["n_captured"] > in_blocks:
+        raise InputError(
+            f"simulate_counts: n_captured={sizes['n_captured']} genes; the blocks of shared "
+            f"programs have {in_blocks}, of which they are drawn"
         )
 
 
@@ -289,6 +311,7 @@ def _counts(
     target: np.ndarray,
     cells: pd.DataFrame,
     gene_noise: np.ndarray,
+    captured: np.ndarray,
 ) -> sp.csr_matrix:
     """Draw Poisson counts block by block; the blocks' size does not change the numbers."""
     step = max(1, _BLOCK_ELEMENTS // len(gene_noise))
@@ -298,6 +321,7 @@ def _counts(
         rates = shared[part["shared_program"]] + target[part["target_program"]]
         rates += _AMBIENT + _NOISE * np.outer(part["cell_noise"], gene_noise)
         rates *= part["library_size"].to_numpy()[:, None]
+        rates *= np.where((part["side"] == "target").to_numpy()[:, None], captured, 1.0)
         blocks.append(sp.csr_matrix(rng.poisson(rates).astype(np.float32)))
     return sp.vstack(blocks, format="csr")
 

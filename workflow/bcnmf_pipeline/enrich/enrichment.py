@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
+from bcnmf.evidence.units import benjamini_hochberg
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.enrich.gene_sets import SetSizes, within
-from bcnmf_pipeline.evaluate.association import benjamini_hochberg
 
 GeneSets = Mapping[str, Sequence[str]]
 

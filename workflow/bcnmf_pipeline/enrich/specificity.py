@@ -8,10 +8,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bcnmf.errors import InputError
+from bcnmf.evidence.units import benjamini_hochberg
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.enrich.gene_sets import symbols_of
-from bcnmf_pipeline.evaluate.association import benjamini_hochberg, welch_test
-from bcnmf_pipeline.evaluate.units import unit_test, units_of
+from bcnmf_pipeline.evaluate.association import welch_test
+from bcnmf_pipeline.evaluate.units import means_test, units_of
 
 _SYMBOL, _ENSEMBL = "symbol", "gene_id"
 
@@ -51,7 +52,7 @@ def gene_scores(
         contrast_specificity, score, mean_target, mean_background, p_value, p_adjusted (Welch's test
         of the gene, target against background, adjusted over genes), p_value_units,
         p_adjusted_units (the same of means of units, paired where units are on both sides, see
-        `units.unit_test`; missing where not both sides have units).
+        `units.means_test`; missing where not both sides have units).
 
     Raises
     ------
@@ -75,12 +76,14 @@ def gene_scores(
     of_side = np.repeat(["target", "background"], [side.shape[0] for side in sides])
     p_value = welch_test(stacked, of_side).p_value
     units = [found for side in (target, background) if (found := units_of(side, unit)) is not None]
+    p_units, _ = means_test(stacked, of_side, np.concatenate(units) if len(units) == 2 else None)
     genes = gene_names(target).assign(
         mean_target=means[0],
         mean_background=means[1],
         p_value=p_value,
         p_adjusted=benjamini_hochberg(p_value),
-        **unit_test(stacked, of_side, np.concatenate(units) if len(units) == 2 else None),
+        p_value_units=p_units,
+        p_adjusted_units=benjamini_hochberg(p_units),
     )
     return pd.concat(
         [_topic(topic, columns, genes) for topic in range(len(loadings))], ignore_index=True

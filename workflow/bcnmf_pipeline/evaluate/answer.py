@@ -1,7 +1,8 @@
 """How many target samples hold what the background does not: cross-fitted, in total and by group.
 
 Every sample is judged by a fit that has not seen it, against the 95% point of background samples
-that this fit has not seen either: where there is nothing, 5% are above it.
+that this fit has not seen either: where there is nothing, 5% are above it. So are programs, one by
+one, between units of target and background.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from anndata import AnnData
 
 from bcnmf import CrossFit, coverage, crossfit
 from bcnmf.errors import ImpossibleResult, InputError
+from bcnmf.persistence import Fit
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.aggregate import SHARE_COLUMNS
 from bcnmf_pipeline.evaluate.association import auroc_per_class
 from bcnmf_pipeline.evaluate.checks import Truth, truth_of
+from bcnmf_pipeline.evaluate.programs import PROGRAM_COLUMNS, programs_of
+from bcnmf_pipeline.evaluate.target_score import TargetScores
 from bcnmf_pipeline.evaluate.units import units_of
 from bcnmf_pipeline.fit.run import parameters, values_of, weights_for
 from bcnmf_pipeline.methods.estimators import make_estimator
@@ -73,6 +77,7 @@ def answer(
     compute: Mapping[str, str],
     columns: Sequence[str] = (),
     folds: int = 3,
+    fits: Sequence[Fit] = (),
 ) -> Answer:
     """Cross-fit runs of a study, and a classifier that sees what there is to see.
 
@@ -90,6 +95,9 @@ def answer(
         Further columns of `obs` by whose groups shares are given.
     folds : int
         Parts that are left out in turn.
+    fits : sequence of Fit
+        The fits of the runs to all samples, in the same order: programs are numbered as their
+        topics. Without them, as those of the first part's fit, and no label is tested.
 
     Returns
     -------
@@ -101,7 +109,10 @@ def answer(
     groups = _groups(target, truth, columns)
     samples = [pd.DataFrame(columns=list(SAMPLE_COLUMNS))]
     shares = [pd.DataFrame(columns=list(SHARE_COLUMNS))]
-    for run, found in _crossfits(target, background, runs, methods, compute, truth, folds):
+    programs = [pd.DataFrame(columns=list(PROGRAM_COLUMNS))]
+    of_run = dict(zip(runs, fits, strict=True)) if fits else {}
+    scores = TargetScores(target, background)
+    for run, found in _crossfits(target, background, runs, methods, compute, truth, folds, of_run):
         key = {
             "study": truth.study,
             "method": run.method,
@@ -111,9 +122,13 @@ def answer(
         }
         samples.append(_samples(found, truth).assign(**key))
         shares.append(_shares(found, truth, groups).assign(**key))
+        if run.method != CLASSIFIER:
+            rows = programs_of(found, of_run.get(run), scores, truth)
+            programs.append(rows.assign(**key))
     return Answer(
         pd.concat(samples[1:] or samples, ignore_index=True)[list(SAMPLE_COLUMNS)],
         pd.concat(shares[1:] or shares, ignore_index=True)[list(SHARE_COLUMNS)],
+        pd.concat(programs[1:] or programs, ignore_index=True)[list(PROGRAM_COLUMNS)],
     )
 
 
@@ -125,6 +140,7 @@ def _crossfits(
     compute: Mapping[str, str],
     truth: Truth,
     folds: int,
+    fits: Mapping[Run, Fit],
 ) -> Iterator[tuple[Run, CrossFit]]:
     how: dict[str, Any] = {
         "folds": folds,
@@ -138,7 +154,10 @@ def _crossfits(
         x, y = (values_of(side, row["values"], where) for side in (target, background))
         estimator = make_estimator(row["algorithm"], **parameters(run, row, compute, {}))
         weights = weights_for(target, background, row)
-        if found := _unless_refused(where, crossfit, estimator, x, background=y, **how, **weights):
+        topics = fits[run].components if run in fits else None
+        if found := _unless_refused(
+            where, crossfit, estimator, x, background=y, reference=topics, **how, **weights
+        ):
             yield run, found
     where = f"study {truth.study}, {CLASSIFIER}"
     weights = weights_for(target, background, {"algorithm": CLASSIFIER})

@@ -168,19 +168,6 @@ def _welch_f(
     return f, p_value
 
 
-def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for the false discovery rate (Benjamini & Hochberg 1995).
-
-    Missing p-values stay missing and do not count as tests.
-    """
-    p_values = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p_values.shape, np.nan)
-    tested = ~np.isnan(p_values)
-    if tested.any():
-        adjusted[tested] = stats.false_discovery_control(p_values[tested], method="bh")
-    return adjusted
-
-
 def auroc_per_class(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the area under the ROC curve of each column for each class against the rest.
 

@@ -13,20 +13,21 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from bcnmf.evidence.units import benjamini_hochberg, unit_test
 from bcnmf.outcome import remark_of
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.evaluate.association import (
     Association,
     auroc_per_class,
-    benjamini_hochberg,
     welch_test,
 )
 from bcnmf_pipeline.evaluate.checks import Truth, alpha_setting_of, check_fit, in_order, truth_of
 from bcnmf_pipeline.evaluate.metrics import umap_embedding
+from bcnmf_pipeline.evaluate.pseudobulk import pseudobulk_test
 from bcnmf_pipeline.evaluate.scores import Scored, scored, scores_of
 from bcnmf_pipeline.evaluate.target_score import TargetScores
 from bcnmf_pipeline.evaluate.truth import best_cosine
-from bcnmf_pipeline.evaluate.units import unit_test
+from bcnmf_pipeline.evaluate.units import means_test
 from bcnmf_pipeline.record.tables import write_table
 
 ALL_LOADINGS = 1000  # Up to this many features every loading is kept,
@@ -67,14 +68,16 @@ class EvaluationTables:
         One row a fit and topic: run key, topic (from 1), statistic, p_value, p_adjusted (over the
         topics of the fit), auroc, favours (the class with the higher mean usage, of three or more
         that with the highest AUROC; `auroc` is for this class), mean_usage, p_value_units,
-        p_adjusted_units (test of the means of units, see `units.unit_test`), stability (mean cosine
-        of the topic and its best match in the fits of other seeds). Without classes statistic,
+        p_adjusted_units (test of the means of units, see `bcnmf.unit_test`), stability (of
+        a consensus of many starts, see `bcnmf.Consensus`; else mean cosine of the topic and its
+        best match in the fits of other seeds). Without classes statistic,
         p-values and auroc are missing and favours is "".
     loadings : DataFrame
         Run key, topic, feature, loading, rank (1 = largest magnitude).
     features : DataFrame
-        Every feature's own test in the target: study, replicate, feature, statistic, p_value,
-        p_adjusted, favours, p_value_units, p_adjusted_units.
+        Every feature's own tests in the target: study, replicate, feature, statistic, favours,
+        p_cells, q_cells (of samples as if they were independent), p_units, q_units (of units),
+        test_units (which test of units, of how many; "" without any). q is adjusted over features.
     traces : DataFrame
         Run key, evaluation (from 0), objective, name.
     """
@@ -211,6 +214,9 @@ def _topics(fit: Fit, others: Sequence[Fit], truth: Truth) -> pd.DataFrame:
         if len(classes) > 2:
             tested["favours"] = classes[areas.argmax(axis=0)]
         auroc = areas[np.searchsorted(classes, tested["favours"]), np.arange(k)]
+    p_units = np.full(k, np.nan)
+    if truth.classes is not None and truth.units is not None:
+        p_units = unit_test(usage, truth.classes, truth.units).p_value
     table = pd.DataFrame(
         {
             "topic": np.arange(1, k + 1),
@@ -218,7 +224,8 @@ def _topics(fit: Fit, others: Sequence[Fit], truth: Truth) -> pd.DataFrame:
             "auroc": auroc,
             "favours": tested["favours"],
             "mean_usage": usage.mean(axis=0),
-            **unit_test(usage, truth.classes, truth.units),
+            "p_value_units": p_units,
+            "p_adjusted_units": benjamini_hochberg(p_units),
             "stability": _stability(fit, others),
         }
     )
@@ -249,7 +256,12 @@ def _of_other_seeds(fit: Fit, fits: Sequence[Fit]) -> list[Fit]:
 
 
 def _stability(fit: Fit, others: Sequence[Fit]) -> np.ndarray:
-    """Return the mean cosine of each topic and its best match in other fits; NaN without any."""
+    """Return the stability of each topic over the starts of a consensus.
+
+    Else the mean cosine of each topic and its best match in other fits; NaN without any.
+    """
+    if "consensus" in fit.info:
+        return np.asarray(fit.info["consensus"]["stability"], dtype=float)
     if not others:
         return np.full(len(fit.components), np.nan)
     found = [best_cosine(fit.components, one.components) for one in others]
@@ -273,13 +285,23 @@ def _loadings(fit: Fit, features: pd.Index, truth: Truth) -> pd.DataFrame:
 
 
 def _features(target: AnnData, truth: Truth) -> pd.DataFrame:
+    tested = _tested(target.X, truth)
+    by_units = None
+    if "counts" in target.layers:
+        by_units = pseudobulk_test(target.layers["counts"], truth.classes, truth.units)
+    p_units, test = by_units or means_test(target.X, truth.classes, truth.units)
     return pd.DataFrame(
         {
             "study": truth.study,
             "replicate": truth.replicate,
             "feature": target.var_names.to_numpy(dtype=str),
-            **_tested(target.X, truth),
-            **unit_test(target.X, truth.classes, truth.units),
+            "statistic": tested["statistic"],
+            "favours": tested["favours"],
+            "p_cells": tested["p_value"],
+            "q_cells": tested["p_adjusted"],
+            "p_units": p_units,
+            "q_units": benjamini_hochberg(p_units),
+            "test_units": test,
         }
     )
 

@@ -10,9 +10,9 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
 from bcnmf.errors import InputError
+from bcnmf.evidence.units import replicates
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.compiled_umap import umap_class
-from bcnmf_pipeline.evaluate.units import replicates
 
 
 def kmeans_labels(

@@ -39,7 +39,7 @@ class TargetScores:
             values_of(self._target, values, "target score"),
             _target_topics(fit),
             # A model with topics that both sides share has those of the background already.
-            fit.shared_components if fit.shared_components.size else self._topics(values, loss),
+            _shared_topics(fit) if fit.shared_components.size else self._topics(values, loss),
             loss=loss,
             device="cpu",
         )
@@ -57,3 +57,13 @@ def _target_topics(fit: Fit) -> np.ndarray:
         return fit.components
     shared = np.asarray(weight)[:, None] * fit.shared_components
     return np.asarray(np.maximum(fit.components - shared, 0))
+
+
+def _shared_topics(fit: Fit) -> np.ndarray:
+    """Return the shared topics, and beside them those of the target where they differ."""
+    if not fit.offsets.size or (fit.offsets == 1).all():
+        return fit.shared_components
+    of_target = fit.shared_components.copy()
+    split = len(of_target) - fit.info["estimator"]["fitted"]["n_absent_"]
+    of_target[:split] *= fit.offsets
+    return np.concatenate([fit.shared_components, of_target])

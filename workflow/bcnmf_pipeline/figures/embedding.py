@@ -34,6 +34,7 @@ from bcnmf_pipeline.figures.tables import (
     method_label,
     require_columns,
     shorten,
+    unstable_text,
 )
 
 _COLUMNS = ("sample", "label", "umap_1", "umap_2")
@@ -45,6 +46,7 @@ SCORE_NAME = "Target score, from 0 to 1 in each panel"
 @styled
 def plot_embedding(
     samples: pd.DataFrame,
+    topics: pd.DataFrame | None = None,
     *,
     methods: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -58,6 +60,8 @@ def plot_embedding(
     samples : DataFrame
         Rows of one study: method, k, alpha, replicate, seed, sample, label, umap_1, umap_2;
         target_score if there is no label.
+    topics : DataFrame, optional
+        method, k, alpha, replicate, seed, topic, stability: how many are unstable is said.
     methods : sequence of str, optional
         Methods in the order of the panels.
     labels : mapping, optional
@@ -91,7 +95,8 @@ def plot_embedding(
         rows = one.rows(samples, "samples")
         draw_umap(axes, rows, colouring)
         axes.set_title(shorten(method_label(one.method, labels), 28))
-        name_setting(axes, one.setting)
+        note = "" if topics is None else unstable_text(one.rows(topics, "topics"))
+        name_setting(axes, one.setting + note)
     for axes in panels[len(chosen) :]:
         axes.remove()
     colouring.legend(figure, label_name, width, list(panels[: len(chosen)]))

@@ -12,7 +12,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcnmf_pipeline.figures.representative import setting_text
+from bcnmf_pipeline.figures.representative import representative_runs, setting_text
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
     FAINT,
@@ -21,7 +21,13 @@ from bcnmf_pipeline.figures.style import (
     new_figure,
     styled,
 )
-from bcnmf_pipeline.figures.tables import method_label, require_columns
+from bcnmf_pipeline.figures.tables import (
+    method_label,
+    name_topics,
+    require_columns,
+    stability_of,
+    topics_title,
+)
 
 SIGNIFICANT = 0.05
 _COLUMNS = (
@@ -46,6 +52,7 @@ _STRONGEST = 10.0  # -log10 of the adjusted p-value that gets the darkest colour
 @styled
 def plot_enrichment(
     ora: pd.DataFrame,
+    topics: pd.DataFrame | None = None,
     *,
     method: str,
     labels: Mapping[str, str] | None = None,
@@ -57,6 +64,8 @@ def plot_enrichment(
     ----------
     ora : DataFrame
         method, k, alpha, topic, collection, term, overlap, set_size, p_adjusted; one fit a method.
+    topics : DataFrame, optional
+        method, k, alpha, replicate, seed, topic, stability: of each topic that is shown.
     method : str
         Which method.
     labels : mapping, optional
@@ -86,20 +95,21 @@ def plot_enrichment(
     if shown.empty:
         return _nothing(title)
     terms = list(dict.fromkeys(zip(shown["collection"], shown["term"], strict=True)))
-    topics = sorted(shown["topic"].unique())
+    numbers = [int(topic) for topic in sorted(shown["topic"].unique())]
+    stability = {} if topics is None else _stability(topics, method)
     names = [clean_term(term) for _, term in terms]
     lines = sum(name.count("\n") + 1 for name in names)
-    width = min(DOUBLE_COLUMN, SINGLE_COLUMN + 0.9 + 0.28 * len(topics))
+    width = min(DOUBLE_COLUMN, SINGLE_COLUMN + 0.9 + 0.28 * len(numbers))
     figure = new_figure(width, 0.9 + 0.16 * max(lines, 6))
     axes = figure.subplots()
     rows = ora.set_index(["collection", "term"]).loc[terms].reset_index()
-    rows = rows[rows["topic"].isin(topics)]
-    points = _dots(axes, rows, terms, topics)
-    axes.set_xticks(range(len(topics)), [str(topic) for topic in topics])
+    rows = rows[rows["topic"].isin(numbers)]
+    points = _dots(axes, rows, terms, numbers)
+    name_topics(axes, numbers, stability)
     axes.set_yticks(range(len(terms)), names)
-    axes.set_xlim(-0.6, len(topics) - 0.4)
+    axes.set_xlim(-0.6, len(numbers) - 0.4)
     axes.set_ylim(len(terms) - 0.4, -0.6)
-    axes.set_xlabel("Topic")
+    axes.set_xlabel(topics_title("Topic", stability))
     axes.set_title(title)
     axes.grid(color="#EEEEEE", linewidth=0.5)
     axes.set_axisbelow(True)
@@ -119,6 +129,12 @@ def top_terms(ora: pd.DataFrame, per_topic: int) -> pd.DataFrame:
     found = ora[ora["p_adjusted"] <= SIGNIFICANT]
     found = found.sort_values(["topic", "p_adjusted", "overlap", "term"], ascending=[1, 1, 0, 1])
     return found.groupby("topic").head(per_topic)
+
+
+def _stability(topics: pd.DataFrame, method: str) -> dict[int, float]:
+    """Return the stability of the topics of the fit whose sets are shown."""
+    (one,) = representative_runs(topics, [method])
+    return stability_of(one.rows(topics, "topics"))
 
 
 def clean_term(term: str) -> str:

@@ -31,9 +31,12 @@ from bcnmf_pipeline.figures.tables import (
     distinct,
     method_label,
     minus_log10,
+    name_topics,
     order_topics,
     require_columns,
     shorten,
+    stability_of,
+    topics_title,
 )
 
 LEVEL = 0.05  # the dashed line, in adjusted p
@@ -59,10 +62,10 @@ def plot_loadings(
     loadings : DataFrame
         method, k, alpha, replicate, seed, topic, feature, loading, rank.
     topics : DataFrame
-        method, k, alpha, replicate, seed, topic, p_value, p_adjusted, favours; mean_usage is needed
-        without a label.
+        method, k, alpha, replicate, seed, topic, p_value, p_adjusted, favours; p_adjusted_units
+        where there are units; mean_usage is needed without a label.
     features : DataFrame
-        feature, p_adjusted, favours; `replicate` if there are several.
+        feature, q_cells, favours; q_units where there are units; `replicate` if there are several.
     method : str
         Which method; its representative fit is shown.
     labels : mapping, optional
@@ -80,8 +83,9 @@ def plot_loadings(
     Figure
         Heatmap (each topic divided by its largest absolute loading; grey where a feature is not
         among those stored for the topic), below it -log10 of the topics' adjusted p, beside it that
-        of each feature's own test, both coloured by the class with the higher mean. Where the study
-        has no label, the topics that are used most, and below it their mean usages.
+        of each feature's own test, both coloured by the class with the higher mean. Tests are of
+        units where there are any, else of samples, which the axes say. Where the study has no
+        label, the topics that are used most, and below it their mean usages.
 
     Raises
     ------
@@ -130,7 +134,7 @@ class LoadingParts:
     @property
     def tested(self) -> bool:
         """Whether there is a label that anything was tested against."""
-        return bool(self.topics["p_value"].notna().any() or self.own["p_adjusted"].notna().any())
+        return bool(self.topics["p_value"].notna().any() or self.own["q_cells"].notna().any())
 
     @property
     def height(self) -> float:
@@ -158,7 +162,7 @@ def loading_parts(
     """Return what `plot_loadings` shows; parameters and errors are those of it."""
     require_columns(loadings, ("topic", "feature", "loading", "rank"), "loadings")
     require_columns(topics, ("topic", "p_value", "p_adjusted", "favours"), "topics")
-    require_columns(features, ("feature", "p_adjusted", "favours"), "features")
+    require_columns(features, ("feature", "q_cells", "favours"), "features")
     (one,) = representative_runs(loadings, [method], automatic=automatic)
     shown = order_topics(one.rows(topics, "topics")).head(n_topics)
     grid = loading_grid(one.rows(loadings, "loadings"), shown["topic"].astype(int), n_features)
@@ -223,6 +227,16 @@ def feature_tests(features: pd.DataFrame, replicate: int) -> pd.DataFrame:
     return features.drop_duplicates("feature").set_index("feature")
 
 
+def adjusted_p(table: pd.DataFrame, units: str, samples: str) -> tuple[pd.Series, str]:
+    """Return adjusted p of units where there are any, else of samples, and which of both.
+
+    `units` and `samples` are the names of the columns.
+    """
+    if units in table and table[units].notna().any():
+        return table[units], "units"
+    return table[samples], "samples"
+
+
 def _heatmap(axes: Axes, grid: pd.DataFrame, signed: bool) -> AxesImage:
     image = axes.imshow(
         np.ma.masked_invalid(grid.to_numpy(dtype=float)),
@@ -255,32 +269,37 @@ def _scale(axes: Axes, image: ScalarMappable, signed: bool) -> None:
 
 
 def _topic_bars(axes: Axes, topics: pd.DataFrame, marks: Classes, signed: bool) -> None:
-    height = minus_log10(topics["p_adjusted"])
+    p, by = adjusted_p(topics, "p_adjusted_units", "p_adjusted")
+    height = minus_log10(p)
     axes.bar(
         range(len(topics)), np.nan_to_num(height), width=0.62,
         color=[_colour(marks, name) for name in topics["favours"]], gid="topics",
     )  # fmt: skip
     axes.axhline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
-    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
-    axes.tick_params(axis="x", length=0)
     noun = component_noun(signed)
-    axes.set_xlabel(noun)
-    axes.set_ylabel(f"{noun}'s own\n−log₁₀ adj. p", rotation=0, ha="right", va="center")
+    _name(axes, topics, noun)
+    axes.set_ylabel(f"{noun}'s own\n−log₁₀ adj. p,\nby {by}", rotation=0, ha="right", va="center")
     axes.set_ylim(0, _head(height))
     axes.set_xlim(-0.5, len(topics) - 0.5)
 
 
 def _usage_bars(axes: Axes, topics: pd.DataFrame, signed: bool) -> None:
     axes.bar(range(len(topics)), topics["mean_usage"], width=0.62, color=FAINT, gid="usages")
-    axes.set_xticks(range(len(topics)), [str(int(topic)) for topic in topics["topic"]])
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlabel(component_noun(signed))
+    _name(axes, topics, component_noun(signed))
     axes.set_ylabel("Mean usage", rotation=0, ha="right", va="center")
     axes.set_xlim(-0.5, len(topics) - 0.5)
 
 
+def _name(axes: Axes, topics: pd.DataFrame, noun: str) -> None:
+    stability = stability_of(topics)
+    name_topics(axes, [int(topic) for topic in topics["topic"]], stability)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(topics_title(noun, stability))
+
+
 def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
-    length = minus_log10(own["p_adjusted"])
+    p, by = adjusted_p(own, "q_units", "q_cells")
+    length = minus_log10(p)
     axes.barh(
         range(len(own)), np.nan_to_num(length), height=0.7,
         color=[_colour(marks, name) for name in own["favours"]], gid="features",
@@ -293,7 +312,7 @@ def _feature_bars(axes: Axes, own: pd.DataFrame, marks: Classes) -> None:
     axes.xaxis.set_label_position("top")
     axes.spines["top"].set_visible(True)
     axes.spines["bottom"].set_visible(False)
-    axes.set_xlabel("Feature's own\n−log₁₀ adj. p")
+    axes.set_xlabel(f"Feature's own\n−log₁₀ adj. p,\nby {by}")
     axes.set_xlim(0, _head(length))
     axes.spines["left"].set_linewidth(0.4)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bcnmf_pipeline.figures.embedding import Colouring, draw_umap
-from bcnmf_pipeline.figures.loadings import LEVEL, feature_tests
+from bcnmf_pipeline.figures.loadings import LEVEL, adjusted_p, feature_tests
 from bcnmf_pipeline.figures.representative import AUTOMATIC, Chosen, representative_runs
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
@@ -61,7 +61,7 @@ def plot_mouse(
     loadings : DataFrame
         method, k, alpha, replicate, seed, topic, feature, loading, rank.
     features : DataFrame
-        feature, p_adjusted, favours: each protein's own test.
+        feature, q_cells, favours, and q_units where there are units: each protein's own test.
     methods : sequence of str
         The last is shown in full; the map of the first stands beside.
     labels : mapping, optional
@@ -77,7 +77,7 @@ def plot_mouse(
         Panels a, b: UMAPs of the first and the last method; c: rows in the plane of the two topics
         most associated with the label; d: the same by unit (mean and standard deviation of its
         rows); e and f: the ten features with the largest loadings on each of the two topics, with
-        each feature's own -log10 adjusted p.
+        each feature's own -log10 adjusted p, of the test of units where there is one.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def plot_mouse(
     require_columns(samples, ("label", "unit", "umap_1", "umap_2", "usage_1"), "samples")
     require_columns(topics, ("topic", "p_value"), "topics")
     require_columns(loadings, ("topic", "feature", "loading", "rank"), "loadings")
-    require_columns(features, ("feature", "p_adjusted", "favours"), "features")
+    require_columns(features, ("feature", "q_cells", "favours"), "features")
     (shown,) = representative_runs(samples, [methods[-1]], automatic=automatic)
     (beside,) = representative_runs(samples, [methods[0]], automatic=automatic)
     rows = shown.rows(samples, "samples")
@@ -115,7 +115,7 @@ def plot_mouse(
     blocks = lower.subplots(1, 2 * len(top), squeeze=False, width_ratios=[1.0, 0.6] * len(top))[0]
     for place, topic in enumerate(top):
         pair = blocks[2 * place], blocks[2 * place + 1]
-        _proteins(pair, shown, topic, loadings, features, colouring, is_signed(rows))
+        _proteins(pair, shown, topic, loadings, features, colouring, is_signed(rows), unit)
     for axes, letter in zip([a, b, c, d, *blocks[::2]], "abcdef", strict=False):
         panel_letter(axes, letter)
     return figure
@@ -197,6 +197,7 @@ def _proteins(
     features: pd.DataFrame,
     colouring: Colouring,
     signed: bool,
+    unit: str,
 ) -> None:
     rows = shown.rows(loadings, "loadings")
     rows = rows[rows["topic"] == topic].nsmallest(N_PROTEINS, "rank")
@@ -210,7 +211,8 @@ def _proteins(
     bars.set_title(f"{component_noun(signed)} {topic}: largest loadings", loc="left")
     if signed:
         bars.axvline(0, color=INK, linewidth=0.6)
-    length = minus_log10(own["p_adjusted"])
+    p, by = adjusted_p(own, "q_units", "q_cells")
+    length = minus_log10(p)
     colours = [colouring.classes.mark(name).colour for name in own["favours"]]
     significance.hlines(places, 0, np.nan_to_num(length), color=colours, linewidth=1.2)
     for name in dict.fromkeys(own["favours"].dropna()):
@@ -224,7 +226,8 @@ def _proteins(
         significance.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)
     significance.axvline(-np.log10(LEVEL), color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
     significance.set_xlim(0, 1.08 * max(np.nanmax(length, initial=0.0), 2.0))
-    significance.set_xlabel("Own −log₁₀ adj. p")
+    by = unit if by == "units" else "sample"
+    significance.set_xlabel(f"Own −log₁₀ adj. p,\nby {shorten(by, 14)}")
     significance.set_yticks([])
     for axes in pair:
         axes.set_ylim(len(rows) - 0.4, -0.6)

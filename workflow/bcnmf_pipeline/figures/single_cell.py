@@ -20,7 +20,7 @@ from bcnmf_pipeline.figures.style import (
     panel_letter,
     styled,
 )
-from bcnmf_pipeline.figures.tables import method_label, require_columns, shorten
+from bcnmf_pipeline.figures.tables import method_label, require_columns, shorten, unstable_text
 
 _GENES = 20  # of all topics together
 
@@ -102,7 +102,7 @@ def plot_single_cell(
     figure = new_figure(DOUBLE_COLUMN, maps + bars + genes)
     blocks = figure.subfigures(3, 1, height_ratios=[maps, bars, genes], squeeze=False)
     top, middle, bottom = blocks[:, 0]
-    _maps(top, chosen, samples, colourings, labels)
+    _maps(top, chosen, samples, topics, colourings, labels)
     panels = draw_scores(
         middle, scores, methods=list(labels) if labels else None, labels=labels, unit=unit,
         automatic=automatic,
@@ -121,6 +121,7 @@ def _maps(
     block: SubFigure,
     chosen: Sequence[Chosen],
     samples: pd.DataFrame,
+    topics: pd.DataFrame,
     colourings: Mapping[str, pd.Series],
     labels: Mapping[str, str] | None,
 ) -> None:
@@ -137,7 +138,7 @@ def _maps(
             draw_umap(axes, rows.assign(label=rows["sample"].map(values)), colouring)
             if line is lines[0]:
                 axes.set_title(textwrap.fill(method_label(one.method, labels), 18))
-                name_setting(axes, one.setting)
+                name_setting(axes, one.setting + unstable_text(one.rows(topics, "topics")))
         for axes in panels[len(chosen) :]:
             axes.remove()
         if colouring.continuous:

@@ -27,6 +27,7 @@ SMALL = 6.0  # points; ticks and notes, nothing smaller is used
 INK = "#222222"
 FAINT = "#8A8A8A"
 OTHER = "#BDBDBD"
+ALARM = "#B2182B"  # what is not to be relied on
 MAX_CLASSES = 12  # entries of a legend
 RASTERISE_ABOVE = 3000  # points of one panel; more of them make a PDF slow, text stays text
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
-from bcnmf_pipeline.figures.style import MAX_CLASSES, OTHER, Mark, class_marks, natural
+from bcnmf_pipeline.figures.style import ALARM, MAX_CLASSES, OTHER, Mark, class_marks, natural
 
 METHOD_LABELS = {
     "pca": "PCA",
@@ -179,6 +181,45 @@ def order_topics(topics: pd.DataFrame) -> pd.DataFrame:
         )
         .drop(columns="_size")
     )
+
+
+def stability_of(topics: pd.DataFrame) -> dict[int, float]:
+    """Return the stability of those topics of a fit of which it is known, by their numbers."""
+    if "stability" not in topics:
+        return {}
+    found = topics.dropna(subset="stability")
+    return dict(zip(found["topic"].astype(int), found["stability"].astype(float), strict=True))
+
+
+def stability_text(stability: float) -> str:
+    """Return the stability of a topic in words that fit beside an axis."""
+    return f"{'unstable' if stability < UNSTABLE else 'stability'} {stability:.2f}"
+
+
+def unstable_text(topics: pd.DataFrame) -> str:
+    """Return how many topics of a fit are unstable, as an addition to its setting; mostly ""."""
+    unstable = sum(value < UNSTABLE for value in stability_of(topics).values())
+    return f", {unstable} of {len(topics)} topics unstable" if unstable else ""
+
+
+def name_topics(axes: Axes, topics: Sequence[int], stability: Mapping[int, float]) -> None:
+    """Number the topics along an axis, each with its stability below, unstable ones in red."""
+    texts = [
+        f"{topic}\n{stability[topic]:.2f}" if topic in stability else str(topic)
+        for topic in topics
+    ]  # fmt: skip
+    axes.set_xticks(range(len(topics)), texts)
+    for topic, text in zip(topics, axes.get_xticklabels(), strict=True):
+        if stability.get(topic, 1.0) < UNSTABLE:
+            text.set(color=ALARM, fontweight="bold")
+
+
+def topics_title(noun: str, stability: Mapping[int, float]) -> str:
+    """Return what an axis numbered by `name_topics` is called."""
+    if not stability:
+        return noun
+    flagged = any(value < UNSTABLE for value in stability.values())
+    return f"{noun}, and its stability{' (red: unstable)' if flagged else ''}"
 
 
 def shorten(text: str, length: int = 24) -> str:

@@ -34,6 +34,8 @@ from bcnmf_pipeline.figures.tables import (
     power_of_ten,
     require_columns,
     shorten,
+    stability_of,
+    stability_text,
     topic_columns,
     with_unit,
 )
@@ -101,8 +103,9 @@ def plot_usages(
     samples, colouring, label_name = coloured(samples, label_name)
     for axes, one in zip(panels, chosen, strict=False):
         rows = one.rows(samples, "samples")
-        top = top_topics(one.rows(topics, "topics"), 2)
-        draw_usages(axes, rows, top, colouring, scale, labelled)
+        of_fit = one.rows(topics, "topics")
+        stability = stability_of(of_fit)
+        draw_usages(axes, rows, top_topics(of_fit, 2), colouring, scale, labelled, stability)
         axes.set_title(f"{shorten(method_label(one.method, labels), 28)}\n{one.setting}")
     for axes in panels[len(chosen) :]:
         axes.remove()
@@ -128,10 +131,12 @@ def draw_usages(
     colouring: Colouring,
     scale: str = "auto",
     labelled: bool = True,
+    stability: Mapping[int, float] | None = None,
 ) -> None:
     """Scatter one or two topics of a fit (a strip by class where there is one).
 
-    Unless samples are `labelled`, the colouring is no label's, and no p value is named.
+    Unless samples are `labelled`, the colouring is no label's, and no p value is named. Where the
+    stability of a topic is known, its axis says it.
     """
     signed = is_signed(rows)
     columns = [rows[f"usage_{topic}"].to_numpy(dtype=float) for topic in top]
@@ -140,7 +145,14 @@ def draw_usages(
     # Both axes or none: a plane with two different scales is easily misread.
     root = any(_takes_root(value, scale, signed) for value in values)
     texts = [
-        axis_text(topic, p_value if labelled else None, exponent, signed, root)
+        axis_text(
+            topic,
+            p_value if labelled else None,
+            exponent,
+            signed,
+            root,
+            (stability or {}).get(topic),
+        )
         for (topic, p_value), exponent in zip(top.items(), exponents, strict=True)
     ]
     marks = colouring.marks_of(rows["label"])
@@ -158,12 +170,21 @@ def draw_usages(
     axes.set_box_aspect(1)
 
 
-def axis_text(topic: int, p_value: float | None, exponent: int, signed: bool, root: bool) -> str:
-    """Return the label of an axis that shows one topic, and the p value of its association."""
+def axis_text(
+    topic: int,
+    p_value: float | None,
+    exponent: int,
+    signed: bool,
+    root: bool,
+    stability: float | None = None,
+) -> str:
+    """Return the label of an axis that shows one topic: p of its association, and stability."""
     what = "score" if signed else "usage"
     text = with_unit(f"{component_noun(signed)} {topic} {what}", exponent)
     text += ", √ scale" if root else ""
-    return text if p_value is None else f"{text}\n{p_text(p_value)}"
+    facts = [] if p_value is None else [p_text(p_value)]
+    facts += [] if stability is None else [stability_text(stability)]
+    return f"{text}\n{', '.join(facts)}" if facts else text
 
 
 def set_scale(axes: Axes, axis: str, values: np.ndarray, root: bool) -> None:

@@ -14,10 +14,11 @@ from bcnmf import outcome
 from bcnmf.batches import effective_size
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.persistence import Fit
-from bcnmf_pipeline.methods.estimators import DETERMINISTIC, make_estimator
+from bcnmf_pipeline.methods.estimators import DETERMINISTIC, consensus_of, make_estimator
 from bcnmf_pipeline.pair.batches import weights_of
 from bcnmf_pipeline.plan.runs import Run
 
+_OF_SHARED = ("shared_from", "second_round", "offsets")
 _ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping", "penalty")
 
 
@@ -64,16 +65,22 @@ def fit_run(
         row["algorithm"], **parameters(run, row, compute, selected_alphas or {})
     )
     started = time.perf_counter()
+    fit: Fit
     try:
-        usage = _fit_transform(estimator, x, y, row, checkpoint, weights)
+        if row.get("starts"):
+            found = consensus_of(estimator, x, y, int(row["starts"]), run.seed, **weights)
+            estimator, fit = found.model, found.to_fit()
+            print(f"{where}, seed={run.seed}: {found.advice()}")
+        else:
+            usage = _fit_transform(estimator, x, y, row, checkpoint, weights)
+            fit = (
+                estimator.to_fit()
+                if hasattr(estimator, "to_fit")
+                else Fit(usage, estimator.background_usage_, estimator.components_)
+            )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     seconds = time.perf_counter() - started
-    fit = (
-        estimator.to_fit()
-        if hasattr(estimator, "to_fit")
-        else Fit(usage, estimator.background_usage_, estimator.components_)
-    )
     fit.sample_names = target.obs_names.to_numpy(dtype=str)
     fit.background_names = background.obs_names.to_numpy(dtype=str)
     fit.feature_names = target.var_names.to_numpy(dtype=str)
@@ -135,6 +142,7 @@ def parameters(
     chosen["random_state"] = run.seed
     if shared:
         chosen["n_shared"] = int(row["n_shared"])
+        chosen |= {key: row[key] for key in _OF_SHARED if row.get(key)}
     if run.alpha != "none":
         chosen["alpha"] = selected_alphas.get(run.alpha) or float(run.alpha)
     if row["algorithm"] not in DETERMINISTIC:

@@ -23,6 +23,9 @@ ESTIMATORS = {
     "cpca": ("bcnmf_pipeline.methods.cpca", "CPCA"),
 }
 
+# Where the consensus of many starts is made: fits without one do not depend on it.
+CONSENSUS = "bcnmf.repeated"
+
 
 def make_estimator(algorithm: str, **parameters: Any) -> Any:
     """Make an estimator by the name that the methods sheet uses.
@@ -58,3 +61,11 @@ def make_estimator(algorithm: str, **parameters: Any) -> Any:
             f"allowed: {', '.join(allowed)}"
         )
     return estimator(**parameters)
+
+
+def consensus_of(
+    estimator: Any, X: Any, background: Any, n_starts: int, random_state: int, **weights: Any
+) -> Any:
+    """Return the consensus of many starts of an estimator, see `bcnmf.consensus`."""
+    make = importlib.import_module(CONSENSUS).consensus
+    return make(estimator, X, background, n_starts, random_state=random_state, **weights)

@@ -16,6 +16,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cells500": {"n_target": 500, "n_background": 500},
     "cells1000": {"n_target": 1000, "n_background": 1000},
     "cells2000": {"n_target": 2000, "n_background": 2000},
+    "background30": {"n_background": 30},
     "background200": {"n_background": 200},
     "depth3": {"target_depth": 3.0},
     "depth10": {"target_depth": 10.0},
@@ -23,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sigma10": {"library_sigma": 1.0},
     "lacks1": {"n_missing": 1},
     "own1": {"n_background_programs": 1},
+    "capture20": {"n_captured": 20, "capture": 3.0},
     "rare5": {"n_target_programs": 2, "target_shares": [0.05, 0.95]},
 }
 # The simulation as the configuration has it.
@@ -56,7 +58,7 @@ DRIVERS = (
     Driver(
         "Fewer background cells",
         "background cells",
-        {"background200": "200", BASE: "as target"},
+        {"background30": "30", "background200": "200", BASE: "as target"},
     ),
     Driver(
         "Deeper target",
@@ -77,6 +79,11 @@ DRIVERS = (
         "Background has its own",
         "programs of its own",
         {BASE: "0", "own1": "1"},
+    ),
+    Driver(
+        "Unequal capture",
+        "genes captured 3 times as well",
+        {BASE: "0", "capture20": "20"},
     ),
     Driver(
         "Rare target program",

@@ -13,6 +13,8 @@ from bcnmf_pipeline.plan.studies import Row, is_own
 
 # Their results do not depend on a seed, so one run is enough.
 DETERMINISTIC = frozenset({"pca", "cpca"})
+# Those of whose starts there is a consensus.
+WITH_CONSENSUS = ("bcnmf", "nmf", "shared")
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 # Scopes of a row besides studies and groups: the user's own data; whatever has no row of its own.
 OWN, OTHERS = "own", "*"
@@ -139,6 +141,11 @@ def _check_numbers(row: Mapping[str, str], where: str) -> None:
                 f"{where}, column {column}: {', '.join(repeated)} in {row[column]!r} are one "
                 "value, whose fit would count several times; name it once"
             )
+    if row["starts"] and row["algorithm"] not in WITH_CONSENSUS:
+        raise InputError(
+            f"{where}, column starts: {row['starts']}, but there is no consensus of algorithm "
+            f"{row['algorithm']}; leave the cell empty, or take {', '.join(WITH_CONSENSUS)}"
+        )
     if row["tol"] and float(row["tol"]) >= 1:
         raise InputError(
             f"{where}, column tol: {row['tol']}; a tolerance is the relative change at which "

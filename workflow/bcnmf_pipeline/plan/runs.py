@@ -11,7 +11,7 @@ from bcnmf.errors import InputError
 from bcnmf_pipeline.plan import own
 from bcnmf_pipeline.plan.environments import fit_environment
 from bcnmf_pipeline.plan.methods import DETERMINISTIC, Methods, alphas
-from bcnmf_pipeline.plan.reported import check_reported, made_alike
+from bcnmf_pipeline.plan.reported import check_reported, made_otherwise
 from bcnmf_pipeline.plan.selection_syntax import parse_names
 from bcnmf_pipeline.plan.sheets import (
     as_list,
@@ -189,7 +189,8 @@ class Plan:
         asked = [
             *((f"{key}.{name}", name, studies) for key in ("seeds", "replicates")
               for name in settings[key] if name != "default"),
-            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer", "null_test")
+            *((f"{key}.methods", name, methods)
+              for key in ("enrichment", "answer", "null_test", "diagnosis")
               for name in settings[key]["methods"]),
             *(("null_test.studies", name, studies) for name in settings["null_test"]["studies"]),
         ]  # fmt: skip
@@ -339,7 +340,9 @@ class Plan:
         """Whether values are reported of this study, and all of them of data made as here."""
         rows = [row for row in self.reported if row["study"] == study]
         dataset = self._rows[study]["dataset"]
-        return len(rows) > 0 and all(made_alike(row, dataset, self.settings) for row in rows)
+        return len(rows) > 0 and not any(
+            made_otherwise(row, dataset, self.settings) for row in rows
+        )
 
     def panels(self, study: str) -> list[str]:
         """Return which figures the sheet asks for, but those that there is nothing to draw for.
@@ -357,7 +360,8 @@ class Plan:
         """Return the fits that are made again for each fold, to judge samples they have not seen.
 
         One of each method of `answer.methods` (or of another section of the configuration, `key`)
-        that has topics: the fit that stands first. None of a study that is no more than a point in the figure of a series.
+        that has topics: the fit that stands first. None of a study that is no more than a point in
+        the figure of a series.
         """
         row = self._rows[study]
         if row["series"] and set(as_list(row["panels"])) <= {"scores"}:

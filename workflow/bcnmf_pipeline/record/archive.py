@@ -21,6 +21,7 @@ from bcnmf_pipeline.record.provenance import file_digest
 # Of a run: what a reader wants. Fits and pairs can be made again from these and the downloads.
 PARTS = (
     "config.yaml", "provenance.json", "report.html", "tables", "figures", "enrichment", "answer",
+    "evidence", "selection",
 )  # fmt: skip
 WITH_FITS = ("fits",)
 # Data that others own, and what a run leaves on its way.

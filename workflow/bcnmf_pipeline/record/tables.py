@@ -17,8 +17,10 @@ from bcnmf.files import atomic_path
 # Columns of names: a class "01" or a gene "NA" must not come back as a number or a missing value.
 TEXT = (
     "alpha_setting", "collection", "column", "contrast", "ensembl_id", "favours", "feature",
-    "group", "label", "leading_edge", "method", "method_label", "name", "sample", "score", "source",
-    "remark", "study", "symbol", "term", "title", "unit",
+    "group", "interval_over", "label", "leading_edge", "method", "method_label", "name", "note",
+    "remark", "remedy", "representation", "sample", "score", "sentence", "source", "spread_source",
+    "study", "symbol", "term", "test", "test_units", "tested", "title", "unit",
+    "verdict", "why",
 )  # fmt: skip
 
 

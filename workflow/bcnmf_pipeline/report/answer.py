@@ -114,16 +114,9 @@ def answer_of(
     ours = rows[rows["method"] != CLASSIFIER]
     if ours.empty:
         return None
-    if method in set(ours["method"]):
-        ours = ours[ours["method"] == method]
+    ours = of_one_fit(ours, method)
     first = ours.iloc[0]
-    setting = ["method", "k", "alpha", "seed"]
-    same = [first[key] if pd.notna(first[key]) else None for key in setting]
-    chosen = [
-        [row[key] if pd.notna(row[key]) else None for key in setting] == same
-        for _, row in ours.iterrows()
-    ]
-    found = _by_column(ours[chosen])
+    found = _by_column(ours)
     beside = _by_column(rows[rows["method"] == CLASSIFIER])
     alpha = "" if pd.isna(first["alpha"]) else f", α = {float(first['alpha']):g}"
     name = method_label(str(first["method"]), labels)
@@ -138,6 +131,15 @@ def answer_of(
         classifier_groups=beside,
         n_background_units=n_background_units,
     )
+
+
+def of_one_fit(rows: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Return the rows of the first fit of a method, or of the first one where it has none."""
+    if method in set(rows["method"]):
+        rows = rows[rows["method"] == method]
+    setting = rows[["method", "k", "alpha", "seed"]].astype(object)
+    setting = setting.where(setting.notna(), "")  # Missing alphas are equal.
+    return rows[(setting == setting.iloc[0]).all(axis=1)]
 
 
 def _by_column(rows: pd.DataFrame) -> dict[str, list[Share]]:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bcnmf_pipeline.report.answer import Answer, interval, percent
-from bcnmf_pipeline.report.tables import Cell, Table, number_cell
+from bcnmf_pipeline.report.tables import Cell, Table, number_cell, p_cell
 from bcnmf_pipeline.report.topic_words import Topic
+
+if TYPE_CHECKING:
+    from bcnmf_pipeline.report.front import Answered
 
 _GENES, _PROGRAMS = 6, 6
 
 
-def answers_table(
-    answers: Sequence[tuple[Cell, Answer, Sequence[Topic]]], caption: str, first: str
-) -> Table:
+def answers_table(answers: Sequence[tuple[Cell, Answered]], caption: str, first: str) -> Table:
     """Return one row per study: how much is new there, and what leads it.
 
     Parameters
     ----------
-    answers : sequence of (Cell, Answer, list of Topic)
-        What stands in the first column, the answer, and the topics.
+    answers : sequence of (Cell, Answered)
+        What stands in the first column, and the answer of the study.
     caption, first : str
         Of the table, and of its first column.
     """
-    with_units = any(answer.units for _, answer, _ in answers)
+    with_units = any(one.answer.units for _, one in answers)
+    sure = [one.evidence.cell for _, one in answers]
+    with_evidence = any(cell.text for cell in sure)
     rows = [
         [
             name,
@@ -40,12 +45,15 @@ def answers_table(
                 percent(answer.classifier.share), repr(answer.classifier.share),
                 (f"AUROC {answer.classifier.auroc:.2f}",), number=True,
             ),
-            Cell(", ".join(topics[0].leading[:_GENES]) if topics else "–"),
+            *([cell if cell.text else Cell("–")] if with_evidence else []),
+            Cell(", ".join(one.topics[0].leading[:_GENES]) if one.topics else "–"),
         ]
-        for name, answer, topics in answers
+        for (name, one), cell in zip(answers, sure, strict=True)
+        for answer in [one.answer]
     ]  # fmt: skip
     units = ["Units agreeing"] if with_units else []
     columns = [first, "Something new", "Samples", *units, "AUROC", "Classifier"]
+    columns += ["How sure"] if with_evidence else []
     return Table(caption, [*columns, "First topic led by"], rows)
 
 
@@ -69,7 +77,7 @@ def programs_table(topics: Sequence[Topic], caption: str, with_sets: bool) -> Ta
             Cell(", ".join(topic.leading[:_GENES])),
             *([Cell(topic.sets[0][0] if topic.sets else "–")] if with_sets else []),
             Cell(_places(topic) or "–"),
-            number_cell(topic.stability, ".2f"),
+            _stability_cell(topic),
         ]
         for topic in shown(topics)
     ]
@@ -77,12 +85,19 @@ def programs_table(topics: Sequence[Topic], caption: str, with_sets: bool) -> Ta
     return Table(caption, ["Program", "Led by", *known, "Used most where", "Stability"], rows)
 
 
-def program_line(topic: Topic) -> str:
-    """Return the same of one topic as a line of text."""
+def _stability_cell(topic: Topic) -> Cell:
+    cell = number_cell(topic.stability, ".2f")
+    return replace(cell, notes=("unstable",)) if topic.unstable else cell
+
+
+def program_line(topic: Topic, tests: str = "") -> str:
+    """Return the same of one topic as a line of text, with its tests in words if there are any."""
     parts = [f"Topic {topic.number}: {', '.join(topic.leading[:_GENES])}"]
     parts += [f"known for {topic.sets[0][0]}"] if topic.sets else []
     parts += [f"used most where {_places(topic)}"] if topic.used else []
-    parts += [] if pd.isna(topic.stability) else [f"stability {topic.stability:.2f}"]
+    flag = " (unstable)" if topic.unstable else ""
+    parts += [] if pd.isna(topic.stability) else [f"stability {topic.stability:.2f}{flag}"]
+    parts += [tests] if tests else []
     return "; ".join(parts)
 
 
@@ -102,7 +117,7 @@ def topics_table(topics: Sequence[Topic], label_name: str) -> Table:
         [
             Cell(f"Topic {topic.number}", str(topic.number)),
             Cell(percent(topic.share), repr(topic.share), number=True),
-            number_cell(topic.stability, ".2f"),
+            _stability_cell(topic),
             *(_label_cells(topic, with_units) if with_label else []),
             Cell(", ".join(topic.leading), topic.leading[0] if topic.leading else ""),
             Cell("; ".join(name for name, _ in topic.sets) or "–", ""),
@@ -116,12 +131,6 @@ def _label_cells(topic: Topic, with_units: bool) -> list[Cell]:
     cells = [
         Cell(topic.favours, topic.favours),
         number_cell(topic.auroc, ".2f"),
-        _p_cell(topic.p_adjusted),
+        p_cell(topic.p_adjusted),
     ]
-    return [*cells, _p_cell(topic.p_units)] if with_units else cells
-
-
-def _p_cell(p_value: float) -> Cell:
-    if pd.isna(p_value):
-        return Cell("–", "", number=True)
-    return Cell(f"{p_value:.2g}", repr(float(p_value)), number=True)
+    return [*cells, p_cell(topic.p_units)] if with_units else cells

@@ -13,6 +13,7 @@ from bcnmf_pipeline.figures.registry import Drawing
 from bcnmf_pipeline.figures.representative import representative_runs, representative_text
 from bcnmf_pipeline.record.tables import read_table
 from bcnmf_pipeline.report.answer import answer_of
+from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.explorer import explorer_json
 from bcnmf_pipeline.report.page import StudyDetails
 from bcnmf_pipeline.report.topic_words import topics_of
@@ -22,6 +23,7 @@ _EVALUATION = (
     "top_values.parquet",
 )  # fmt: skip
 _ENRICHMENT = ("genes", "ora", "gsea")
+_EVIDENCE = ("programs", "null", "diagnosis")
 _NAMED = 3  # Studies that a warning names; of more it says how many.
 
 
@@ -139,8 +141,9 @@ def study_details(
     available: Collection[str],
     shares: pd.DataFrame,
     record: Mapping[str, Any],
+    selection: str = "",
 ) -> StudyDetails:
-    """Return topics, map and tables of a study.
+    """Return topics, evidence, map and tables of a study.
 
     Parameters
     ----------
@@ -158,6 +161,8 @@ def study_details(
         `tables/shares.tsv`.
     record : mapping
         The record of its pair.
+    selection : str
+        What the selection of K and alpha said, if it was asked.
     """
     name = study["study"]
     evaluation = folder / "evaluation" / name / "0"
@@ -176,6 +181,9 @@ def study_details(
     fit, words = topics_of(
         topics, loadings, method=method, samples=samples, columns=columns, **read
     )
+    evidence = folder / "evidence" / name
+    paths = {table: evidence / f"{table}.tsv" for table in _EVIDENCE}
+    proof = {table: path for table, path in paths.items() if str(path) in available}
     return StudyDetails(
         fit=fit,
         topics=words,
@@ -183,6 +191,10 @@ def study_details(
         ranked_by="by loading x contrast specificity" if "genes" in found else "by loading",
         answer=answer,
         with_sets="ora" in found,
+        evidence=evidence_of(
+            {table: read_table(path) for table, path in proof.items()},
+            method, study["unit"], words, selection, fit,
+        ),
         explorer=explorer_json(
             samples, annotations, values, study=name, labels=labels, label_name=study["label"],
             unit=study["unit"], start=method,
@@ -190,6 +202,6 @@ def study_details(
         tables={
             "Scores": folder / "tables" / "studies" / f"{name}.scores.tsv",
             "Shares": folder / "answer" / name / "shares.tsv",
-            **{f"{table} (TSV)": path for table, path in found.items()},
+            **{f"{table} (TSV)": path for table, path in (found | proof).items()},
         },
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf_pipeline.report.answer import Answer, headline, percent, sentences, untold
 from bcnmf_pipeline.report.answer_tables import (
@@ -18,6 +19,8 @@ from bcnmf_pipeline.report.answer_tables import (
     programs_table,
     shown,
 )
+from bcnmf_pipeline.report.evidence import Evidence, overall
+from bcnmf_pipeline.report.reported import Reproduced
 from bcnmf_pipeline.report.tables import Cell, Table, aligned
 from bcnmf_pipeline.report.topic_words import Topic
 
@@ -44,6 +47,8 @@ class Answered:
         Whether topics were tested against gene sets.
     figure : mapping, optional
         The figure `answer`.
+    evidence : Evidence
+        How sure it is.
     """
 
     row: Mapping[str, str]
@@ -52,6 +57,7 @@ class Answered:
     topics: Sequence[Topic]
     with_sets: bool = False
     figure: Mapping[str, Any] | None = None
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def headline(self) -> str:
@@ -60,8 +66,8 @@ class Answered:
 
     @property
     def sentences(self) -> list[str]:
-        """What stands below it."""
-        return sentences(self.answer)
+        """What stands below it; how sure it is comes last, in two sentences at most."""
+        return [*sentences(self.answer), *self.evidence.first]
 
     @property
     def programs(self) -> Table:
@@ -74,13 +80,16 @@ class Answered:
         if any(pd.notna(topic.stability) for topic in self.topics):
             stable = (
                 "Stability is the mean cosine of a topic with its best match in fits from other "
-                "starts: 1 is the same topic every time."
+                "starts (of a consensus, 0 for starts that do not find it): 1 is the same "
+                "topic every time."
             )
         else:
             stable = (
                 "How stable the topics are is not known, because there was one start. "
                 "Several seeds in the configuration would tell."
             )
+        if any(topic.unstable for topic in self.topics):
+            stable += f" Below {UNSTABLE:g} a topic is flagged as unstable."
         if any(topic.used for topic in self.topics):
             stable += " Times: mean usage there, in units of the mean of all other samples."
         return stable
@@ -100,6 +109,8 @@ class Part:
         What holds of all its studies.
     table : Table or None
         One row a study.
+    trouble : list of (str, str)
+        Of its studies that are not in order: name, and what is wrong.
     figures : list of mapping
         Figures across its studies.
     whole : list of Answered
@@ -110,6 +121,7 @@ class Part:
     words: str = ""
     notes: Sequence[str] = ()
     table: Table | None = None
+    trouble: Sequence[tuple[str, str]] = ()
     figures: Sequence[Mapping[str, Any]] = ()
     whole: Sequence[Answered] = field(default_factory=list)
 
@@ -130,9 +142,23 @@ def parts_of(answered: Sequence[Answered], figures: Sequence[Mapping[str, Any]] 
     parts = [_part_of_group(name, group, figures) for name, group in groups.items()]
     if len(alone) <= _WHOLE:
         return [*parts, *([Part(whole=alone)] if alone else [])]
-    rows = [(Cell(one.row["title"], href=one.place), one.answer, one.topics) for one in alone]
+    rows = [(Cell(one.row["title"], href=one.place), one) for one in alone]
     caption = f"Target samples that hold something the background does not; {_chance(alone)}"
-    return [*parts, Part(table=answers_table(rows, caption, "Study"), notes=_of_all(alone))]
+    return [
+        *parts,
+        Part(
+            table=answers_table(rows, caption, "Study"), notes=_of_all(alone),
+            trouble=_trouble(alone, [one.row["title"] for one in alone]),
+        ),
+    ]  # fmt: skip
+
+
+def _trouble(answered: Sequence[Answered], names: Sequence[str]) -> list[tuple[str, str]]:
+    return [
+        (name, " ".join(overall(one.evidence)))
+        for name, one in zip(names, answered, strict=True)
+        if one.evidence.worst
+    ]
 
 
 def _chance(answered: Sequence[Answered]) -> str:
@@ -152,10 +178,7 @@ def _part_of_group(
 ) -> Part:
     column = group[0].row["each"].partition("=")[0]
     values = [one.row["each"].partition("=")[2] for one in group]
-    rows = [
-        (Cell(value, href=one.place), one.answer, one.topics)
-        for value, one in zip(values, group, strict=True)
-    ]
+    rows = [(Cell(value, href=one.place), one) for value, one in zip(values, group, strict=True)]
     above = sum(one.answer.whole.above_chance for one in group)
     best = max(range(len(group)), key=lambda place: group[place].answer.whole.share)
     share = percent(group[best].answer.whole.share)
@@ -168,12 +191,13 @@ def _part_of_group(
         ),
         notes=_of_all(group),
         table=answers_table(rows, f"Each {column} by itself", column),
+        trouble=_trouble(group, values),
         figures=[one for one in figures if one["study"] == name],
     )
 
 
-def text_of(parts: Sequence[Part]) -> str:
-    """Return the first screen as plain text, for a terminal."""
+def text_of(parts: Sequence[Part], reproduced: Reproduced | None = None) -> str:
+    """Return the first screen as plain text for a terminal, with all that is not in order."""
     blocks = []
     for part in parts:
         if part.table is not None:
@@ -183,15 +207,25 @@ def text_of(parts: Sequence[Part]) -> str:
             ]
             words = [textwrap.fill(text, _WIDTH) for text in (part.words, *part.notes)]
             lines = aligned([part.table.columns, *rows])
-            blocks.append("\n".join(filter(None, [part.title, *words, lines])))
+            troubled = [_wrapped(f"{name}: {text}") for name, text in part.trouble]
+            blocks.append("\n".join(filter(None, [part.title, *words, lines, *troubled])))
         blocks += [_text_of_one(one) for one in part.whole]
+    if reproduced is not None and reproduced.compared.rows:
+        beside = [reproduced.words, *reproduced.outside]
+        blocks.append("\n".join(["Reported against reproduced", *map(_wrapped, beside)]))
     return "\n\n".join(blocks) + "\n"
 
 
 def _text_of_one(one: Answered) -> str:
-    words = [one.headline, *one.sentences, *[program_line(topic) for topic in shown(one.topics)]]
-    lines = [textwrap.fill(text, _WIDTH, subsequent_indent="  ") for text in words]
-    return "\n".join([one.row["title"], *lines])
+    tests = one.evidence.tests
+    words = [one.headline, *sentences(one.answer), *one.evidence.words]
+    words += [" ".join(filter(None, found)) for found in one.evidence.findings]
+    words += [program_line(topic, tests.get(topic.number, "")) for topic in shown(one.topics)]
+    return "\n".join([one.row["title"], *map(_wrapped, words)])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent="  ")
 
 
 def answer_text(folder: Path) -> str:

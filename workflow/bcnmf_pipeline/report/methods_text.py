@@ -104,7 +104,7 @@ def _alike(
         treated = tuple(str(sorted(one.items())) for one in rows[name])
         key = (
             row["group"], _values(records[name]), row["n_top_features"], treated, seeds[name],
-            replicates[name],
+            replicates[name], row.get("batch", ""),
         )  # fmt: skip
         found.setdefault(key, []).append(row)
     return list(found.values())
@@ -124,6 +124,12 @@ def _study(
         f"{first['background']}. {_values(record)}. "
     )
     text += f"Fitted were {_listed([_method(row) for row in rows])}. "
+    if first.get("batch"):
+        unit = f" and, within it, every {first['unit']}" if first.get("unit") else ""
+        text += (
+            f"In fits of bcNMF, NMF and models of shared topics, and in cross-fits, samples were "
+            f"weighted so that every batch ({first['batch']}){unit} counted alike on each side. "
+        )
     runs = [_count(seeds[first["study"]], "seed")]
     if replicates[first["study"]] > 1:
         runs.append(_count(replicates[first["study"]], "data replicate"))
@@ -173,7 +179,7 @@ def _method(row: Mapping[str, str]) -> str:
     if kind == "shared":
         return (
             f"the model of {row['n_shared']} shared and {k} target topics{data} ({loss}, {limit} "
-            "iterations a stage)"
+            f"iterations a stage{_of_misfit(row)})"
         )
     solver = (
         "multiplicative updates"
@@ -194,6 +200,18 @@ def _method(row: Mapping[str, str]) -> str:
         f"bcNMF{data} ({loss}, K = {k}, contrast alpha = {alpha}{relative}; {solver}, {limit} "
         "iterations) [bcnmf]"
     )
+
+
+def _of_misfit(row: Mapping[str, str]) -> str:
+    """Return what is done where the background does not fit."""
+    said = {
+        ("shared_from", "both"): "shared topics of target and background together",
+        ("second_round", "auto"): "a second round of target topics where the background lacks some",
+        ("second_round", "always"): "a second round of target topics",
+        ("offsets", "side"): "offsets of features between target and background",
+    }
+    found = [text for (column, value), text in said.items() if row.get(column) == value]
+    return "".join(f"; {text}" for text in found)
 
 
 def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]]) -> str:

@@ -18,6 +18,7 @@ from bcnmf.files import atomic_path
 from bcnmf_pipeline.figures.representative import Chosen
 from bcnmf_pipeline.report.answer import Answer
 from bcnmf_pipeline.report.answer_tables import topics_table
+from bcnmf_pipeline.report.evidence import Evidence
 from bcnmf_pipeline.report.front import ANSWER, Answered, parts_of, text_of
 from bcnmf_pipeline.report.pictures import (
     embedded_figure,
@@ -25,9 +26,9 @@ from bcnmf_pipeline.report.pictures import (
     relative_link,
     render_caption,
 )
+from bcnmf_pipeline.report.reported import DEFINITION, reproduced_of
 from bcnmf_pipeline.report.tables import (
     SUMMARY_COLUMNS,
-    reported_table,
     require,
     study_table,
     what_ran_table,
@@ -35,6 +36,7 @@ from bcnmf_pipeline.report.tables import (
 from bcnmf_pipeline.report.topic_words import Topic, introduction, sentences
 
 _SCORES_COLUMNS = ("study", "method", "k", "alpha", "seed", "replicate", "score", "value")
+_NULL = "null"  # This figure stands beside the words on how sure an answer is.
 _EMBEDDED_BYTES = 1_000_000
 
 
@@ -56,6 +58,8 @@ class StudyDetails:
         How many of its samples hold something new.
     with_sets : bool
         Whether topics were tested against gene sets.
+    evidence : Evidence
+        How sure the answer is.
     explorer : str
         JSON of `bcnmf_pipeline.report.explorer.explorer_json`; empty: no map.
     tables : mapping of name to path
@@ -68,6 +72,7 @@ class StudyDetails:
     ranked_by: str = "by loading"
     answer: Answer | None = None
     with_sets: bool = False
+    evidence: Evidence = field(default_factory=Evidence)
     explorer: str = ""
     tables: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
 
@@ -87,6 +92,7 @@ def write_report(
     front_file: str | os.PathLike[str] | None = None,
     details: Mapping[str, StudyDetails] | None = None,
     methods_text: str = "",
+    reproduced: pd.DataFrame | None = None,
 ) -> None:
     """Write the report of a run as one self-contained HTML file, and its answers as plain text.
 
@@ -122,6 +128,8 @@ def write_report(
         Topics, interactive map and tables of each study.
     methods_text : str
         See `bcnmf_pipeline.report.methods_text`.
+    reproduced : DataFrame, optional
+        `tables/reported_vs_reproduced.tsv`.
 
     Raises
     ------
@@ -145,13 +153,18 @@ def write_report(
     in_front = {one.row["study"] for part in parts for one in part.whole}
     shown = [figure for part in parts for figure in part.figures]
     shown += [one.figure for one in answered.values() if one is not None and one.figure]
+    shown += [figure for figure in drawn if figure["name"] == _NULL]
     rest = [figure for figure in drawn if not any(figure is one for one in shown)]
+    titles = {row["study"]: row["title"] for row in rows}
+    beside = None if reproduced is None else reproduced_of(reproduced, titles)
     sections = [
         {
             "row": row,
             "answer": None if row["study"] in in_front else answered.get(row["study"]),
             "runs": _runs_text(scores[scores["study"] == row["study"]]),
             "table": study_table(summary[summary["study"] == row["study"]]),
+            "evidence": details[row["study"]].evidence if row["study"] in details else Evidence(),
+            "nulls": [one for one in drawn if (one["name"], one["study"]) == (_NULL, row["study"])],
             "figures": [figure for figure in rest if figure["study"] == row["study"]],
             **_details(details.get(row["study"]), row, path.parent),
         }
@@ -165,7 +178,8 @@ def write_report(
         parts=parts,
         front=paragraphs(render_caption(front_file, config=config)) if front_file else [],
         what_ran=what_ran_table(rows, summary),
-        reported=reported_table(summary, {row["study"]: row["title"] for row in rows}),
+        reproduced=beside,
+        definition=DEFINITION,
         warnings=list(warnings),
         sections=sections,
         across=[figure for figure in rest if figure["study"] not in names],
@@ -173,7 +187,7 @@ def write_report(
         methods_text=methods_text,
         provenance=_groups(provenance),
     )
-    for file, content in ((path, text), (path.parent / "tables" / ANSWER, text_of(parts))):
+    for file, content in ((path, text), (path.parent / "tables" / ANSWER, text_of(parts, beside))):
         with atomic_path(file) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
 
@@ -188,7 +202,7 @@ def _answered(
         return None
     return Answered(
         row, f"#study-{place}", details.answer, details.topics, details.with_sets,
-        pictures.get(row["study"]),
+        pictures.get(row["study"]), details.evidence,
     )  # fmt: skip
 
 

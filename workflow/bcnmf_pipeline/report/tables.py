@@ -88,31 +88,6 @@ def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) 
     return Table("What ran, and on what", [*columns, "Fits"], rows)
 
 
-def reported_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> Table:
-    """Return every summary row for which the paper reports a value, both side by side."""
-    known = summary[summary["reported"].notna()]
-    rows = [
-        [
-            Cell(titles.get(str(row.study), str(row.study)), str(row.study)),
-            Cell(str(row.method_label), str(row.method_label)),
-            number_cell(row.k, "d"),
-            alpha_cell(row.alpha, row.alpha_setting),
-            Cell(SCORE_TITLES.get(row.score, str(row.score)), str(row.score)),
-            number_cell(row.reported, ".4g"),
-            Cell(mean_sd(row.mean, row.sd, 4), repr(float(row.mean)), number=True),
-            _difference(float(row.mean - row.reported)),
-            number_cell(row.n_runs, "d"),
-            Cell("" if pd.isna(row.source) else str(row.source)),
-        ]
-        for row in known.itertuples()
-    ]
-    columns = [
-        "Study", "Method", "K", "Alpha", "Score", "Reported", "This run (mean ± s.d.)",
-        "Difference", "Runs", "Where reported",
-    ]  # fmt: skip
-    return Table("Reported against reproduced", columns, rows)
-
-
 def study_table(summary: pd.DataFrame) -> Table:
     """Return the scores of one study, a row per method, K and alpha, a column per score.
 
@@ -149,8 +124,8 @@ def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
         return "–"
     if not abs(mean) <= MOST_OF_A_SCORE:
         return f"cannot be ({mean:.3g})"
-    text = _plain(mean, digits)
-    return text if pd.isna(sd) else f"{text} ± {_plain(sd, digits)}"
+    text = plain(mean, digits)
+    return text if pd.isna(sd) else f"{text} ± {plain(sd, digits)}"
 
 
 def alpha_cell(alpha: float, setting: object = "") -> Cell:
@@ -246,7 +221,7 @@ def _score_cell(by_score: Mapping[str, Any], score: str) -> Cell:
     notes = []
     low, high = (by_score.get(f"{score}_units_{end}") for end in ("low", "high"))
     if low is not None and high is not None:
-        notes.append(f"95% [{_plain(low.mean, 2)}, {_plain(high.mean, 2)}]")
+        notes.append(f"95% [{plain(low.mean, 2)}, {plain(high.mean, 2)}]")
     if not pd.isna(row.reported):
         notes.append(f"reported {row.reported:.4g}")
     return Cell(mean_sd(row.mean, row.sd), repr(float(row.mean)), tuple(notes), number=True)
@@ -265,6 +240,13 @@ def number_cell(value: float, form: str) -> Cell:
     return Cell(format(number, form), repr(number), number=True)
 
 
+def p_cell(p_value: float) -> Cell:
+    """Return a cell with a p-value, or a dash where there is none."""
+    if pd.isna(p_value):
+        return Cell("–", "", number=True)
+    return Cell(f"{p_value:.2g}", repr(float(p_value)), number=True)
+
+
 def _alpha_text(alpha: float, setting: object) -> str:
     """Return a contrast; one that was chosen automatically by its rank, since its value varies."""
     if str(setting).startswith("auto"):
@@ -279,16 +261,9 @@ def _alpha(alpha: float) -> str:
     return f"{rounded:g}" if rounded < 1e6 else f"{rounded:.2e}"
 
 
-def _plain(value: float, digits: int) -> str:
+def plain(value: float, digits: int) -> str:
     """Return fixed decimals with a true minus sign and no negative zero."""
     text = f"{float(value):.{digits}f}"
     if float(text) == 0:
         text = text.removeprefix("-")
     return text.replace("-", "−")
-
-
-def _difference(value: float) -> Cell:
-    """Return a cell with an explicit sign."""
-    text = _plain(value, 4)
-    positive = not text.startswith("−") and float(text) != 0
-    return Cell(f"+{text}" if positive else text, repr(value), number=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from bcnmf.agreement import UNSTABLE
 from bcnmf_pipeline.figures.representative import Chosen, representative_runs, same_alpha
 from bcnmf_pipeline.figures.tables import method_label, order_topics, p_text, short_number
 
@@ -61,7 +62,7 @@ class Topic:
     share : float
         Of all usage of the fit, the part of this topic.
     stability : float
-        Mean cosine with its best match in fits from other starts; missing with one start.
+        How well other starts find it again, as in `topics.tsv`; missing with one start.
     used : list of Use
         By the label and by further columns; those without a clear place are left out.
     """
@@ -76,6 +77,11 @@ class Topic:
     share: float = 0.0
     stability: float = float("nan")
     used: list[Use] = field(default_factory=list)
+
+    @property
+    def unstable(self) -> bool:
+        """Whether other starts give another topic in its place."""
+        return self.stability < UNSTABLE
 
     @property
     def p_value(self) -> float:

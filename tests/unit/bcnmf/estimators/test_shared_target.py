@@ -287,7 +287,7 @@ def test_seeds_are_one_sample_of_each_shared_program():
         _, y, _, program = small_simulation(4.0, seed)
         like = torch.empty(0, dtype=torch.float64)
         for loss in LOSSES:
-            seeds = diverse_samples(matrix(y), 5, loss, seed, like).numpy()
+            seeds = diverse_samples([matrix(y)], 5, loss, seed, like).numpy()
             np.testing.assert_allclose(seeds.sum(1), 1)
             assert (seeds[:, np.asarray(y.sum(0)).ravel() > 0] > 0).all()
             profiles = y.toarray() / y.sum(1)

@@ -122,6 +122,28 @@ def test_a_background_program_is_in_the_background_alone():
     np.testing.assert_array_equal(data.uns["shared_programs"], plain.uns["shared_programs"])
 
 
+def test_unequal_capture_is_of_so_many_genes_of_the_target_alone():
+    many = SMALL | {"n_target": 400, "n_background": 400}
+    data = simulate_counts(8.0, **many, n_captured=5, capture=4.0)
+    plain = simulate_counts(8.0, **many)
+    captured = data.var["capture"] == 4
+    assert captured.sum() == 5
+    assert (data.var.loc[~captured, "capture"] == 1).all()
+    assert data.var.loc[captured, "block"].str.startswith("shared").all()
+    assert "capture" not in plain.var
+    assert data.obs.equals(plain.obs)
+
+    def sums(one, side):
+        return np.asarray(one.X[(one.obs["side"] == side).to_numpy()].sum(0))[0]
+
+    expected = {"target": np.where(captured, 4.0, 1.0), "background": np.ones(60)}
+    for side in expected:
+        found, before = sums(data, side), sums(plain, side)
+        much = before > 200
+        assert (much & captured).any()
+        np.testing.assert_allclose(found[much] / before[much], expected[side][much], rtol=0.3)
+
+
 @pytest.mark.parametrize(
     ("shares", "numbers"),
     [
@@ -144,6 +166,9 @@ def test_shares_of_the_target_programs(shares, numbers):
         ({"library_sigma": -1}, r"library_sigma=-1; expected a finite number >= 0"),
         ({"n_missing": 2}, "n_missing=2 of n_shared=2 .*let it lack fewer"),
         ({"n_missing": 3, "n_background_programs": 1}, "n_missing=3 of n_shared=2"),
+        ({"n_captured": 21}, "n_captured=21 genes; the blocks of shared programs have 20"),
+        ({"n_captured": -1}, "n_captured=-1; expected an integer >= 0"),
+        ({"capture": 0.0}, "capture=0.0; expected a finite number > 0"),
         ({"n_missing": 0.5}, "n_missing=0.5; expected an integer >= 0"),
         ({"n_background_programs": 3}, "blocks take 66 genes .*use more genes"),
         ({"target_shares": [0.5]}, "has 1 shares; expected one for each of n_target_programs=2"),

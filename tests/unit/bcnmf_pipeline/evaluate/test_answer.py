@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bcnmf import coverage, crossfit
+from bcnmf import coverage, crossfit, program_tests, unit_test
 from bcnmf.errors import ImpossibleResult
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.evaluate.aggregate import (
@@ -16,6 +16,8 @@ from bcnmf_pipeline.evaluate.aggregate import (
     summarise,
 )
 from bcnmf_pipeline.evaluate.answer import SAMPLE_COLUMNS, answer
+from bcnmf_pipeline.evaluate.programs import PROGRAM_COLUMNS
+from bcnmf_pipeline.fit.run import fit_run
 from bcnmf_pipeline.methods.estimators import make_estimator
 from bcnmf_pipeline.plan.runs import Run
 from bcnmf_pipeline.record.tables import read_table
@@ -54,6 +56,21 @@ def pair(n=90, m=90, features=30, **study):
         sides.append(ad.AnnData(rng.poisson(rates).astype(np.float32), obs=obs))
     sides[0].uns["study"] = {"study": "toy", "label": "arm", "unit": "donor"} | study
     return sides
+
+
+def test_batches_count_alike_in_cross_fits_and_for_the_classifier():
+    sides = pair()
+    for side in sides:
+        side.obs["run"] = np.where(np.arange(side.n_obs) < 20, "r1", "r2")
+    plain = answer(*sides, RUNS[:1], METHODS, COMPUTE)
+    sides[0].uns["study"]["batch"] = "run"
+    weighted = answer(*sides, RUNS[:1], METHODS, COMPUTE)
+    for method in ("bcnmf", "classifier"):
+        scores = [
+            one.samples.loc[one.samples["method"] == method, "score"] for one in (plain, weighted)
+        ]
+        assert len(scores[0]) == len(scores[1]) == 90
+        assert not np.array_equal(*scores)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +147,7 @@ def test_rows_are_those_of_the_package(found):
 
 def test_groups_survive_the_file(found, tmp_path):
     *_, tables = found
-    tables.write(tmp_path / "samples.parquet", tmp_path / "shares.tsv")
+    tables.write(tmp_path / "samples.parquet", tmp_path / "shares.tsv", tmp_path / "programs.tsv")
     back = read_table(tmp_path / "shares.tsv")
     assert back["group"].tolist() == tables.shares["group"].tolist()
     assert back["column"].tolist() == tables.shares["column"].tolist()
@@ -210,3 +227,64 @@ def test_a_result_that_cannot_be_is_no_lack_of_samples(monkeypatch):
     monkeypatch.setattr("bcnmf.estimators.base.explained", lambda *_: 26.0)
     with pytest.raises(ImpossibleResult, match="is 26"):
         answer(*pair(), RUNS, METHODS, COMPUTE)
+
+
+def test_programs_are_tested_against_the_background_by_units_no_fit_saw(found):
+    target, background, tables = found
+    assert tuple(tables.programs) == PROGRAM_COLUMNS
+    estimator = make_estimator(
+        "bcnmf", n_components=2, alpha=1.5, random_state=0, max_iter=100, tol=1e-3, device="cpu"
+    )
+    expected = program_tests(
+        crossfit(
+            estimator, target.X, background=background.X, random_state=derive_seed("folds", "toy"),
+            units=target.obs["donor"], background_units=background.obs["donor"],
+        )
+    )  # fmt: skip
+    programs = rows(tables.programs)
+    assert programs["program"].tolist() == [0, 1, 2]
+    for column in ("effect", "low", "high", "p_units", "q_units", "p_cells", "test", "n_fits"):
+        values = [getattr(row, column) for row in expected]
+        if column == "test":
+            assert programs[column].tolist() == values
+        else:
+            np.testing.assert_allclose(programs[column].astype(float), values, rtol=1e-4)
+    assert set(rows(tables.programs, "shared")["program"]) == {0, 1, 2}
+    assert rows(tables.programs, "classifier").empty
+
+
+def test_a_label_is_tested_on_the_fit_that_numbers_the_programs(tmp_path):
+    target, background = pair()
+    fits = [fit_run(target, background, run, METHODS[run.method]["row"], COMPUTE) for run in RUNS]
+    tables = answer(target, background, RUNS, METHODS, COMPUTE, fits=fits)
+    for run, fit in zip(RUNS, fits, strict=True):
+        own = rows(tables.programs, run.method)
+        assert own["contrast"].drop_duplicates().tolist() == [
+            "target against background", "arm: 01 against NA",
+        ]  # fmt: skip
+        label = own[own["tested"] == "labels no fit saw"]
+        expected = unit_test(fit.usage, target.obs["arm"], target.obs["donor"], first="01")
+        assert label["program"].tolist() == [0, 1, 2]
+        np.testing.assert_allclose(label["effect"].iloc[1:], expected.effect, rtol=1e-5)
+        np.testing.assert_allclose(label["p_units"].iloc[1:], expected.p_value)
+        np.testing.assert_allclose(label["q_units"].iloc[1:], expected.q_value)
+        # Cells without the program are in some donors, those with it in the others.
+        assert label["n_units_first"].tolist() == [3] * 3
+        assert label["p_cells"].iloc[0] < 1e-6
+        assert label["test"].tolist() == ["exact, 20 arrangements: p cannot be below 0.1"] * 3
+        assert label["cosine"].isna().all()
+    tables.write(*(tmp_path / name for name in ("samples.parquet", "shares.tsv", "programs.tsv")))
+    back = read_table(tmp_path / "programs.tsv")
+    assert back["contrast"].tolist() == tables.programs["contrast"].tolist()
+    assert back["test"].tolist() == tables.programs["test"].tolist()
+
+
+def test_programs_without_units_have_tests_of_cells_alone():
+    target, background = pair(unit="")
+    fits = [fit_run(target, background, RUNS[0], ROW, COMPUTE)]
+    programs = answer(target, background, RUNS[:1], METHODS, COMPUTE, fits=fits).programs
+    assert programs["p_units"].isna().all()
+    assert programs["p_cells"].notna().all()
+    assert programs["test"].drop_duplicates().tolist() == [
+        "not tested: no units on both sides", "not tested: the study names no units",
+    ]  # fmt: skip

@@ -13,9 +13,9 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from bcnmf.errors import InputError
+from bcnmf.evidence.units import benjamini_hochberg
 from bcnmf_pipeline.evaluate.association import (
     auroc_per_class,
-    benjamini_hochberg,
     class_moments,
     welch_test,
 )

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
+from bcnmf import SharedTargetNMF
 from bcnmf.scoring import background_topics, target_score_of
 from bcnmf_pipeline.evaluate import target_score
 from bcnmf_pipeline.evaluate.evaluation import evaluate
@@ -99,3 +100,20 @@ def test_topics_and_samples_without_use_give_no_missing_scores():
     assert value_of(tables.scores, "b", "ari_target_score") == 0.0
     assert tables.scores["value"].notna().all()
     assert tables.samples[["umap_1", "umap_2", "target_score"]].notna().all(axis=None)
+
+
+def test_fits_with_offsets_are_scored_beside_topics_of_either_side():
+    target, background = pair()
+    counts = [
+        np.round(10 * sp.csr_matrix(side.X).toarray().astype(float))
+        for side in (target, background)
+    ]
+    model = SharedTargetNMF(2, 1, second_round="always", offsets="side", max_iter=20, device="cpu")
+    model.fit(counts[0], background=counts[1])
+    fit = model.to_fit()
+    fit.info["row"] = {"values": "counts", "loss": "poisson"}
+    assert not (fit.offsets == 1).all()
+    for side, values in zip((target, background), counts, strict=True):
+        side.layers["counts"] = values
+    found = TargetScores(target, background).of(fit)
+    np.testing.assert_allclose(found, model.target_score(counts[0]), rtol=1e-4, atol=1e-5)

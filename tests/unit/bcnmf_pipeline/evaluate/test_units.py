@@ -1,102 +1,81 @@
-"""Units of replication: what stands for one, and tests that samples of one unit do not fool."""
+"""Features are tested by the means of units, or the sums of their counts."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy import stats
 
-from bcnmf_pipeline.evaluate.association import welch_test
-from bcnmf_pipeline.evaluate.units import replicates, unit_test
+from bcnmf_pipeline.evaluate.pseudobulk import pseudobulk_test
+from bcnmf_pipeline.evaluate.units import means_test
 
 
-def donors(n_donors, cells, classes, rng, columns=50, shared=True):
+def donors(n_donors, cells, classes, shared):
     """Return cells of donors that differ from one another, and their classes and donors."""
+    rng = np.random.default_rng(0)
     units = np.repeat(np.arange(n_donors), cells)
-    labels = (
-        np.tile(classes, n_donors * cells // len(classes))
-        if shared
-        else (np.repeat(classes, n_donors * cells // len(classes)))
-    )
-    own = rng.normal(size=(n_donors, columns))
-    return rng.normal(size=(len(units), columns)) + own[units], labels, units
-
-
-def test_a_unit_and_class_is_a_replicate():
-    found = replicates(np.array(list("baab")), np.array(["u2", "u1", "u2", "u2"]))
-    assert found.units.tolist() == ["u1", "u2", "u2"]
-    assert found.classes.tolist() == ["a", "a", "b"]
-    assert found.of_sample.tolist() == [2, 0, 1, 2]
+    labels = np.tile(classes, len(units) // 2) if shared else np.repeat(classes, len(units) // 2)
+    return rng.normal(size=(len(units), 20)) + rng.normal(size=(n_donors, 20))[units], labels, units
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
 def test_units_of_both_classes_are_tested_in_pairs(make):
-    values, labels, units = donors(6, 10, ["after", "before"], np.random.default_rng(0))
+    values, labels, units = donors(6, 10, ["after", "before"], True)
     means = np.array(
         [[values[(units == u) & (labels == c)].mean(axis=0) for u in range(6)]
          for c in ("after", "before")]
     )  # fmt: skip
-    expected = stats.ttest_rel(*means).pvalue
-    found = unit_test(make(values), labels, units)
-    np.testing.assert_allclose(found["p_value_units"], expected)
-    np.testing.assert_allclose(found["p_adjusted_units"], stats.false_discovery_control(expected))
+    p_value, test = means_test(make(values), labels, units)
+    np.testing.assert_allclose(p_value, stats.ttest_rel(*means).pvalue)
+    assert test == "t of paired unit means, 6 pairs"
 
 
 def test_units_of_one_class_are_tested_by_welch():
-    values, labels, units = donors(
-        6, 10, ["case", "control"], np.random.default_rng(0), shared=False
-    )
+    values, labels, units = donors(6, 10, ["case", "control"], False)
     means = np.array([values[units == u].mean(axis=0) for u in range(6)])
+    p_value, test = means_test(values, labels, units)
     expected = stats.ttest_ind(means[:3], means[3:], equal_var=False).pvalue
-    np.testing.assert_allclose(unit_test(values, labels, units)["p_value_units"], expected)
-
-
-def test_pairs_count_where_they_are_the_rule():
-    rng = np.random.default_rng(0)
-    values, labels, units = donors(6, 10, ["a", "b"], rng, columns=3)
-    few = (units < 1) | (labels == np.where(units % 2, "a", "b"))
-    most = (units < 4) | (labels == "a")
-    for kept, paired in ((few, False), (most, True)):
-        found = unit_test(values[kept], labels[kept], units[kept])["p_value_units"]
-        both = units < (4 if paired else 0)
-        if paired:
-            alone = unit_test(values[both], labels[both], units[both])["p_value_units"]
-        else:
-            r = replicates(labels[kept], units[kept])
-            means = np.array(
-                [values[kept][r.of_sample == i].mean(axis=0) for i in range(len(r.units))]
-            )
-            alone = welch_test(means, r.classes).p_value
-        np.testing.assert_allclose(found, alone)
+    np.testing.assert_allclose(p_value, expected)
+    assert test == "Welch's t of unit means, 3 + 3 units"
 
 
 def test_what_cannot_be_tested_is_missing():
     values = np.arange(8.0)[:, None]
     classes = np.repeat(["a", "b"], 4)
     one_unit, two_units = np.zeros(8), np.tile([0, 1], 4)
-    for labels, units in (
-        (None, two_units), (classes, None), (np.full(8, "a"), two_units), (classes, one_unit),
-    ):  # fmt: skip
-        found = unit_test(values, labels, units)
-        assert np.isnan(found["p_value_units"]).all()
-        assert np.isnan(found["p_adjusted_units"]).all()
-    same = unit_test(np.ones((8, 1)), classes, two_units)["p_value_units"]
-    assert np.isnan(same).all()
+    for labels, units in ((None, two_units), (classes, None), (np.full(8, "a"), two_units)):
+        p_value, test = means_test(values, labels, units)
+        assert np.isnan(p_value).all()
+        assert test == ""
+        assert pseudobulk_test(values, labels, units) is None
+    assert np.isnan(means_test(values, classes, one_unit)[0]).all()
+    assert np.isnan(means_test(np.ones((8, 1)), classes, two_units)[0]).all()
+    assert pseudobulk_test(values, classes, one_unit) is None
+    three = np.repeat(list("abc"), 4)
+    assert pseudobulk_test(np.ones((12, 1)), three, np.arange(12)) is None
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["both sides", "one side"])
-def test_null_p_values_of_units_are_uniform_where_those_of_cells_are_not(shared):
-    """Twelve donors that differ, no effect: cells find most columns, donors one in twenty."""
-    rng = np.random.default_rng(1)
-    small = []
-    for _ in range(10):
-        values, labels, units = donors(12, 30, ["a", "b"], rng, columns=200, shared=False)
-        if shared:
-            # The effect of the condition differs from donor to donor, around none.
-            values, labels, units = donors(12, 60, ["a", "b"], rng, columns=200)
-            values += rng.normal(size=(12, 200))[units] * (labels == "a")[:, None]
-        of_cells = welch_test(values, labels).p_value
-        of_units = unit_test(values, labels, units)["p_value_units"]
-        small.append([(of_cells < 0.05).mean(), (of_units < 0.05).mean()])
-    cells, found = np.mean(small, axis=0)
-    assert cells > 0.4
-    assert 0.03 < found < 0.07
+def counts(paired):
+    """Return counts of 6 + 6 donors or of 6 pairs: four genes differ, one is never seen."""
+    rng = np.random.default_rng(0)
+    units, labels = np.repeat(np.arange(12), 20), np.repeat(["a", "b"], 120)
+    if paired:
+        units = np.concatenate([units[:120], units[:120]])
+    own = np.exp(rng.normal(0, 0.3, (12, 40)))[units]
+    rates = own * rng.gamma(1, 2, 40)
+    rates[labels == "b", :4] *= 4
+    rates[:, 4] = 0
+    return rng.poisson(rates).astype(np.float32), labels, units
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_sums_of_counts_per_unit_are_tested(paired):
+    values, labels, units = counts(paired)
+    p_value, test = pseudobulk_test(sp.csr_matrix(values), labels, units)
+    assert np.isnan(p_value[4])
+    assert (p_value[:4] < 1e-4).all()
+    # Cells find nearly all genes: donors differ.
+    cells = stats.ttest_ind(values[:120], values[120:], equal_var=False).pvalue[5:]
+    assert np.nanmean(p_value[5:] < 0.05) < 0.2
+    assert paired or (cells < 0.05).mean() > 0.5
+    sizes = "6 pairs" if paired else "6 + 6 units"
+    assert test == f"PyDESeq2 of sums per unit, {sizes}"

@@ -22,7 +22,9 @@ def unlabelled():
     return tables | {
         "samples": samples.assign(label="", target_score=score),
         "topics": topics.assign(**nothing, mean_usage=topics["topic"].map({1: 1.0, 2: 3, 3: 2})),
-        "features": tables["features"].assign(**nothing),
+        "features": tables["features"].assign(
+            statistic=NAN, favours="", p_cells=NAN, q_cells=NAN, p_units=NAN, q_units=NAN
+        ),
     }
 
 

@@ -193,7 +193,7 @@ def test_heatmap_bars_equal_the_tables(mouse):
     names = [t.get_text() for t in heat.get_yticklabels()]
     own = mouse["features"].set_index("feature").loc[names]
     np.testing.assert_allclose(
-        [bar.get_width() for bar in beside.patches], -np.log10(own["p_adjusted"]), atol=1e-12
+        [bar.get_width() for bar in beside.patches], -np.log10(own["q_units"]), atol=1e-12
     )
     marks = style.class_marks(["Control", "Ts65Dn"])
     for bar, name in zip(beside.patches, own["favours"], strict=True):
@@ -222,8 +222,11 @@ def test_heatmap_with_missing_loadings_and_untested_features():
 
 def test_heatmap_of_one_topic_and_one_class():
     tables = study_tables(runs=(("bcnmf", 1, 1.0),), classes=("only",))
-    for name in ("topics", "features"):
-        tables[name] = tables[name].assign(p_value=NAN, p_adjusted=NAN, favours=None)
+    for name, columns in (
+        ("topics", ("p_value", "p_adjusted")),
+        ("features", ("p_cells", "q_cells", "p_units", "q_units")),
+    ):
+        tables[name] = tables[name].assign(**dict.fromkeys(columns, NAN), favours=None)
     figure = plot_loadings(tables["loadings"], tables["topics"], tables["features"], method="bcnmf")
     assert figure.axes[0].images[0].get_array().shape == (10, 1)
     assert not figure.legends

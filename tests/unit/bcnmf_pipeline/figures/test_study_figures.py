@@ -129,7 +129,7 @@ def test_mouse_figure(mouse):
     best = best[best["topic"] == first].sort_values("rank")
     assert [t.get_text() for t in axes[4].get_yticklabels()] == list(best["feature"])
     np.testing.assert_allclose([bar.get_width() for bar in axes[4].patches], best["loading"])
-    own = mouse["features"].set_index("feature").loc[best["feature"], "p_adjusted"]
+    own = mouse["features"].set_index("feature").loc[best["feature"], "q_units"]
     drawn = {
         round(float(y)): float(x)
         for line in gids(axes[5], "protein")

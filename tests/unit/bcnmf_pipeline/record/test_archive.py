@@ -26,7 +26,8 @@ def run(tmp_path):
     folder = tmp_path / "results" / "mine"
     for name, text in {
         "tables/scores.tsv": TABLE, "figures/mouse/scores.png": "picture",
-        "answer/mouse/shares.tsv": TABLE,
+        "answer/mouse/shares.tsv": TABLE, "evidence/mouse/null.tsv": TABLE,
+        "selection/mouse/summary.tsv": TABLE, "tables/reported_vs_reproduced.tsv": TABLE,
         "report.html": "<html></html>", "fits/mouse/0/bcnmf/k2.npz": "arrays",
         "pairs/mouse/0/target.h5ad": "cells", "datasets/mdd/0.h5ad": "others' data",
         "tables/.half.tsv": "left by a kill",
@@ -56,7 +57,12 @@ def test_it_holds_code_tables_figures_and_report_and_nobody_elses_data(run, tmp_
         "code/config/datasets.tsv",
     } <= set(held)
     assert {"results/report.html", "results/figures/mouse/scores.png"} <= set(held)
-    assert "results/answer/mouse/shares.tsv" in held
+    assert {
+        "results/answer/mouse/shares.tsv",
+        "results/evidence/mouse/null.tsv",
+        "results/selection/mouse/summary.tsv",
+        "results/tables/reported_vs_reproduced.tsv",
+    } <= set(held)
     for word in ("downloads", "/pairs/", "results/datasets/", "fits", ".half", "__pycache__"):
         assert not [name for name in held if word in name], word
     write_archive(ROOT, run, path, with_fits=True)

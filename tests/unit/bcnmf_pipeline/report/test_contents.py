@@ -14,7 +14,7 @@ from bcnmf_pipeline.report.contents import (
     study_with_sizes,
 )
 from plot_tables import beta_scores, mouse_scores, study_tables
-from report_figures import shares_of
+from report_figures import diagnosis_of, programs_of, shares_of
 
 CAPTIONS = Path(__file__).resolve().parents[4] / "workflow" / "report"
 DRAWINGS = read_drawings(CAPTIONS / "figures.yaml")
@@ -137,6 +137,26 @@ def test_details_are_of_the_described_method_and_of_the_tables_there_are(run):
     assert details.with_sets is False
     none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES.head(0), {})
     assert none.answer is None
+
+
+def test_evidence_is_of_the_tables_that_the_run_made(run):
+    folder = run / "evidence" / "mouse"
+    folder.mkdir(parents=True)
+    tables = {"programs": programs_of([0.5, 0.25]), "diagnosis": diagnosis_of()}
+    paths = {name: str(folder / f"{name}.tsv") for name in tables}
+    for name, table in tables.items():
+        write_table(table, paths[name])
+    none = study_details(STUDY, run, LABELS, "bcnmf", [], SHARES, {})
+    assert none.evidence.empty
+    some = study_details(
+        STUDY, run, LABELS, "bcnmf", list(paths.values()), SHARES, {}, "No setting is recommended."
+    )
+    assert some.evidence.programs["p_units"].tolist() == [0.5, 0.25]
+    assert some.evidence.unit == STUDY["unit"]
+    assert some.evidence.words[-1] == "No setting is recommended."
+    assert some.evidence.findings == [("All is in order.", "")]
+    assert some.evidence.null.empty
+    assert set(some.tables) - set(none.tables) == {"programs (TSV)", "diagnosis (TSV)"}
 
 
 def test_topics_are_used_where_the_label_and_annotations_say(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -13,12 +14,22 @@ import pytest
 from bcnmf import InputError
 from bcnmf_pipeline.figures.representative import Chosen
 from bcnmf_pipeline.report.answer import answer_of
+from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.pictures import png_size, render_caption
-from bcnmf_pipeline.report.tables import mean_sd, reported_table, scores_text_table, study_table
+from bcnmf_pipeline.report.tables import mean_sd, scores_text_table, study_table
 from bcnmf_pipeline.report.topic_words import Topic
 from plot_tables import beta_scores, mouse_scores, summarise
-from report_figures import CAPTIONS, figure_of, shares_of, tiny_png
+from report_figures import (
+    CAPTIONS,
+    diagnosis_of,
+    figure_of,
+    null_of,
+    programs_of,
+    reproduced_of,
+    shares_of,
+    tiny_png,
+)
 
 LABELS = {"bcnmf": "bcNMF", "nmf": "NMF"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -98,6 +109,7 @@ def make(tmp_path, scores, summary=None, **more):
         "warnings": ["Mind this."],
         "tables": {"scores.tsv": tmp_path / "run" / "tables" / "scores.tsv"},
         "front_file": CAPTIONS / "workflow.rst",
+        "reproduced": reproduced_of(scores, LABELS) if "reported" in scores else None,
     } | more  # fmt: skip
     write_report(path, **arguments)
     return path.read_text(encoding="utf-8")
@@ -212,7 +224,9 @@ def test_unit_interval_and_reported_value_stand_below_the_score(page, scores):
 
 def test_reported_table_sets_both_side_by_side(page, scores):
     summary = summarise(scores, LABELS)
-    known = summary[summary["reported"].notna()]
+    known = summary[summary["reported"].notna()].copy()
+    known["value"] = pd.factorize(known["study"] + known["method"] + known["score"])[0]
+    known = known.sort_values("value", kind="stable")  # as the sheet: a value has all its settings
     reported = page.column("table-reported", "Reported")
     assert [float(a["data-sort"]) for _, a in reported] == list(known["reported"])
     ours = page.column("table-reported", "This run (mean ± s.d.)")
@@ -225,14 +239,6 @@ def test_reported_table_sets_both_side_by_side(page, scores):
         "Table 1",
         "section 2.3",
     }
-
-
-def test_difference_has_a_sign():
-    summary = summarise(mouse_scores(2))
-    known = summary[summary["reported"].notna()]
-    for mean, text in ((0.8, "+0.0106"), (0.7, "−0.0894"), (0.7894, "0.0000")):
-        table = reported_table(known.assign(mean=mean), {})
-        assert table.rows[0][7].text == text
 
 
 def test_what_ran(page, scores):
@@ -259,6 +265,58 @@ def details_of(names, **more):
             Chosen("bcnmf", 15, 1.0, 0, 0), [topic], answer=answer, with_sets=True, **more
         )
     return found
+
+
+def sure_of(**more):
+    tables = {
+        "programs": programs_of([0.002, 0.01]), "null": null_of("Refits say p = 0.004."),
+        "diagnosis": diagnosis_of((1, "share", "fault"), overall=f"Faulty {HOSTILE}."),
+    }  # fmt: skip
+    return evidence_of(tables | more, "bcnmf", "mouse")
+
+
+def test_how_sure_an_answer_is_stands_in_its_study(tmp_path, scores):
+    details = details_of(["mouse", "simulation_beta8"])
+    details["mouse"] = dataclasses.replace(details["mouse"], evidence=sure_of())
+    figures = [
+        figure_of(tmp_path / "run" / "figures", "mouse", name, caption_file=CAPTIONS / "scores.rst")
+        for name in ("scores", "null")
+    ]
+    text = make(tmp_path, scores, details=details, figures=figures)
+    page = Page(text)
+    assert page.text().count("How sure") == 1
+    assert "simulation_beta8" not in page.tables
+    assert [row[0][0] for row in page.tables["table-tests-3"][1:]] == ["Target score", "Topic 1"]
+    assert page.column("table-tests-3", "p, mouse")[0][0] == "0.002"
+    # On the first screen two sentences; in the study all of it, and the figure of the null.
+    first, rest = page.text().split("How sure")
+    assert "Refits say p = 0.004." in first
+    assert f"Faulty {HOSTILE}. Mend share." in " ".join(first.split())
+    assert "By mouse, target against background" not in first
+    assert "By mouse, target against background" in rest
+    assert "share of 1 is fault. Mend share." in " ".join(rest.split())
+    assert order_of(text, 'id="table-study-3"', 'id="table-tests-3"', 'alt="null of mouse"')
+    assert order_of(text, 'alt="null of mouse"', 'alt="scores of mouse"')
+    assert text.count('alt="null of mouse"') == 1
+
+
+def test_reported_values_stand_before_the_warnings_where_there_are_any(tmp_path, scores):
+    text = make(tmp_path, scores, details=details_of(["mouse"]), figures=[])
+    assert order_of(text, 'id="answer"', 'href="#reported">Reported and reproduced</a>: Of 9',
+                    'id="reported"', 'id="table-reported"', 'id="warnings"')  # fmt: skip
+    assert text.count("can be compared with this run") == 1
+    none = reproduced_of(scores.assign(reported=np.nan), LABELS, [
+        {"study": "mouse", "method": "bcnmf", "score": "ari_umap", "value": "0.7894",
+         "source": "arXiv", "verdict": "made otherwise", "why": "share is 1, reported with 0.1"},
+    ])  # fmt: skip
+    text = make(tmp_path, scores, details=details_of(["mouse"]), figures=[], reproduced=none)
+    page = Page(text)
+    assert order_of(text, 'id="answer"', 'id="warnings"', 'id="reported"')
+    assert "Of 1 reported value none can be compared with this run (1 made otherwise)." in (
+        page.text()
+    )
+    assert "table-reported" not in page.tables
+    assert page.column("table-not-compared", "Why")[0][0] == "share is 1, reported with 0.1"
 
 
 def order_of(text, *parts):
