@@ -19,6 +19,7 @@ __all__ = [
     "SharedTargetNMF",
     "UnitTest",
     "__version__",
+    "balanced_weights",
     "coverage",
     "crossfit",
     "program_tests",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from bcnmf.batches import balanced_weights
     from bcnmf.calibration import CrossFit
     from bcnmf.crossfitting import coverage, crossfit
     from bcnmf.errors import InputError
@@ -44,6 +46,7 @@ _HOME = {
     "CrossFit": "bcnmf.calibration",
     "InputError": "bcnmf.errors",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
+    "balanced_weights": "bcnmf.batches",
     "coverage": "bcnmf.crossfitting",
     "ProgramTest": "bcnmf.evidence.programs",
     "UnitTest": "bcnmf.evidence.units",

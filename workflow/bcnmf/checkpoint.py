@@ -23,6 +23,7 @@ from bcnmf.checks import feature_names
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.files import atomic_path, check_writable
 from bcnmf.matrices.fingerprint import fingerprint
+from bcnmf.matrices.weighting import Weighting
 from bcnmf.persistence import plain
 from bcnmf.seeds import derive_seed
 from bcnmf.stopping import Stop, noted
@@ -153,7 +154,11 @@ class Checkpoint:
 
 
 def of_fit(
-    estimator: Any, path: OptionalPath, sides: Mapping[str, Any], device: torch.device
+    estimator: Any,
+    path: OptionalPath,
+    sides: Mapping[str, Any],
+    device: torch.device,
+    weightings: Mapping[str, Weighting],
 ) -> Checkpoint:
     """Return the checkpoint of a fit; without a path, one that writes nothing.
 
@@ -167,6 +172,8 @@ def of_fit(
         Data by their names, as users pass them; None where there are none.
     device : torch.device
         Where the fit runs.
+    weightings : mapping
+        Of the sides, by their names, of which not all samples count one.
 
     Raises
     ------
@@ -194,6 +201,9 @@ def of_fit(
             values, names = fingerprint(side, name), feature_names(side)
             found[f"{name} (values)"] = values
             found[f"{name} (names of features)"] = None if names is None else derive_seed(*names)
+            weighting = weightings.get(name)
+            parts = () if weighting is None else (weighting.kept, weighting.factor)
+            found[f"{name} (weights)"] = [fingerprint(one[:, None], name) for one in parts]
     return Checkpoint(path, found)
 
 

@@ -126,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
         "of whole units",
     )
     fit.add_argument(
+        "--batch",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns of obs that say in which batch samples were measured; every batch, and in it "
+        "every unit, then counts alike",
+    )
+    fit.add_argument(
         "--out", required=True, type=output_path, help=".h5ad: the target with its topics"
     )
     fit.add_argument(
@@ -180,7 +187,7 @@ def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Seq
 def _fit(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import check_storable, fit, looks_like_counts, write
+    from bcnmf.tools import batch_remark, check_storable, fit, looks_like_counts, write
 
     check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
@@ -194,11 +201,15 @@ def _fit(options: argparse.Namespace) -> int:
             "normalize_total, scanpy.pp.log1p), or bcnmf.SharedTargetNMF in Python",
             file=sys.stderr,
         )
+    weighted = {"batch": options.batch, "unit": options.unit}
+    if background is not None and (remark := batch_remark(target, background, options.batch)):
+        print(f"remark: {remark}", file=sys.stderr)
     model = fit(
         target,
         background,
         layer=options.layer,
         checkpoint=options.checkpoint,
+        **(weighted if options.batch else {}),
         init=options.init,
         batch_size=options.batch_size,
         n_components=options.n_components,
@@ -247,8 +258,9 @@ def _say_how_many(target: AnnData, background: AnnData, model: BCNMF, options: A
 
     try:
         found, classified = crossfit(
-            target, background, model, layer=options.layer, folds=options.folds, unit=options.unit
-        )
+            target, background, model, layer=options.layer, folds=options.folds,
+            unit=options.unit, batch=options.batch,
+        )  # fmt: skip
     except InputError as error:
         print(f"not judged how many samples hold something new: {error}", file=sys.stderr)
         return

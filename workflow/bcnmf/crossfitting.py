@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bcnmf import checks
+from bcnmf import batches, checks
 from bcnmf.calibration import CHANCE, CrossFit
 from bcnmf.errors import InputError
 from bcnmf.matrices.inputs import check_non_negative, host_array, is_anndata
@@ -37,7 +37,8 @@ _SAME = 0.5
 # Given the samples of a fold's training parts: what gives others scores (samples,) and usages
 # (samples, K) that they are made of, and topics.
 Judge = Callable[[Any], tuple[np.ndarray, np.ndarray]]
-Fitting = Callable[[Any, Any], tuple[Judge, np.ndarray]]
+# With the weights of these samples, by the keywords of `fit`; none where all count alike.
+Fitting = Callable[[Any, Any, dict[str, np.ndarray]], tuple[Judge, np.ndarray]]
 
 
 def crossfit(
@@ -49,6 +50,8 @@ def crossfit(
     units: Any = None,
     background_units: Any = None,
     reference: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> CrossFit:
     """Fit without each part of the samples in turn, and score the part that was left out.
 
@@ -76,6 +79,8 @@ def crossfit(
         are assigned to them one to one, such that the sum of cosines is largest; an assigned topic
         with a cosine below 0.5 is another one, and the program is missing in this fold. Without
         any, topics of the first fold are taken.
+    sample_weight, background_weight : array of shape (n,), (m,), optional
+        What samples count in the fits. Judged are all of them alike.
 
     Returns
     -------
@@ -102,8 +107,8 @@ def crossfit(
             "CombinedBasisNMF"
         )
 
-    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
-        model = clone(estimator).fit(target, background=other)
+    def fitted(target: Any, other: Any, counted: dict[str, np.ndarray]) -> tuple[Judge, np.ndarray]:
+        model = clone(estimator).fit(target, background=other, **counted)
 
         def judge(samples: Any) -> tuple[np.ndarray, np.ndarray]:
             usage = np.asarray(model.target_usage(samples))
@@ -113,7 +118,10 @@ def crossfit(
 
     if reference is None:
         reference = getattr(estimator, "components_", None)
-    return _judged(fitted, X, background, folds, random_state, units, background_units, reference)
+    weights = sample_weight, background_weight
+    return _judged(
+        fitted, X, background, folds, random_state, units, background_units, weights, reference
+    )
 
 
 def coverage(
@@ -123,6 +131,8 @@ def coverage(
     random_state: int = 0,
     units: Any = None,
     background_units: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
 ) -> CrossFit:
     """Score samples as `crossfit` does, by a classifier that tells target from background.
 
@@ -131,8 +141,9 @@ def coverage(
 
     Parameters
     ----------
-    X, background, folds, random_state, units, background_units
-        See `crossfit`; data in memory. Sparse data are not made dense.
+    X, background, folds, random_state, units, background_units, sample_weight, background_weight
+        See `crossfit`; data in memory. Sparse data are not made dense. Weights are those of the
+        classifier; components are of samples that count alike.
 
     Returns
     -------
@@ -150,7 +161,7 @@ def coverage(
                 "part of its samples: data[rows].to_memory()"
             )
 
-    def fitted(target: Any, other: Any) -> tuple[Judge, np.ndarray]:
+    def fitted(target: Any, other: Any, counted: dict[str, np.ndarray]) -> tuple[Judge, np.ndarray]:
         if target.shape[1] < 2:
             raise InputError(
                 "target: has one feature; a classifier on principal components needs two or more"
@@ -160,12 +171,15 @@ def coverage(
         else:
             values = np.concatenate([target, other])
         label = np.repeat([1, 0], [target.shape[0], other.shape[0]])
+        sides = (("sample_weight", target), ("background_weight", other))
+        given = [counted.get(name, np.ones(side.shape[0])) for name, side in sides]
+        options = {"logisticregression__sample_weight": np.concatenate(given)} if counted else {}
         seed = derive_seed("principal components", random_state)
         k = min(_COMPONENTS, min(values.shape) - 1)
         space = PCA(k, whiten=True, svd_solver="arpack", random_state=seed)
         classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
         try:
-            model = make_pipeline(space, classifier).fit(values, label)
+            model = make_pipeline(space, classifier).fit(values, label, **options)
         except ArpackError as error:
             raise InputError(
                 "target and background: no feature differs between their samples, so there is "
@@ -182,7 +196,8 @@ def coverage(
 
         return judge, weights @ space.components_
 
-    return _judged(fitted, X, background, folds, random_state, units, background_units)
+    counts = sample_weight, background_weight
+    return _judged(fitted, X, background, folds, random_state, units, background_units, counts)
 
 
 def _judged(
@@ -193,6 +208,7 @@ def _judged(
     random_state: int,
     units: Any,
     background_units: Any,
+    weights: tuple[Any, Any],
     reference: Any = None,
 ) -> CrossFit:
     if background is None:
@@ -202,12 +218,14 @@ def _judged(
     checks.check_same_names(
         checks.feature_names(background), checks.feature_names(X), "background", "target"
     )
-    target, other = _Side(X, "target", units), _Side(background, "background", background_units)
+    target = _Side(X, "target", units, weights[0])
+    other = _Side(background, "background", background_units, weights[1])
     folds = _cut(target, other, folds, random_state)
     threshold, components, cosines = np.empty(folds), [], []
     location, scale = np.empty(folds), np.empty(folds)
     for fold in range(folds):
-        judge, topics = fitted(target.without(fold), other.without(fold))
+        counted = target.weights_without(fold) | other.weights_without(fold)
+        judge, topics = fitted(target.without(fold), other.without(fold), counted)
         components.append(topics)
         if reference is None:
             reference = topics
@@ -254,17 +272,23 @@ class _Side:
     part: np.ndarray
     usage: np.ndarray
 
-    def __init__(self, data: Any, name: str, units: Any) -> None:
+    def __init__(self, data: Any, name: str, units: Any, weights: Any) -> None:
         self.data, self.name = _selectable(data, name), name
         n = self.data.shape[0]
         self.score = np.empty(n)
         self.units = None if units is None else _named_units(units, name, n)
         names = checks.sample_names(units), checks.sample_names(data)
         checks.check_same_names(*names, f"units of the {name}", name, "samples")
+        self.keyword = {"target": "sample_weight", "background": "background_weight"}[name]
+        self.weights = batches.checked(weights, self.keyword, n, names[1])
 
     def without(self, fold: int) -> Any:
         """Return the samples of all other parts."""
         return self.data[np.flatnonzero(self.part != fold)]
+
+    def weights_without(self, fold: int) -> dict[str, np.ndarray]:
+        """Return the weights of these samples as a keyword of `fit`, if there are any."""
+        return {} if self.weights is None else {self.keyword: self.weights[self.part != fold]}
 
     def only(self, fold: int) -> Any:
         """Return the samples of a part."""

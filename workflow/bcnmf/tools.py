@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 from bcnmf import crossfitting, selection
+from bcnmf.batches import balanced_weights, named, one_sided
 from bcnmf.calibration import CrossFit
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
@@ -35,6 +37,8 @@ def fit(
     layer: str | None = None,
     key: str = "bcnmf",
     checkpoint: str | os.PathLike[str] | None = None,
+    batch: Sequence[str] | None = None,
+    unit: str | None = None,
     **parameters: Any,
 ) -> BCNMF:
     """Fit bcNMF and store the topics in `target`.
@@ -51,6 +55,11 @@ def fit(
         ``uns[key]`` (parameters, objective).
     checkpoint : path, optional
         See `BCNMF.fit_transform`.
+    batch : sequence of str, optional
+        Columns of obs of both sides that say in which batch samples were measured: each counts
+        alike in the fit (`bcnmf.balanced_weights`).
+    unit : str, optional
+        Column of obs of both sides; with `batch`, every unit of a batch counts alike.
     **parameters
         Of `BCNMF`.
 
@@ -70,6 +79,7 @@ def fit(
         values,
         background=None if background is None else _values(background, layer, "background"),
         checkpoint=checkpoint,
+        **_weights(target, background, batch, unit),
     )
     target.obsm[f"X_{key}"] = usage
     target.varm[f"{key}_loadings"] = np.ascontiguousarray(model.components_.T)
@@ -96,6 +106,7 @@ def crossfit(
     key: str = "bcnmf",
     folds: int = 3,
     unit: str | None = None,
+    batch: Sequence[str] | None = None,
 ) -> tuple[CrossFit, CrossFit | None]:
     """Judge samples by fits that have not seen them, and store in `target` which hold something.
 
@@ -115,6 +126,8 @@ def crossfit(
         See `bcnmf.crossfit`.
     unit : str, optional
         Column of obs of both sides: what samples come from, for instance the donor.
+    batch : sequence of str, optional
+        See `fit`.
 
     Returns
     -------
@@ -128,6 +141,7 @@ def crossfit(
     estimator = clone(model).set_params(max_iter=iterations, verbose=0, **given)
     options: dict[str, Any] = {"folds": folds, "random_state": model.seed_}
     options |= {"units": units[0], "background_units": units[1]}
+    options |= _weights(target, background, batch, unit)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = crossfitting.crossfit(estimator, *sides, **options)
@@ -139,6 +153,32 @@ def crossfit(
     if classified is not None:
         target.uns[key]["coverage"] = _shares(classified)
     return found, classified
+
+
+def batch_remark(target: ad.AnnData, background: ad.AnnData, batch: Sequence[str] | None) -> str:
+    """Return what cannot be told where batches are on one side alone; empty if there are none."""
+    if not batch:
+        return ""
+    found = one_sided(_batches(target, batch, "target"), _batches(background, batch, "background"))
+    return f"{found.sentence}; {found.remedy}" if found.sentence else ""
+
+
+def _weights(
+    target: ad.AnnData, background: ad.AnnData | None, batch: Sequence[str] | None, unit: str | None
+) -> dict[str, np.ndarray]:
+    """Return weights that let batches count alike, by keywords of `fit`; none without batches."""
+    sides = {"sample_weight": (target, "target"), "background_weight": (background, "background")}
+    return {
+        keyword: balanced_weights(_batches(side, batch, name), _units(side, unit, name))
+        for keyword, (side, name) in sides.items()
+        if batch and side is not None
+    }
+
+
+def _batches(data: ad.AnnData, batch: Sequence[str], name: str) -> np.ndarray:
+    for column in batch:
+        _units(data, column, name)  # is it there?
+    return named(data.obs[list(batch)].astype(str), f"batch of the {name}")
 
 
 def _shares(found: CrossFit) -> dict[str, Any]:

@@ -77,6 +77,11 @@ def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             f"--{side}", nargs="+", metavar="COLUMN=VALUE", help=f"the samples that {what}"
         )
     new.add_argument("--unit", metavar="COLUMN", help="what was replicated: donor, mouse, dish")
+    new.add_argument(
+        "--batch",
+        metavar="COLUMN",
+        help="batches, which then count alike: run, library; several with commas",
+    )
     new.add_argument("--label", metavar="COLUMN", help="held out; topics are compared with it")
     new.add_argument("--each", metavar="COLUMN", help="a study for each value, as of cell_type")
     new.add_argument("--layer", help="raw, or a layer, to take in place of X")
@@ -122,6 +127,7 @@ def _new(options: argparse.Namespace) -> None:
                 "target": ";".join(options.target or []),
                 "background": ";".join(options.background or []),
                 "unit": options.unit,
+                "batch": options.batch,
                 "label": options.label,
                 "each": options.each,
                 "layer": options.layer,

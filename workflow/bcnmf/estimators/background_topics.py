@@ -11,7 +11,9 @@ from bcnmf import scoring
 from bcnmf.checkpoint import OptionalPath
 from bcnmf.errors import InputError
 from bcnmf.estimators.base import Factorisation
+from bcnmf.estimators.reading import weighting_of
 from bcnmf.matrices.sources import is_on_disk
+from bcnmf.matrices.weighting import Weighting
 from bcnmf.persistence import Fit
 
 
@@ -24,6 +26,7 @@ class WithBackgroundTopics(Factorisation):
 
     n_background: int
     _background: Any = None
+    _background_weighting: Weighting | None = None
     _background_topics: np.ndarray | None = None
 
     @property
@@ -31,7 +34,7 @@ class WithBackgroundTopics(Factorisation):
         """Topics of the background, (n_background, features)."""
         if self._background_topics is None:
             self._background_topics = self._fit_background_topics()
-            self._background = None
+            self._background = self._background_weighting = None
         return self._background_topics
 
     @property
@@ -65,9 +68,19 @@ class WithBackgroundTopics(Factorisation):
     def _beside(self) -> np.ndarray:
         return self.background_components_
 
-    def _fit(self, X: Any, background: Any, checkpoint: OptionalPath = None) -> Self:
-        super()._fit(X, background, checkpoint)
+    def _fit(
+        self,
+        X: Any,
+        background: Any,
+        checkpoint: OptionalPath = None,
+        sample_weight: Any = None,
+        background_weight: Any = None,
+    ) -> Self:
+        super()._fit(X, background, checkpoint, sample_weight, background_weight)
         self._background, self._background_topics = background, None
+        self._background_weighting = weighting_of(
+            background, background_weight, "background", self._loss()
+        )
         # A file may be closed, or gone, when the topics are asked for.
         if background is not None and is_on_disk(background):
             self._settle()
@@ -87,8 +100,8 @@ class WithBackgroundTopics(Factorisation):
             )
         try:
             return scoring.topics_of(
-                self._matrix(self._background, "background"), int(self.n_background),
-                self._loss(), self.seed_, self._precision_and_device(),
+                self._matrix(self._background, "background", None, self._background_weighting),
+                int(self.n_background), self._loss(), self.seed_, self._precision_and_device(),
             )  # fmt: skip
         except InputError as error:
             raise InputError(

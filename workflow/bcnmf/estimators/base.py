@@ -14,21 +14,18 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from bcnmf import checks, memory, outcome
+from bcnmf import checks, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
 from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
 from bcnmf.errors import ImpossibleResult, InputError
+from bcnmf.estimators.reading import Reading, Weightings, weighting_of
 from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
 from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
-from bcnmf.matrices.in_memory import as_matrix, numpy_name
 from bcnmf.matrices.inputs import host_array
-from bcnmf.matrices.sources import is_on_disk
-from bcnmf.matrices.streamed import streamed
-from bcnmf.matrices.units import Size, check_alike
 from bcnmf.progress import Progress
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
@@ -39,6 +36,7 @@ Init = str | Sequence[Any]
 
 
 class Factorisation(
+    Reading,
     TargetScore,
     Stored,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
@@ -54,8 +52,6 @@ class Factorisation(
     # Words for `init`, and which arrays it may be instead.
     _starts: ClassVar[tuple[str, ...]] = ("seeded", "random")
     _start_arrays: ClassVar[str]
-    # Parameters that are numbers of topics, and which sides are fitted with that many.
-    _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]]
     # What warnings call the topics, and what they advise.
     _topics: ClassVar[str] = "topics"
     _fewer: ClassVar[str] = "lower n_components"
@@ -89,13 +85,27 @@ class Factorisation(
         self.verbose = verbose
 
     def fit(
-        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        background: Any = None,
+        checkpoint: OptionalPath = None,
+        sample_weight: Any = None,
+        background_weight: Any = None,
     ) -> Self:
         """Fit as `fit_transform` does; return self."""
-        return self._fit(X, background, checkpoint)
+        return self._fit(X, background, checkpoint, sample_weight, background_weight)
 
     def fit_transform(
-        self, X: Any, y: Any = None, *, background: Any = None, checkpoint: OptionalPath = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        background: Any = None,
+        checkpoint: OptionalPath = None,
+        sample_weight: Any = None,
+        background_weight: Any = None,
     ) -> np.ndarray:
         """Fit and return the usages of the target.
 
@@ -112,6 +122,10 @@ class Factorisation(
             ends the fit after the iteration at hand. A fit that finds one goes on from it, to the
             same numbers as if it had not been stopped, and deletes it when it is done. The state of
             other data, parameters or code is refused (`bcnmf.errors.StaleCheckpoint`).
+        sample_weight, background_weight : array or Series of shape (n,), (m,), optional
+            What the error of each sample counts, at least 0; `bcnmf.balanced_weights` makes them of
+            batches. Two counts as the sample twice. Samples of weight 0 are left out of the fit and
+            have the usages that solve them, as by `transform`.
 
         Returns
         -------
@@ -123,16 +137,18 @@ class Factorisation(
             Parameters out of range, no background where there has to be one, target and background
             with different features or names of features, not enough memory, or a checkpoint of
             another fit. Data that are empty, negative, not finite, no numbers, masked, missing or
-            beyond the range of `dtype`; sparse data that point outside themselves.
+            beyond the range of `dtype`; sparse data that point outside themselves. Weights of the
+            wrong number, negative, not finite, all zero or of other samples.
         """
-        return self._fit(X, background, checkpoint).usage_
+        return self._fit(X, background, checkpoint, sample_weight, background_weight).usage_
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the usages (samples, K) of new samples that best explain them by `components_`."""
         data = self._new_samples(X)
         dtype, device = self._precision_and_device()
         topics = torch.as_tensor(self._all_topics(), dtype=dtype).to(device)
-        return np.asarray((self._usage_of(data, topics) * data.unit).cpu().numpy())
+        usage = self._usages(self._usage_of(data, topics) * data.unit)["usage"]
+        return np.asarray(usage.cpu().numpy())
 
     def inverse_transform(self, H: Any) -> np.ndarray:
         """Return the reconstruction H C (samples, features), dense."""
@@ -164,21 +180,18 @@ class Factorisation(
         """Return which divergence is minimised."""
         return "squared_error"
 
-    def _without_background(self) -> str | None:
-        """Return why there has to be a background, None if there need not be one."""
-        return (
-            "background is missing: shared topics are fitted to it; pass background=..., "
-            "or use NMF for a target alone"
-        )
-
     def _all_topics(self) -> np.ndarray:
         """Return the topics that new samples may use."""
         return self.components_
 
     def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
-        """Return usages of new samples: here those of least squares."""
+        """Return usages of all these topics by new samples: here those of least squares."""
         usage = topics.new_zeros((data.shape[0], len(topics)))
         return nonnegative_least_squares(data.times(topics), gram_float64(topics), usage)
+
+    def _usages(self, usage: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return usages of all topics of the target by the names that they are stored under."""
+        return {"usage": usage}
 
     def _derive(self) -> None:
         """Set attributes that follow from others, after a fit or from a file."""
@@ -213,100 +226,50 @@ class Factorisation(
         device = (present_device if self.__sklearn_is_fitted__() else resolve_device)(self.device)
         return resolve_dtype(self.dtype, device), device
 
-    def _fit(self, X: Any, background: Any, checkpoint: OptionalPath = None) -> Self:
+    def _fit(
+        self,
+        X: Any,
+        background: Any,
+        checkpoint: OptionalPath = None,
+        sample_weight: Any = None,
+        background_weight: Any = None,
+    ) -> Self:
         self._check_parameters()
         self.seed_ = seed_of(self.random_state)
-        target, other = self._read(X, background)
+        given = {"target": X, "background": background}
+        weights = {"target": sample_weight, "background": background_weight}
+        weightings = {
+            side: found
+            for side, values in weights.items()
+            if (found := weighting_of(given[side], values, side, self._loss())) is not None
+        }
+        target, other = self._read(X, background, weightings)
         device = self._precision_and_device()[1]
-        saved = of_fit(self, checkpoint, {"target": X, "background": background}, device)
+        saved = of_fit(self, checkpoint, given, device, weightings)
         restarts = Restarts(partial(self._monitor, target.unit), saved, device)
         with leave_threads_to_passes(target, other), saved.stopped_between_iterations():
             solution = self._solve(target, other, restarts)
         saved.remove()
-        self._store(solution.in_units_of_data(target.unit, self._loss()), target, other)
+        solution = solution.in_units_of_data(target.unit, self._loss())
+        self._store(self._of_all_samples(solution, given, weightings, target.unit), target, other)
         self._warn(target, other)
         return self
 
-    def _read(self, X: Any, background: Any) -> tuple[Matrix, Matrix | None]:
-        """Return checked target and background, and keep what the features are."""
-        names = checks.feature_names(X)
-        checks.check_same_names(checks.feature_names(background), names, "background", "target")
-        # Of three arrays the first alone has features, of two both.
-        arrays = () if isinstance(self.init, str) else self.init
-        for topics in arrays[: 1 if len(arrays) == 3 else 2]:
-            checks.check_same_names(checks.feature_names(topics), names, "init", "target")
-        given = {"target": X} | ({} if background is None else {"background": background})
-        values = {
-            name: data if self._streams(data) else host_array(data, name)
-            for name, data in given.items()
-        }
-        sides, unit = {}, None if self._scaled() else 1.0
-        if self._streams(X):
-            sides["target"] = self._matrix(values.pop("target"), "target", unit)
-            unit = sides["target"].unit
-        elif unit is None:
-            dtype = numpy_name(self._precision_and_device()[0])
-            unit = Size(dtype).add(values["target"]).unit("target")
-        if in_memory := [side for side in values.values() if not self._streams(side)]:
-            topics = sum(int(getattr(self, name)) for name in self._topic_counts)
-            memory.check(in_memory, topics, *self._precision_and_device(), self._loss(), unit != 1)
-        sides |= {name: self._matrix(side, name, unit) for name, side in values.items()}
-        self._check_sides(sides)
-        self.n_features_in_ = sides["target"].shape[1]
-        self.__dict__.pop("feature_names_in_", None)
-        if names is not None:
-            self.feature_names_in_ = names
-        return sides["target"], sides.get("background")
-
-    def _check_sides(self, sides: Mapping[str, Matrix]) -> None:
-        if "background" in sides:
-            checks.check_same_features(sides["target"], sides["background"])
-        elif reason := self._without_background():
-            raise InputError(reason)
-        for parameter, fitted in self._topic_counts.items():
-            k = getattr(self, parameter)
-            for name in fitted:
-                samples, features = sides[name].shape
-                if k > min(samples, features):
-                    raise InputError(
-                        f"{parameter}={k} is larger than the data: the {name} has {samples} "
-                        f"samples and {features} features; choose at most {min(samples, features)}"
-                    )
-        for name, side in sides.items():
-            if side.total == 0:
-                raise InputError(f"{name}: all values are zero; there is nothing to factorise")
-        if "background" in sides and self._scaled():
-            check_alike(sides["target"], sides["background"])
-
-    def _scaled(self) -> bool:
-        """Return whether data may be divided by a number before the fit."""
-        return True
-
-    def _block_size(self) -> int | None:
-        """Return of how many samples the blocks are in which data are read."""
-        return None if self.batch_size is None else int(self.batch_size)
-
-    def _streams(self, data: Any) -> bool:
-        return is_on_disk(data) or self._block_size() is not None
-
-    def _matrix(self, data: Any, name: str, unit: float | None = None) -> Matrix:
-        precision = self._precision_and_device()
-        if self._streams(data):
-            return streamed(data, name, *precision, self._block_size(), unit)
-        return as_matrix(data, name, *precision, unit)
-
-    def _new_samples(self, X: Any) -> Matrix:
-        self._check_fitted()
-        checks.check_same_names(
-            checks.feature_names(X), getattr(self, "feature_names_in_", None), "X", "the model"
-        )
-        data = self._matrix(X, "X")
-        if data.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has {data.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input, those that it was fitted on"
-            )
-        return data
+    def _of_all_samples(
+        self, solution: Solution, given: Mapping[str, Any], weightings: Weightings, unit: float
+    ) -> Solution:
+        """Return usages of the samples themselves, and of those too that were left out."""
+        factors = dict(solution.factors)
+        for side, weighting in weightings.items():
+            topics, usage = solution.target if side == "target" else solution.background
+            usage = usage.new_zeros((0, len(topics)))
+            if len(weighting.left_out):
+                left_out = self._matrix(given[side], side, unit, weighting.others)
+                usage = self._usage_of(left_out, topics) * unit
+            parts = self._usages(usage) if side == "target" else {"background_usage": usage}
+            for name, part in parts.items():
+                factors[name] = weighting.complete(weighting.unweighted(factors[name]), part)
+        return solution._replace(factors=factors)
 
     def _starts_to_run(self) -> int:
         return int(self.n_init) if isinstance(self.init, str) else 1

@@ -138,15 +138,17 @@ class NMF(WithBackgroundTopics):
 
     def _start(self, number: int, target: Matrix, background: Matrix | None) -> Factors:
         dtype, device = self._precision_and_device()
-        m = 0 if background is None else background.shape[0]
-        sizes = (target.shape[0], m, target.shape[1], int(self.n_components))
+        sides, features, k = (target, background), target.shape[1], int(self.n_components)
         if not isinstance(self.init, str):
-            components, *usages = given_factors(self.init, *sizes, dtype, device)
-            return components, usages[0] / target.unit, usages[1] / target.unit
+            n, m = (0 if side is None else side.n_given for side in sides)
+            components, *usages = given_factors(self.init, n, m, features, k, dtype, device)
+            return components, *_of_weight(sides, [usage / target.unit for usage in usages])
         seed = seed_of_start(self.seed_, number)
         if self.init == "nndsvd" and number == 0:
-            return spectral_factors(target, background, self.alpha_, sizes[3], seed, dtype, device)
-        return random_factors(*sizes, seed, dtype, device)
+            return spectral_factors(target, background, self.alpha_, k, seed, dtype, device)
+        n, m = (0 if side is None else side.shape[0] for side in sides)
+        components, *usages = random_factors(n, m, features, k, seed, dtype, device)
+        return components, *_of_weight(sides, usages)
 
     def _run(
         self,
@@ -171,6 +173,17 @@ class NMF(WithBackgroundTopics):
         if self.solver == "stochastic":
             return stochastic.fit_squared_error(*common, super()._block_size(), seed, warm_up)
         return safeguarded.fit_squared_error(*common, warm_up=warm_up)
+
+
+def _of_weight(
+    sides: tuple[Matrix | None, Matrix | None], usages: list[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return usages of the samples themselves as those of the samples by their weights."""
+    one, other = (
+        usage if side is None or side.weighting is None else side.weighting.weighted(usage)
+        for side, usage in zip(sides, usages, strict=True)
+    )
+    return one, other
 
 
 class BCNMF(NMF):

@@ -226,10 +226,14 @@ class SharedTargetNMF(Factorisation):
         return self.shared_components_
 
     def _usage_of(self, data: Matrix, topics: torch.Tensor) -> torch.Tensor:
-        """Return usages of the target topics, solved together with those of the shared topics."""
         usage = flat_usage(data, topics)
         solve_usage(data, topics, usage, self.loss)
-        return usage[:, self.n_shared :]
+        return usage
+
+    def _usages(self, usage: torch.Tensor) -> dict[str, torch.Tensor]:
+        split = int(self.n_shared)
+        parts = {"shared_usage": usage[:, :split], "usage": usage[:, split:]}
+        return {name: part.contiguous() for name, part in parts.items()}
 
     def _not_converged(self) -> str:
         return (

@@ -18,6 +18,7 @@ import torch
 from bcnmf.device import as_float64, flush
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.divergence import EPS_POISSON, poisson_at_stored
+from bcnmf.matrices.weighting import Weighting
 
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
@@ -56,12 +57,20 @@ class Matrix(ABC):
         Whether passes are compiled, with threads of their own.
     unit : float
         By what the user's values were divided, see `bcnmf.matrices.units`.
+    weighting : Weighting or None
+        By what the user's samples were multiplied, and which of them are here.
     """
 
     shape: tuple[int, int]
     run_length: int = 1
     compiled: bool = False
     unit: float = 1.0
+    weighting: Weighting | None = None
+
+    @property
+    def n_given(self) -> int:
+        """How many samples the user gave, those that are left out among them."""
+        return self.shape[0] + (0 if self.weighting is None else len(self.weighting.left_out))
 
     @property
     @abstractmethod

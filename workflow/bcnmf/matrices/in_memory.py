@@ -16,6 +16,7 @@ from bcnmf.matrices.csr_device import DeviceSparseMatrix
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.inputs import Values, check_non_negative, host_array
 from bcnmf.matrices.units import Size, divided
+from bcnmf.matrices.weighting import Weighting
 
 
 def as_matrix(
@@ -24,6 +25,7 @@ def as_matrix(
     dtype: torch.dtype,
     device: torch.device,
     unit: float | None = None,
+    weighting: Weighting | None = None,
 ) -> Matrix:
     """Check user data and bring them to the device.
 
@@ -37,6 +39,8 @@ def as_matrix(
         Where and how the factors are computed.
     unit : float, optional
         By what the values are divided; by default what suits them, see `bcnmf.matrices.units`.
+    weighting : Weighting, optional
+        Which samples are taken, and by what they are multiplied.
 
     Raises
     ------
@@ -49,8 +53,11 @@ def as_matrix(
     precision = numpy_name(dtype)
     if unit is None:
         unit = Size(precision).add(values).unit(name)
-    found = matrix_of(divided(values, unit, precision, name), dtype, device)
-    found.unit = unit
+    if weighting is not None and len(weighting.left_out):
+        values = values[weighting.kept]
+    factor = None if weighting is None else weighting.factor
+    found = matrix_of(divided(values, unit, precision, name, factor), dtype, device)
+    found.unit, found.weighting = unit, weighting
     return found
 
 

@@ -156,26 +156,27 @@ class OnDisk(Source):
             ) from error
 
 
-class FileView(Source):
-    """Some rows, in the order of the file, and some features of a file."""
+class View(Source):
+    """Some rows, in the order of another source such as a file, and some of its features."""
 
-    run_length = _ROWS_AT_ONCE
-
-    def __init__(self, file: OnDisk, rows: np.ndarray, columns: np.ndarray, name: str) -> None:
+    def __init__(
+        self, source: Source, rows: np.ndarray, columns: np.ndarray | None, name: str
+    ) -> None:
         if (np.diff(rows) <= 0).any():
             raise InputError(
                 f"{name}: is a view of a backed AnnData whose samples are not in the order of the "
                 "file, or repeat; select them in that order, for instance by a boolean mask, or "
                 "use adata[...].to_memory()"
             )
-        self._file, self._rows, self._name = file, rows, name
-        everything = np.array_equal(columns, np.arange(file.shape[1]))
+        self._source, self._rows, self._name = source, rows, name
+        everything = columns is None or np.array_equal(columns, np.arange(source.shape[1]))
         self._columns = None if everything else columns
-        self.shape = (len(rows), len(columns))
-        self.sparse, self.row_bytes = file.sparse, file.row_bytes
+        self.shape = (len(rows), source.shape[1] if columns is None else len(columns))
+        self.sparse, self.row_bytes = source.sparse, source.row_bytes
+        self.run_length = source.run_length
 
     def pieces(self, batch_size: int) -> list[Piece]:
-        """Cut the file, not the selection: it is read in one go from row to row."""
+        """Cut the source, not the selection: it is read in one go from row to row."""
         if len(self._rows) == 0:
             return []
         starts = np.arange(self._rows[0], self._rows[-1] + 1, batch_size)
@@ -187,7 +188,7 @@ class FileView(Source):
         return Piece(rows, stored)
 
     def read(self, piece: Piece) -> Values:
-        values = self._file.read(piece)
+        values = self._source.read(self._source.piece(piece.stored))
         chosen = self._rows[piece.rows] - piece.stored.start
         if len(chosen) < values.shape[0]:
             values = values[chosen]
@@ -211,7 +212,7 @@ def open_source(data: Any, name: str) -> Source:
             f"{name}: is a view of a backed AnnData that this version of anndata does not let be "
             "read in parts; write the selection to a file of its own, or use adata[...].to_memory()"
         ) from error
-    return FileView(
+    return View(
         OnDisk(_x(parent, name), name),
         np.arange(parent.n_obs)[rows],
         np.arange(parent.n_vars)[columns],

@@ -26,8 +26,9 @@ from bcnmf.matrices.base import Block, Matrix, Moments
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.in_memory import as_matrix, check_device, matrix_of, numpy_name
 from bcnmf.matrices.inputs import Faults, Values, check_non_negative
-from bcnmf.matrices.sources import Piece, Source, open_source
+from bcnmf.matrices.sources import Piece, Source, View, open_source
 from bcnmf.matrices.units import Size, divided, number
+from bcnmf.matrices.weighting import Weighting
 
 # Large beside what a pass allocates and starts for each block, and with two blocks in memory, and
 # copies of one of them, still within a small machine.
@@ -46,6 +47,7 @@ def streamed(
     device: torch.device,
     batch_size: int | None = None,
     unit: float | None = None,
+    weighting: Weighting | None = None,
 ) -> Matrix:
     """Check data block by block and return them as a matrix that holds two blocks at most.
 
@@ -61,7 +63,7 @@ def streamed(
     batch_size : int, optional
         Rows of a block, at least 1; by default those of `default_batch_size`. Data that fit into
         one block are kept in memory.
-    unit : float, optional
+    unit, weighting
         As for `as_matrix`.
 
     Returns
@@ -80,10 +82,14 @@ def streamed(
     if 0 in source.shape:
         check_non_negative(np.empty(source.shape), name)  # says that they are empty
     check_device(source.sparse, name, device)
-    pieces = source.pieces(int(batch_size or default_batch_size(source.row_bytes)))
+    size = int(batch_size or default_batch_size(source.row_bytes))
+    pieces = source.pieces(size)
     if len(pieces) == 1:
-        return as_matrix(source.read(pieces[0]), name, dtype, device, unit)
-    return StreamedMatrix(source, pieces, name, dtype, device, unit)
+        return as_matrix(source.read(pieces[0]), name, dtype, device, unit, weighting)
+    if weighting is not None and len(weighting.left_out):
+        source = View(source, weighting.kept, None, name)
+        pieces = source.pieces(size)
+    return StreamedMatrix(source, pieces, name, dtype, device, unit, weighting)
 
 
 class StreamedMatrix(Matrix):
@@ -99,6 +105,8 @@ class StreamedMatrix(Matrix):
         What to call the data in errors.
     dtype, device, unit
         As for `streamed`.
+    weighting : Weighting, optional
+        By what samples are multiplied; those that are left out are not in `source`.
 
     Raises
     ------
@@ -114,8 +122,9 @@ class StreamedMatrix(Matrix):
         dtype: torch.dtype,
         device: torch.device,
         unit: float | None = None,
+        weighting: Weighting | None = None,
     ) -> None:
-        self.shape = source.shape
+        self.shape, self.weighting = source.shape, weighting
         self._source = source
         self._dtype, self._device = dtype, device
         self._pieces = pieces
@@ -126,9 +135,12 @@ class StreamedMatrix(Matrix):
         self._name, precision = name, numpy_name(dtype)
         faults, size = Faults(precision), Size(precision)
 
-        def look(_: Piece, values: Values) -> None:
+        def look(piece: Piece, values: Values) -> None:
             if faults.count(values.data if sp.issparse(values) else values):
-                size.add(values)
+                factor = self._factor(piece)
+                size.add(
+                    values if factor is None else divided(values, 1.0, precision, name, factor)
+                )
 
         _one_ahead(source.read, pieces, look)
         faults.check(name)
@@ -244,11 +256,15 @@ class StreamedMatrix(Matrix):
     def _load(self, piece: Piece) -> Values:
         """Read a block in the precision of the factors, ready to be computed with."""
         precision = numpy_name(self._dtype)
-        values = divided(self._source.read(piece), self.unit, precision, self._name)
+        values = self._source.read(piece)
+        values = divided(values, self.unit, precision, self._name, self._factor(piece))
         if sp.issparse(values):
             return values.astype(precision, copy=False)
         # Torch wants arrays that it could write to; a read-only memory map gets copied.
         return np.require(values, precision, ["C", "W"])
+
+    def _factor(self, piece: Piece) -> np.ndarray | None:
+        return None if self.weighting is None else self.weighting.factor[piece.rows]
 
 
 def _one_ahead(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,7 +29,7 @@ _WITHIN = {4: (-106, 100), 8: (-480, 480)}
 _SQUARABLE = 400
 # Where squares of what is small on one side are still numbers beside those of the other side.
 _MOST_APART = 1e12
-_AT_ONCE = 1 << 16
+_AT_ONCE, _ROWS_AT_ONCE = 1 << 16, 1 << 10
 
 
 class Size:
@@ -101,8 +101,12 @@ def number(value: Fraction) -> float:
         return math.inf
 
 
-def divided(values: Values, unit: float, dtype: str, name: str) -> Values:
+def divided(
+    values: Values, unit: float, dtype: str, name: str, factor: np.ndarray | None = None
+) -> Values:
     """Return checked values over `unit`, in the precision of the factors where that copies anyway.
+
+    Samples are multiplied by `factor` (samples,), if there is one.
 
     Raises
     ------
@@ -111,12 +115,13 @@ def divided(values: Values, unit: float, dtype: str, name: str) -> Values:
     """
     stored, precision = values.data if sp.issparse(values) else values, np.dtype(dtype)
     narrowed = stored.dtype.kind == "f" and stored.dtype.itemsize > precision.itemsize
-    if unit == 1 and not narrowed:
+    if unit == 1 and not narrowed and factor is None:
         return values
     found = np.empty(stored.shape, precision)
     with np.errstate(over="ignore", under="ignore"):
         # In float64, without a float64 copy of all.
-        np.multiply(stored, np.float64(1 / unit), out=found, casting="same_kind")
+        for part, by in _factors(values, np.float64(1 / unit), factor):
+            np.multiply(stored[part], by, out=found[part], casting="same_kind")
     lost = np.count_nonzero(stored) - np.count_nonzero(found)
     if lost or not np.isfinite(found.max(initial=0)):
         raise InputError(
@@ -127,6 +132,21 @@ def divided(values: Values, unit: float, dtype: str, name: str) -> Values:
     if sp.issparse(values):
         return sp.csr_matrix((found, values.indices, values.indptr), values.shape)
     return found
+
+
+def _factors(
+    values: Values, by: np.float64, factor: np.ndarray | None
+) -> Iterator[tuple[slice, Any]]:
+    """Yield stored values, and what to multiply them by."""
+    if factor is None:
+        yield slice(None), by
+    elif not sp.issparse(values):
+        yield slice(None), by * factor[:, None]
+    else:
+        for start in range(0, len(factor), _ROWS_AT_ONCE):
+            stop = min(start + _ROWS_AT_ONCE, len(factor))
+            ends = values.indptr[start : stop + 1]
+            yield slice(ends[0], ends[-1]), np.repeat(by * factor[start:stop], np.diff(ends))
 
 
 def check_alike(target: Matrix, background: Matrix) -> None:

@@ -25,7 +25,7 @@ from bcnmf_pipeline.evaluate.checks import Truth, truth_of
 from bcnmf_pipeline.evaluate.programs import PROGRAM_COLUMNS, programs_of
 from bcnmf_pipeline.evaluate.target_score import TargetScores
 from bcnmf_pipeline.evaluate.units import units_of
-from bcnmf_pipeline.fit.run import parameters, values_of
+from bcnmf_pipeline.fit.run import parameters, values_of, weights_for
 from bcnmf_pipeline.methods.estimators import make_estimator
 from bcnmf_pipeline.plan.runs import Run
 from bcnmf_pipeline.record.tables import write_table
@@ -158,13 +158,16 @@ def _crossfits(
         where = f"study {truth.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
         x, y = (values_of(side, row["values"], where) for side in (target, background))
         estimator = make_estimator(row["algorithm"], **parameters(run, row, compute, {}))
+        weights = weights_for(target, background, row)
         topics = fits[run].components if run in fits else None
         if found := _unless_refused(
-            where, crossfit, estimator, x, background=y, reference=topics, **how
+            where, crossfit, estimator, x, background=y, reference=topics, **how, **weights
         ):
             yield run, found
     where = f"study {truth.study}, {CLASSIFIER}"
-    if found := _unless_refused(where, coverage, target.X, background=background.X, **how):
+    weights = weights_for(target, background, {"algorithm": CLASSIFIER})
+    found = _unless_refused(where, coverage, target.X, background=background.X, **how, **weights)
+    if found:
         yield Run(truth.study, 0, CLASSIFIER, 0, "none", 0), found
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from anndata import AnnData
 
 from bcnmf import outcome
+from bcnmf.batches import effective_size
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.methods.estimators import DETERMINISTIC, make_estimator
+from bcnmf_pipeline.pair.batches import weights_of
 from bcnmf_pipeline.plan.runs import Run
 
 _ITERATIVE = ("loss", "solver", "max_iter", "tol", "damping", "penalty")
@@ -57,12 +59,13 @@ def fit_run(
     """
     where = f"study {run.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
     x, y = (values_of(side, row["values"], where) for side in (target, background))
+    weights = weights_for(target, background, row)
     estimator = make_estimator(
         row["algorithm"], **parameters(run, row, compute, selected_alphas or {})
     )
     started = time.perf_counter()
     try:
-        usage = _fit_transform(estimator, x, y, row, checkpoint)
+        usage = _fit_transform(estimator, x, y, row, checkpoint, weights)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     seconds = time.perf_counter() - started
@@ -75,6 +78,12 @@ def fit_run(
     fit.background_names = background.obs_names.to_numpy(dtype=str)
     fit.feature_names = target.var_names.to_numpy(dtype=str)
     fit.info |= _describe(run, row, estimator)
+    if weights:
+        fit.info["weighted"] = {
+            "batch": str(target.uns["study"]["batch"]),
+            "unit": str(target.uns["study"].get("unit", "")),
+            "effective_samples": {name: effective_size(values) for name, values in weights.items()},
+        }
     outcome.check_fit(fit, where)
     if remark := outcome.remark_of(fit):
         print(f"{where}, seed={run.seed}: NOTE: {remark}")
@@ -84,16 +93,34 @@ def fit_run(
 
 
 def _fit_transform(
-    estimator: Any, x: Any, y: Any, row: Mapping[str, str], checkpoint: Path | None
+    estimator: Any,
+    x: Any,
+    y: Any,
+    row: Mapping[str, str],
+    checkpoint: Path | None,
+    weights: Mapping[str, np.ndarray],
 ) -> Any:
     if checkpoint is None or row["algorithm"] in DETERMINISTIC:
-        return estimator.fit_transform(x, background=y)
+        return estimator.fit_transform(x, background=y, **weights)
     try:
-        return estimator.fit_transform(x, background=y, checkpoint=checkpoint)
+        return estimator.fit_transform(x, background=y, checkpoint=checkpoint, **weights)
     except StaleCheckpoint as stale:
         print(f"from the start: {stale}")
         checkpoint.unlink()
-        return estimator.fit_transform(x, background=y, checkpoint=checkpoint)
+        return estimator.fit_transform(x, background=y, checkpoint=checkpoint, **weights)
+
+
+def weights_for(
+    target: AnnData, background: AnnData, row: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Return the weights of both sides by keywords of `fit`.
+
+    There are none where the study names no batch, or a baseline (PCA) knows no weights.
+    """
+    names = ("sample_weight", "background_weight")
+    found = zip(names, weights_of(target, background), strict=True)
+    known = row["algorithm"] not in DETERMINISTIC
+    return {name: values for name, values in found if values is not None and known}
 
 
 def parameters(

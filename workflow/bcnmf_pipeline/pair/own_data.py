@@ -16,6 +16,7 @@ from bcnmf.errors import InputError
 from bcnmf.files import reading
 from bcnmf.formats import stem_of
 from bcnmf.readers import UNANNOTATED
+from bcnmf_pipeline.pair.batches import check_batch
 from bcnmf_pipeline.pair.samples import (
     check_apart,
     check_label,
@@ -36,6 +37,8 @@ from bcnmf_pipeline.plan.selected import column_of
 from bcnmf_pipeline.plan.selection_syntax import parse_names, parse_selection
 
 SIDES = ("target", "background")
+# Columns of the sheet that may name several of the file.
+_LISTS = ("colours", "batch")
 # Of what no check has foreseen.
 _REPORT = "if anndata.read_h5ad and the like can read it, report this with the file"
 
@@ -97,7 +100,7 @@ def look(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Lo
         What `bcnmf.readers.read` reads.
     row : mapping
         The studies sheet's row: `target`, `background` and, where they are not empty, `label`,
-        `unit`, `values` (empty or "auto": told by the values), `layer`, `each`, `colours`,
+        `unit`, `batch`, `values` (empty or "auto": told by the values), `layer`, `each`, `colours`,
         `n_top_features`, `panels`, `figure`.
     where : str
         What to call the row in errors, for instance "config/studies.tsv, study mine".
@@ -159,7 +162,7 @@ class _Looker:
         masks = [self.check(select_side, obs, row, side, where) for side in SIDES]
         image_shape = image_shape_of(found.image_shape, len(features))
         named = [(key, row[key]) for key in ("label", "unit") if row.get(key)]
-        named += [("colours", name) for name in parse_names(row.get("colours", ""))]
+        named += [(key, name) for key in _LISTS for name in parse_names(row.get(key, ""))]
         named += [("each", name) for name in _each(row)]
         for key, name in named:
             self.check(column_of, obs, name, f"{where}, column {key}")
@@ -176,6 +179,7 @@ class _Looker:
                 self.check(one, side, row, where)
         if masks[0] is not None and masks[1] is not None:
             self.check(check_apart, masks[0], masks[1], row, where)
+            self.check(check_batch, obs[masks[0]], obs[masks[1]], row, where)
             values = self.check(self._values, masks, image_shape is not None)
         if self.faults:
             raise InputError("\n".join(dict.fromkeys(self.faults)))
@@ -238,7 +242,8 @@ class _Looker:
 
 def _heads(path: str | os.PathLike[str], row: Mapping[str, str], where: str) -> Heads:
     names = [row[key] for key in ("label", "unit") if row.get(key)]
-    names += parse_names(row.get("colours", "")) + _each(row) + _selected_by(row)
+    names += [name for key in _LISTS for name in parse_names(row.get(key, ""))]
+    names += _each(row) + _selected_by(row)
     return heads(path, list(dict.fromkeys(names)), row.get("layer", ""), where)
 
 

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from bcnmf.errors import InputError
 from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols, writable
+from bcnmf_pipeline.pair.batches import batches_of
 from bcnmf_pipeline.pair.samples import (
     check_target,
     check_unique,
@@ -50,7 +51,7 @@ def make_pair(
         Samples x features, in memory.
     study : mapping
         The studies sheet's row: `study`, `target`, `background` and, where they are not empty,
-        `label`, `unit`, `values` ("counts", "log" or "raw"; else told by the values),
+        `label`, `unit`, `batch`, `values` ("counts", "log" or "raw"; else told by the values),
         `n_top_features` and `layer`.
     where : str
         What to call the row in errors, for instance "config/studies.tsv, study mine".
@@ -154,8 +155,9 @@ def pair_record(target: AnnData) -> dict[str, Any]:
     dict
         For JSON: `study` (the sheet's row), `n_target`, `n_background`, `n_features`, `labels`
         (empty without a label) and, where the study has units, `units` (name -> target samples) and
-        `n_background_units`, `scaled_over` ("all" or "kept" features; of counts), `warnings` (list
-        of str) and, where there are any, `source` and `image_shape` (rows, columns).
+        `n_background_units`, where it has batches, `batches` (name -> target samples),
+        `scaled_over` ("all" or "kept" features; of counts), `warnings` (list of str) and, where
+        there are any, `source` and `image_shape` (rows, columns).
     """
     study = {str(key): str(value) for key, value in target.uns["study"].items()}
     pairing = target.uns["pairing"]
@@ -170,6 +172,8 @@ def pair_record(target: AnnData) -> dict[str, Any]:
     if study.get("unit"):
         record["units"] = class_sizes(target.obs, study["unit"])
         record["n_background_units"] = int(pairing["n_background_units"])
+    if (batches := batches_of(target)) is not None:
+        record["batches"] = class_sizes(pd.DataFrame({"batch": batches}), "batch")
     if "scaled_over" in pairing:
         record["scaled_over"] = str(pairing["scaled_over"])
     if "source" in target.uns:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bcnmf.errors import InputError
+from bcnmf_pipeline.pair.batches import batch_remarks, check_batch
 from bcnmf_pipeline.plan.selected import column_of, select
 from bcnmf_pipeline.plan.selection_syntax import ANY, Condition, parse_selection
 
@@ -27,12 +28,13 @@ _UNKNOWN = frozenset(
 
 
 def choose(obs: pd.DataFrame, row: Mapping[str, str], where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return which samples are target and which background, the target's label and unit checked."""
+    """Return which samples are target and which background; label, unit and batch checked."""
     target, background = (select_side(obs, row, name, where) for name in ("target", "background"))
     for name in ("label", "unit"):
         if row.get(name):
             column_of(obs, row[name], f"{where}, column {name}")
     check_target(obs[target], row, where)
+    check_batch(obs[target], obs[background], row, where)
     return target, background
 
 
@@ -185,6 +187,7 @@ def remarks_of(target: pd.DataFrame, background: pd.DataFrame, row: Mapping[str,
                 "alone: what tells this unit from others cannot be told from what tells the sides "
                 "apart"
             )
+    found += batch_remarks(target, background, row)
     if len(background) < FEW_SAMPLES:
         found.append(f"the background has only {len(background)} samples")
     return found

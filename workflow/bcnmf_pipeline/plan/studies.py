@@ -20,7 +20,7 @@ DATASETS = re.compile(
     rf"{_DRAWN}|pbmc68k_reduced|mice_protein|leukemia_aml(027|035)(_donor2)?|mixseq|mdd"
 )
 # What names columns and classes of a file; a path is taken as it is.
-_NAMES = ("target", "background", "label", "unit", "each", "colours")
+_NAMES = ("target", "background", "label", "unit", "batch", "each", "colours")
 # A folder in the name, or an ending such as .h5ad; a number such as beta0.5 is none.
 _PATH = re.compile(r"[/\\~]|\.[0-9]*[A-Za-z]\w*$")
 

@@ -16,6 +16,11 @@ _COMPARISON = re.compile(
     r"healthy|normal|hc|wt|wild[ _-]?type|baseline|before|pre|none|no)([^a-z]|$)",
     re.IGNORECASE,
 )
+_BATCH = re.compile(
+    r"(^|[^a-z])(batch(es)?|runs?|lanes?|library|libraries|plates?|pools?|chips?|"
+    r"chemistry|flow[ _-]?cell|sequencer|site|cent(er|re))([^a-z]|$)",
+    re.IGNORECASE,
+)
 
 
 def columns_text(obs: pd.DataFrame) -> str:
@@ -48,6 +53,15 @@ def listed(counts: Mapping[str, int]) -> str:
     shown = ", ".join(f"{name} ({n:,})" for name, n in list(counts.items())[:_SHOWN])
     more = f" and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else ""
     return (shown or "nothing") + more
+
+
+def likely_batches(obs: pd.DataFrame) -> list[str]:
+    """Return columns whose names say that they may hold batches, of a few values each."""
+    return [
+        str(name)
+        for name in obs.columns
+        if _BATCH.search(str(name)) and 2 <= obs[name].nunique() <= _MANY
+    ]
 
 
 def likely_sides(obs: pd.DataFrame) -> tuple[Condition, Condition] | None:

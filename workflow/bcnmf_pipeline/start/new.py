@@ -21,7 +21,7 @@ from bcnmf_pipeline.plan.selection_syntax import parse_selection
 from bcnmf_pipeline.plan.sheets import find_file
 from bcnmf_pipeline.plan.studies import load_studies, names_of
 from bcnmf_pipeline.start.check import NAME, ROOT, SCHEMAS, plan_of, remarks_text
-from bcnmf_pipeline.start.columns import columns_text, likely_sides
+from bcnmf_pipeline.start.columns import columns_text, likely_batches, likely_sides
 from bcnmf_pipeline.start.found import found_text
 
 _SIDES = ("target", "background")
@@ -29,7 +29,8 @@ _SIDES = ("target", "background")
 _METHODS = ("pca", "nmf", "cpca_auto", "bcnmf", "bcnmf_safeguarded", "shared_target")
 # Columns of the sheet by the names that they have as options.
 _OPTIONS = {"study": "NAME", "dataset": "--data", "gene_sets": "--gene-sets"} | {
-    name: f"--{name}" for name in (*_SIDES, "label", "unit", "each", "layer", "values", "title")
+    name: f"--{name}"
+    for name in (*_SIDES, "label", "unit", "batch", "each", "layer", "values", "title")
 }
 
 
@@ -157,11 +158,28 @@ def _written(row: dict[str, str], folder: Path, force: bool) -> str:
         [
             found_text(seen[0], row),
             remarks_text(plan),
+            *_batch_hint(row),
             f"Written: {sheet} and {configuration}. Run",
             f"  {run_line(configuration)}",
             f"and read results/{name}/report.html.",
         ]
     )
+
+
+def _batch_hint(row: Mapping[str, str]) -> list[str]:
+    """Return a line on columns that may hold batches, where the row names none."""
+    if row.get("batch"):
+        return []
+    obs = samples_of(row["dataset"], f"{row['study']}.tsv, study {row['study']}")
+    named = {one.column for side in _SIDES for one in parse_selection(row[side], f"column {side}")}
+    named |= {row.get(name, "") for name in ("label", "unit", "each")}
+    found = [name for name in likely_batches(obs) if name not in named]
+    if not found:
+        return []
+    return [
+        f"Not used: {', '.join(found)}. If samples were measured in batches that this tells apart, "
+        f"--batch {shlex.quote(found[0])} lets every batch count alike."
+    ]
 
 
 def _title(row: Mapping[str, str]) -> str:

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::bcnmf.errors.ConvergenceWarning
 
 QUICK = {"max_iter": 5, "tol": 0, "device": "cpu"}
 # By name, with the reason why a check cannot hold; at most three.
-EXPECTED_FAILED_CHECKS = {}
+EXPECTED_FAILED_CHECKS = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "the start draws usages of every sample, so "
+    "repeated ones have other usages, and other minima; test_weights.py compares from one start"
+    for kind in ("dense", "sparse")
+}
 GENES = [f"gene{i}" for i in range(12)]
 
 
