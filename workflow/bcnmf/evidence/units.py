@@ -225,10 +225,10 @@ def unit_test(
     test = "" if pairs is not None else _too_few(counts)
     if not test:
         blocks = [
-            _permuted_t(*sides, random_state, inflation)
+            _permuted_t(x, y, random_state, inflation)
             if pairs is None
-            else _flipped(sides[0] - sides[1], random_state, inflation)
-            for sides in _blocks(a, b)
+            else _flipped(x - y, random_state, inflation)
+            for x, y in _blocks(a, b)
         ]
         p_value, test = np.concatenate([p for p, _ in blocks]), blocks[0][1]
     if min(len(a), len(b)) >= _FEWEST_RESAMPLED:
