@@ -27,13 +27,13 @@ rule select_split:
         f"results/{{config}}/logs/selection/{{study}}/{FIT_OF_HALVES}.log",
     benchmark:
         f"results/{{config}}/benchmarks/selection/{{study}}/{FIT_OF_HALVES}.tsv"
-    # On a cluster, as many as `--group-components` says go into one job.
-    group:
-        "select"
     wildcard_constraints:
         k="[0-9]+",
         alpha="[0-9.e+-]+",
         split="[0-9]+",
+    # On a cluster, as many as `--group-components` says go into one job.
+    group:
+        "select"
     conda:
         fit_env
     resources:

@@ -1,4 +1,4 @@
-"""Which settings can be recommended, which are as good as each other, and why the others are not."""
+"""Which settings are recommended, which are as good as these, and why the others are not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bcnmf.checks import check_number, import_extra
+from bcnmf.checks import check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,10 +133,11 @@ def _means(fits: pd.DataFrame) -> pd.DataFrame:
 
 def _region(fits: pd.DataFrame, summary: pd.DataFrame) -> np.ndarray:
     """Return which eligible settings are as stable as the most stable one, within the error."""
-    eligible = summary["eligible"].to_numpy()
+    eligible: np.ndarray = summary["eligible"].to_numpy(dtype=bool)
     if not eligible.any():
         return eligible
-    table = fits.groupby(["k", "alpha", "split"])["stability"].first().unstack("split").to_numpy()
+    once = fits.drop_duplicates(["k", "alpha", "split"])
+    table = once.pivot(index=["k", "alpha"], columns="split", values="stability").to_numpy()
     best = np.argmax(np.where(eligible, table.mean(axis=1), -np.inf))
     # The same splits of the same samples: settings are compared pair by pair.
     behind = table[best] - table
@@ -166,9 +167,7 @@ def _reason(row: Any, min_specificity: float, min_converged: float) -> str:
             f"background, below {MIN_CONTRAST:.0%} and no more than comes of nothing"
         )
     if not row.converged >= min_converged:
-        found.append(
-            f"{row.converged:.0%} of the fits met their stopping rule: raise max_iter"
-        )
+        found.append(f"{row.converged:.0%} of the fits met their stopping rule: raise max_iter")
     return "; ".join(found)
 
 
@@ -187,12 +186,16 @@ def _refusal(summary: pd.DataFrame) -> str:
         "no more is explained than comes of nothing": summary["reason"].str.contains("explain "),
         "most fits did not converge": summary["reason"].str.contains("stopping rule"),
     }
-    words = [f"{what} ({int(hit.sum())} of {len(hit)} settings)" for what, hit in counts.items() if hit.any()]
+    words = [
+        f"{what} ({int(hit.sum())} of {len(hit)} settings)"
+        for what, hit in counts.items()
+        if hit.any()
+    ]
     nearest = summary.loc[summary["stability"].fillna(-1.0).idxmax()]
     return (
         f"{'; '.join(words)}. The most stable setting, K = {nearest['k']:g}, alpha = "
-        f"{nearest['alpha']:g}: {nearest['reason']}. Try other contrasts, more iterations, or another background; where "
-        "this stays, the target shows nothing of its own"
+        f"{nearest['alpha']:g}: {nearest['reason']}. Try other contrasts or another background; "
+        "where that does not help, the target shows nothing of its own"
     )
 
 
