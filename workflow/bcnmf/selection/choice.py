@@ -80,8 +80,8 @@ def summarise(
     - fewer of the fits than `min_converged` met their stopping rule.
 
     Of the others the most stable one is found, and all that are as stable within the error are
-    equally good: the standard error of the difference over splits, 0.02 at least. Of these the one
-    of the fewest topics is recommended, and of the least contrast among them.
+    equally good: the standard error over splits, of the best one or of the difference to it, 0.02
+    at least. Of these the one of the fewest topics is recommended, and of the least contrast.
 
     Parameters
     ----------
@@ -136,15 +136,16 @@ def _region(fits: pd.DataFrame, summary: pd.DataFrame) -> np.ndarray:
     eligible: np.ndarray = summary["eligible"].to_numpy(dtype=bool)
     if not eligible.any():
         return eligible
-    once = fits.drop_duplicates(["k", "alpha", "split"])
-    table = once.pivot(index=["k", "alpha"], columns="split", values="stability").to_numpy()
+    splits = fits.groupby(["k", "alpha", "split"])["stability"].first().groupby(["k", "alpha"])
+    table = np.array([part.to_numpy() for _, part in splits])
     best = np.argmax(np.where(eligible, table.mean(axis=1), -np.inf))
-    # The same splits of the same samples: settings are compared pair by pair.
     behind = table[best] - table
-    error = np.zeros(len(table))
+    error = np.full(len(table), _LEAST_ERROR)
     if table.shape[1] > 1:
-        error = behind.std(axis=1, ddof=1) / np.sqrt(table.shape[1])
-    found: np.ndarray = eligible & (behind.mean(axis=1) <= np.maximum(error, _LEAST_ERROR))
+        # Of the best one and of differences to it: of so few splits, either may be small by luck.
+        own, apart = (np.std(one, axis=-1, ddof=1) for one in (table[best], behind))
+        error = np.maximum(error, np.maximum(own, apart) / np.sqrt(table.shape[1]))
+    found: np.ndarray = eligible & (behind.mean(axis=1) <= error)
     return found
 
 
