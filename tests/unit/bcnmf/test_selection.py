@@ -165,7 +165,9 @@ def test_the_figure_shows_every_number_and_frames_the_recommended_setting():
 
 def test_the_figure_says_so_where_nothing_is_recommended():
     row = {"k": 2, "alpha": 1.0, "stability": 0.2, "specificity": 1.1}
-    refused = pd.DataFrame([row | dict.fromkeys(("eligible", "equally_good", "recommended"), False)])
+    refused = pd.DataFrame(
+        [row | dict.fromkeys(("eligible", "equally_good", "recommended"), False)]
+    )
     figure = plot_selection(refused)
     assert figure.get_suptitle() == "No setting is recommended: all are refused"
     assert not [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]

@@ -32,9 +32,8 @@ def select(
       stability_starts is the same of two starts on one half.
     - specificity: of each topic, its mean squared usage per sample in the target over that in the
       background, both of the half that was left out; median over topics. Shared topics have 1.
-    - explained_contrast: how much of the left-out target the topics explain, less alpha times what
-      they explain of the left-out background, as a share of the target's energy. Where nothing is
-      there it is zero or less, as topics of noise explain both sides.
+    - explained_contrast: the share of the left-out target's energy that the topics explain, less
+      their share of the left-out background's.
     - null_stability, null_contrast: the same of quarters of the background, one as the target of
       another: what comes of nothing.
 

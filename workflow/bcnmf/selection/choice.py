@@ -1,4 +1,4 @@
-"""Which settings can be recommended, which are as good as each other, and why the others are not."""
+"""Which settings are recommended, which are as good as these, and why the others are not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bcnmf.checks import check_number, import_extra
+from bcnmf.checks import check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +80,8 @@ def summarise(
     - fewer of the fits than `min_converged` met their stopping rule.
 
     Of the others the most stable one is found, and all that are as stable within the error are
-    equally good: the standard error of the difference over splits, 0.02 at least. Of these the one
-    of the fewest topics is recommended, and of the least contrast among them.
+    equally good: the standard error over splits, of the best one or of the difference to it, 0.02
+    at least. Of these the one of the fewest topics is recommended, and of the least contrast.
 
     Parameters
     ----------
@@ -133,17 +133,19 @@ def _means(fits: pd.DataFrame) -> pd.DataFrame:
 
 def _region(fits: pd.DataFrame, summary: pd.DataFrame) -> np.ndarray:
     """Return which eligible settings are as stable as the most stable one, within the error."""
-    eligible = summary["eligible"].to_numpy()
+    eligible: np.ndarray = summary["eligible"].to_numpy(dtype=bool)
     if not eligible.any():
         return eligible
-    table = fits.groupby(["k", "alpha", "split"])["stability"].first().unstack("split").to_numpy()
+    splits = fits.groupby(["k", "alpha", "split"])["stability"].first().groupby(["k", "alpha"])
+    table = np.array([part.to_numpy() for _, part in splits])
     best = np.argmax(np.where(eligible, table.mean(axis=1), -np.inf))
-    # The same splits of the same samples: settings are compared pair by pair.
     behind = table[best] - table
-    error = np.zeros(len(table))
+    error = np.full(len(table), _LEAST_ERROR)
     if table.shape[1] > 1:
-        error = behind.std(axis=1, ddof=1) / np.sqrt(table.shape[1])
-    found: np.ndarray = eligible & (behind.mean(axis=1) <= np.maximum(error, _LEAST_ERROR))
+        # Of the best one and of differences to it: of so few splits, either may be small by luck.
+        own, apart = (np.std(one, axis=-1, ddof=1) for one in (table[best], behind))
+        error = np.maximum(error, np.maximum(own, apart) / np.sqrt(table.shape[1]))
+    found: np.ndarray = eligible & (behind.mean(axis=1) <= error)
     return found
 
 
@@ -166,9 +168,7 @@ def _reason(row: Any, min_specificity: float, min_converged: float) -> str:
             f"background, below {MIN_CONTRAST:.0%} and no more than comes of nothing"
         )
     if not row.converged >= min_converged:
-        found.append(
-            f"{row.converged:.0%} of the fits met their stopping rule: raise max_iter"
-        )
+        found.append(f"{row.converged:.0%} of the fits met their stopping rule: raise max_iter")
     return "; ".join(found)
 
 
@@ -187,12 +187,16 @@ def _refusal(summary: pd.DataFrame) -> str:
         "no more is explained than comes of nothing": summary["reason"].str.contains("explain "),
         "most fits did not converge": summary["reason"].str.contains("stopping rule"),
     }
-    words = [f"{what} ({int(hit.sum())} of {len(hit)} settings)" for what, hit in counts.items() if hit.any()]
+    words = [
+        f"{what} ({int(hit.sum())} of {len(hit)} settings)"
+        for what, hit in counts.items()
+        if hit.any()
+    ]
     nearest = summary.loc[summary["stability"].fillna(-1.0).idxmax()]
     return (
         f"{'; '.join(words)}. The most stable setting, K = {nearest['k']:g}, alpha = "
-        f"{nearest['alpha']:g}: {nearest['reason']}. Try other contrasts, more iterations, or another background; where "
-        "this stays, the target shows nothing of its own"
+        f"{nearest['alpha']:g}: {nearest['reason']}. Try other contrasts or another background; "
+        "where that does not help, the target shows nothing of its own"
     )
 
 

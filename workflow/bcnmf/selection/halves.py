@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +28,7 @@ from bcnmf.sklearn_errors import ConvergenceWarning
 if TYPE_CHECKING:
     import pandas as pd
 
-Values = np.ndarray | sp.csr_matrix
+Values: TypeAlias = np.ndarray | sp.csr_matrix
 
 
 class _Pair(NamedTuple):
@@ -61,7 +61,9 @@ def fit_split(
     _check(n_components, alphas, parameters)
     check_same_names(feature_names(background), feature_names(target), "background", "target")
     tables = import_extra("pandas")
-    sides = [_in_memory(data, name) for data, name in ((target, "target"), (background, "background"))]
+    sides = [
+        _in_memory(data, name) for data, name in ((target, "target"), (background, "background"))
+    ]
     parts = [
         _halves(side, derive_seed("halves", name, split, random_state))
         for side, name in zip(sides, ("target", "background"), strict=True)
@@ -176,11 +178,10 @@ def _of_nothing(
 def _left_out(model: BCNMF, pair: _Pair) -> dict[str, Any]:
     """Return how a fit does on a target and a background that it was not fitted to."""
     target, background = (_on_new_samples(model, side) for side in pair)
-    weight = model.alpha_ * background.energy / target.energy if target.energy else float("nan")
     return {
         "explained_target": target.explained,
         "explained_background": background.explained,
-        "explained_contrast": target.explained - weight * background.explained,
+        "explained_contrast": target.explained - background.explained,
         "specificity": _ratio(target.usage, background.usage),
         "converged": bool(model.converged_),
     }
@@ -188,12 +189,11 @@ def _left_out(model: BCNMF, pair: _Pair) -> dict[str, Any]:
 
 class _Reading(NamedTuple):
     explained: float
-    energy: float
     usage: np.ndarray
 
 
 def _on_new_samples(model: BCNMF, samples: Any) -> _Reading:
-    """Return the explained share of the samples' energy, it, and topics' mean squared usages."""
+    """Return the explained share of the samples' energy, and the mean squared usage per topic."""
     usage = model.transform(samples).astype(np.float64)
     components = model.components_.astype(np.float64)
     unit = usage * np.linalg.norm(components, axis=1)
@@ -201,7 +201,7 @@ def _on_new_samples(model: BCNMF, samples: Any) -> _Reading:
     model_energy = np.sum((usage.T @ usage) * (components @ components.T))
     total = float((samples.multiply(samples) if sp.issparse(samples) else samples**2).sum())
     explained = (2 * fit - model_energy) / total if total > 0 else float("nan")
-    return _Reading(float(explained), total, np.square(unit).mean(axis=0))
+    return _Reading(float(explained), np.square(unit).mean(axis=0))
 
 
 def _ratio(target: np.ndarray, background: np.ndarray) -> float:
