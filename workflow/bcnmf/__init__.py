@@ -15,6 +15,8 @@ __all__ = [
     "Consensus",
     "ConvergenceWarning",
     "CrossFit",
+    "Diagnosis",
+    "Finding",
     "InputError",
     "Null",
     "ProgramTest",
@@ -25,6 +27,7 @@ __all__ = [
     "consensus",
     "coverage",
     "crossfit",
+    "diagnose",
     "permutation_null",
     "program_tests",
     "unit_test",
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.evidence.diagnosis import diagnose
+    from bcnmf.evidence.findings import Diagnosis, Finding
     from bcnmf.evidence.null import Null, permutation_null
     from bcnmf.evidence.programs import ProgramTest, program_tests
     from bcnmf.evidence.units import UnitTest, unit_test
@@ -51,6 +56,8 @@ _HOME = {
     "Consensus": "bcnmf.repeated",
     "ConvergenceWarning": "bcnmf.sklearn_errors",
     "CrossFit": "bcnmf.calibration",
+    "Diagnosis": "bcnmf.evidence.findings",
+    "Finding": "bcnmf.evidence.findings",
     "InputError": "bcnmf.errors",
     "Null": "bcnmf.evidence.null",
     "SharedTargetNMF": "bcnmf.estimators.shared_target",
@@ -61,6 +68,7 @@ _HOME = {
     "UnitTest": "bcnmf.evidence.units",
     "crossfit": "bcnmf.crossfitting",
     "permutation_null": "bcnmf.evidence.null",
+    "diagnose": "bcnmf.evidence.diagnosis",
     "program_tests": "bcnmf.evidence.programs",
     "unit_test": "bcnmf.evidence.units",
 }

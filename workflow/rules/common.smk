@@ -308,6 +308,20 @@ def lists_with_answered_fits(wildcards) -> list[str]:
     )
 
 
+def diagnosed_files(wildcards) -> list[str]:
+    return [run.file for run in plan_of(wildcards).diagnosed_runs(wildcards.study)]
+
+
+def lists_of_diagnosed(wildcards) -> list[str]:
+    """Return the lists that hold the fits which are diagnosed."""
+    methods = [Run.of_file(file).method for file in diagnosed_files(wildcards)]
+    shown = [
+        SimpleNamespace(config=wildcards.config, study=wildcards.study, method=method)
+        for method in methods
+    ]
+    return list(dict.fromkeys(map(list_with_shown_fit, shown)))
+
+
 def simulated_as(wildcards) -> dict:
     """Return what a data set is simulated with: the configuration's sizes, changed by its variant."""
     sizes = plan_of(wildcards).settings["simulation"]

@@ -61,11 +61,8 @@ def answer_tables(config_name: str, studies: list[str], table: str) -> list[str]
 def evidence_tables(config_name: str, studies: list[str], table: str) -> list[str]:
     """Return one table of evidence of each of these studies that is cross-fitted."""
     plan = PLANS[config_name]
-    return [
-        f"results/{config_name}/evidence/{study}/{table}"
-        for study in studies
-        if plan.answered_runs(study)
-    ]
+    asked = plan.diagnosed_runs if table == "diagnosis.tsv" else plan.answered_runs
+    return [f"results/{config_name}/evidence/{study}/{table}" for study in studies if asked(study)]
 
 
 def null_studies(config_name: str, all_if_none: bool = False) -> list[str]:
@@ -220,6 +217,7 @@ def run_outputs(config_name: str) -> list[str]:
         f"{folder}/config.yaml",
         *joint_enrichment(config_name),
         *joint_answer(config_name),
+        *evidence_tables(config_name, PLANS[config_name].study_ids(), "diagnosis.tsv"),
         *all_figures(config_name),
     ]
 
@@ -285,6 +283,11 @@ def report_details(config_name: str) -> list[str]:
             for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
+        *[
+            path
+            for table in ("programs.tsv", "diagnosis.tsv")
+            for path in evidence_tables(config_name, PLANS[config_name].study_ids(), table)
+        ],
         *null_tables(config_name, "null.tsv"),
     ]
 

@@ -58,15 +58,20 @@ class Answer:
         (see `CrossFit.share_of`); `n_units` is how many of them the group holds.
         `chance` is the share to expect where there is nothing: 0.05, or more where a fold has few
         background samples.
+    programs : DataFrame
+        `PROGRAM_COLUMNS`: one row a cross-fit, contrast and program, see `bcnmf.ProgramTest`.
+        Programs are the topics of the run's own fit; 0 is the target score.
     """
 
     samples: pd.DataFrame
     shares: pd.DataFrame
+    programs: pd.DataFrame
 
-    def write(self, samples: str, shares: str) -> None:
-        """Write both tables."""
+    def write(self, samples: str, shares: str, programs: str) -> None:
+        """Write the tables."""
         write_table(self.samples, samples)
         write_table(self.shares, shares)
+        write_table(self.programs, programs)
 
 
 def answer(

@@ -189,7 +189,8 @@ class Plan:
         asked = [
             *((f"{key}.{name}", name, studies) for key in ("seeds", "replicates")
               for name in settings[key] if name != "default"),
-            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer", "null_test")
+            *((f"{key}.methods", name, methods) for key in ("enrichment", "answer", "null_test",
+                                                     "diagnosis")
               for name in settings[key]["methods"]),
             *(("null_test.studies", name, studies) for name in settings["null_test"]["studies"]),
         ]  # fmt: skip
@@ -359,7 +360,8 @@ class Plan:
         """Return the fits that are made again for each fold, to judge samples they have not seen.
 
         One of each method of `answer.methods` (or of another section of the configuration, `key`)
-        that has topics: the fit that stands first. None of a study that is no more than a point in the figure of a series.
+        that has topics: the fit that stands first. None of a study that is no more than a point
+        in the figure of a series.
         """
         row = self._rows[study]
         if row["series"] and set(as_list(row["panels"])) <= {"scores"}:
@@ -370,6 +372,11 @@ class Plan:
             for one in self._rows_for(row)
             if one["method"] in wanted and one["algorithm"] in _ANSWERING
         ]
+
+    def diagnosed_runs(self, study: str) -> list[Run]:
+        """Return which of the answered fits are diagnosed: those of `diagnosis.methods`."""
+        wanted = self.settings["diagnosis"]["methods"]
+        return [run for run in self.answered_runs(study) if run.method in wanted]
 
     def _iterative_methods(self, study: str) -> list[str]:
         # Also asked of studies that were not chosen, which may have no method at all.
