@@ -220,8 +220,8 @@ def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]
     if any(row["unit"] for row in studies):
         text += (
             "; where samples are replicates of a unit they are not independent, and the test on "
-            "means of units counts (permutation of units, paired where they hold both classes). For "
-            "units, scores were computed by majority, with 95% intervals from "
+            "means of units counts (permutation of units, paired where they hold both classes). "
+            "For units, scores were computed by majority, with 95% intervals from "
             f"{how['bootstrap']} resamples of whole units"
         )
     return f"{text}. P-values were adjusted over the topics of a fit (Benjamini-Hochberg)."
