@@ -338,7 +338,9 @@ def _select(options: argparse.Namespace) -> int:
             found.summary.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
 
     written = save(write, options.out)
-    print(found.summary.to_string(index=False, float_format="{:.3f}".format))
+    # Reasons are in the file; in the sentence are those that matter.
+    shown = found.summary.drop(columns="reason")
+    print(shown.to_string(index=False, float_format="{:.3f}".format))
     print(f"{options.out}: {found.advice()}")
     return 0 if written else 2
 

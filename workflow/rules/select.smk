@@ -1,6 +1,20 @@
 """Number of topics and contrast, recommended without labels; nothing else depends on it."""
 
 SELECTION = "results/{config}/selection/{study}/"
+# One file a setting and split: a further K, alpha or split fits what is new alone.
+FIT_OF_HALVES = "k{k}_alpha{alpha}_split{split}"
+
+
+def fits_of_halves(wildcards) -> list[str]:
+    grid = plan_of(wildcards).settings["selection"]
+    return [
+        SELECTION.format(**wildcards)
+        + FIT_OF_HALVES.format(k=k, alpha=format(alpha, ".10g"), split=split)
+        + ".tsv"
+        for k in grid["k"]
+        for alpha in grid["alpha"]
+        for split in range(grid["splits"])
+    ]
 
 
 rule select_split:
@@ -8,13 +22,18 @@ rule select_split:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
     output:
-        f"{SELECTION}split{{split}}.tsv",
+        f"{SELECTION}{FIT_OF_HALVES}.tsv",
     log:
-        "results/{config}/logs/selection/{study}/split{split}.log",
+        f"results/{{config}}/logs/selection/{{study}}/{FIT_OF_HALVES}.log",
     benchmark:
-        "results/{config}/benchmarks/selection/{study}/split{split}.tsv"
+        f"results/{{config}}/benchmarks/selection/{{study}}/{FIT_OF_HALVES}.tsv"
     wildcard_constraints:
+        k="[0-9]+",
+        alpha="[0-9.e+-]+",
         split="[0-9]+",
+    # On a cluster, as many as `--group-components` says go into one job.
+    group:
+        "select"
     conda:
         fit_env
     resources:
@@ -22,10 +41,7 @@ rule select_split:
         gpu=gpus_of,
     params:
         code=code("select_split.py"),
-        selection=lambda wildcards: {
-            key: plan_of(wildcards).settings["selection"][key]
-            for key in ("k", "alpha", "max_iter")
-        },
+        max_iter=setting("selection", "max_iter"),
         compute=arithmetic,
     script:
         "../scripts/select_split.py"
@@ -33,13 +49,11 @@ rule select_split:
 
 rule select_setting:
     input:
-        lambda wildcards: [
-            f"results/{wildcards.config}/selection/{wildcards.study}/split{split}.tsv"
-            for split in range(plan_of(wildcards).settings["selection"]["splits"])
-        ],
+        fits_of_halves,
     output:
         fits=f"{SELECTION}fits.tsv",
         summary=f"{SELECTION}summary.tsv",
+        advice=f"{SELECTION}advice.txt",
     log:
         "results/{config}/logs/selection/{study}.log",
     benchmark:

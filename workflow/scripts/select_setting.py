@@ -1,4 +1,6 @@
-"""Recommend a number of topics and a contrast for a study."""
+"""Recommend a number of topics and a contrast for a study, or say why not."""
+
+from pathlib import Path
 
 import pandas as pd
 
@@ -11,4 +13,5 @@ with logged(snakemake):
     found = summarise(fits, snakemake.params.min_specificity)
     write_table(found.fits, snakemake.output.fits)
     write_table(found.summary, snakemake.output.summary)
+    Path(snakemake.output.advice).write_text(f"{found.advice()}\n", encoding="utf-8")
     print(f"study {snakemake.wildcards.study}: {found.advice()}")

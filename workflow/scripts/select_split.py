@@ -1,4 +1,4 @@
-"""Fit the halves of one random split over the grid of settings."""
+"""Fit the halves of one random split with one number of topics and contrast."""
 
 from bcnmf.files import read_h5ad
 from bcnmf.selection import fit_split
@@ -8,15 +8,15 @@ from bcnmf_pipeline.record.tables import write_table
 
 with logged(snakemake):
     limit_threads(snakemake.threads)
-    grid = snakemake.params.selection
+    setting = snakemake.wildcards
     with claimed(snakemake.params.compute["device"]) as device:
         fits = fit_split(
             read_h5ad(snakemake.input.target).X,
             read_h5ad(snakemake.input.background).X,
-            int(snakemake.wildcards.split),
-            n_components=grid["k"],
-            alphas=grid["alpha"],
-            max_iter=grid["max_iter"],
+            int(setting.split),
+            n_components=[int(setting.k)],
+            alphas=[float(setting.alpha)],
+            max_iter=snakemake.params.max_iter,
             **{**snakemake.params.compute, "device": device},
         )
     write_table(fits, snakemake.output[0])

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from bcnmf import InputError
 from bcnmf.cli import main
-from bcnmf.selection import matched_cosine, select, summarise
+from bcnmf.selection import fit_split, matched_cosine, select, summarise
 from bcnmf.tools import select as select_anndata
 from bcnmf_pipeline.figures.selection import plot_selection
 
@@ -74,7 +74,10 @@ def test_without_specific_topics_nothing_is_recommended():
     assert found.n_components is None
     assert found.alpha is None
     assert not found.summary["recommended"].any()
-    assert "no setting has topics specific to the target" in found.advice()
+    assert "no setting is recommended" in found.advice()
+    assert "topics are not specific to the target (1 of 1 settings)" in found.advice()
+    assert "times as strongly as the background, below 2" in found.summary.loc[0, "reason"]
+    assert found.summary["equally_good"].sum() == 0
 
 
 @settings(max_examples=25, deadline=None)
@@ -145,29 +148,142 @@ def test_the_figure_shows_every_number_and_frames_the_recommended_setting():
         {
             "k": [2, 2, 5], "alpha": [1.0, 2.0, 2.0], "stability": [0.99, 0.91, 0.42],
             "specificity": [1.1, 12.4, 2.5], "eligible": [False, True, True],
-            "recommended": [False, True, False],
+            "equally_good": [False, True, True], "recommended": [False, True, False],
         }
     )  # fmt: skip
     stability, specificity = plot_selection(summary).axes
     assert {text.get_text() for text in stability.texts} == {"(0.99)", "0.91", "0.42"}
     assert {text.get_text() for text in specificity.texts} == {"(1.10)", "12", "2.50"}
     frames = [patch for patch in stability.patches if isinstance(patch, Rectangle)]
-    assert [frame.get_xy() for frame in frames] == [(0.5, -0.5)]
+    assert [round(frame.get_x()) for frame in frames] == [1, 1]
+    assert [frame.get_y() > 0.5 for frame in frames] == [False, True]
+    thick, thin = (frame.get_linewidth() for frame in frames)
+    assert thick > 2 * thin
     with pytest.raises(InputError, match="selection summary: no rows to draw"):
         plot_selection(summary.iloc[:0])
 
 
-def test_topics_without_a_feature_in_common_are_not_eligible_whatever_their_specificity():
-    rows = {"k": 2, "split": 0, "explained_target": 0.01, "explained_background": 0.01}
-    fits = pd.DataFrame(
+def test_the_figure_says_so_where_nothing_is_recommended():
+    row = {"k": 2, "alpha": 1.0, "stability": 0.2, "specificity": 1.1}
+    refused = pd.DataFrame(
+        [row | dict.fromkeys(("eligible", "equally_good", "recommended"), False)]
+    )
+    figure = plot_selection(refused)
+    assert figure.get_suptitle() == "No setting is recommended: all are refused"
+    assert not [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+
+
+def table(settings, n_splits=3):
+    """Return fits: by (k, alpha) what is measured, a value or one a split."""
+    usual = {
+        "stability": 0.9, "stability_starts": 0.99, "null_stability": 0.1, "specificity": 5.0,
+        "explained_target": 0.2, "explained_background": 0.02, "explained_contrast": 0.1,
+        "null_contrast": -0.01, "converged": True,
+    }  # fmt: skip
+    return pd.DataFrame(
         [
-            rows | {"alpha": alpha, "half": half, "stability": stability, "specificity": 5.0,
-                    "converged": True}
-            for alpha, stability in ((1.0, 0.02), (3.0, 2e-12))
+            {"k": k, "alpha": alpha, "split": split, "half": half}
+            | {
+                name: value[split] if isinstance(value, list) else value
+                for name, value in (usual | measured).items()
+            }
+            for (k, alpha), measured in settings.items()
+            for split in range(n_splits)
             for half in (1, 2)
         ]
-    )  # fmt: skip
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        ({"stability": 0.69}, "halves find different topics (stability 0.69, below 0.7)"),
+        ({"stability": float("nan")}, "halves find different topics (stability nan, below 0.7)"),
+        ({"specificity": 1.9}, "the target uses its topics 1.9 times as strongly"),
+        ({"explained_contrast": -0.02}, "topics explain -2.0% of left-out samples beyond"),
+        ({"explained_contrast": [0.001, 0.009, 0.002]}, "below 1% and no more than comes of"),
+        ({"explained_contrast": 0.004, "null_contrast": 0.005}, "no more than comes of nothing"),
+        ({"converged": False}, "0% of the fits met their stopping rule: raise max_iter"),
+    ],
+)
+def test_what_shows_nothing_is_refused_in_words(measured, reason):
+    found = summarise(table({(2, 1.0): measured, (5, 1.0): measured}))
+    assert (found.n_components, found.alpha) == (None, None)
+    assert found.summary["reason"].str.contains(reason, regex=False).all()
+    assert not found.summary[["eligible", "equally_good", "recommended"]].any(axis=None)
+    assert "(2 of 2 settings)" in found.advice()
+    assert reason in found.advice()
+    # Of two settings, the other one is found.
+    other = summarise(table({(2, 1.0): measured, (5, 1.0): {}}))
+    assert (other.n_components, other.alpha) == (5, 1.0)
+    assert other.summary["eligible"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        # Little, but the same in every split, and nothing comes of nothing.
+        {"explained_contrast": [0.0029, 0.003, 0.0031]},
+        # Parts of the background are too small for so many topics: only zero is compared with.
+        {"explained_contrast": [0.0029, 0.003, 0.0031], "null_contrast": float("nan")},
+        {"explained_contrast": 0.01, "null_contrast": 0.05},
+    ],
+)
+def test_little_is_enough_where_it_is_more_than_comes_of_nothing(measured):
+    assert summarise(table({(2, 1.0): measured})).summary["eligible"].all()
+
+
+def test_settings_as_good_within_their_error_are_a_region():
+    found = summarise(
+        table(
+            {
+                (2, 1.0): {"stability": 0.80},
+                (2, 2.0): {"stability": [0.93, 0.90, 0.96]},
+                (5, 2.0): {"stability": [0.95, 0.96, 0.97]},
+                (5, 3.0): {"stability": [0.80, 0.99, 0.97]},
+            }
+        )
+    )
+    # The last one is behind by 0.04, but not in all splits.
+    assert found.summary["equally_good"].tolist() == [False, False, True, True]
+    assert (found.n_components, found.alpha) == (5, 2.0)
+    assert "as good within the error of the splits: K = 5 with alpha = 3" in found.advice()
+
+
+def test_a_single_split_has_the_least_error():
+    stability = {(2, 1.0): 0.95, (2, 2.0): 0.96, (2, 3.0): 0.93}
+    fits = table({key: {"stability": value} for key, value in stability.items()}, n_splits=1)
     found = summarise(fits)
-    assert found.summary["eligible"].tolist() == [True, False]
-    assert found.alpha == 1.0
-    assert summarise(fits[fits["alpha"] == 3.0]).n_components is None
+    assert found.summary["equally_good"].tolist() == [True, True, False]
+
+
+def test_more_of_a_grid_changes_no_row_that_stands():
+    x, y = pair(n=60, m=60)
+    options = {"max_iter": 20, "device": "cpu"}
+    some = fit_split(x, y, 1, n_components=[2], alphas=[1.0], **options)
+    more = fit_split(x, y, 1, n_components=[3, 2], alphas=[2.0, 1.0], **options)
+    kept = more[(more["k"] == 2) & (more["alpha"] == 1.0)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, kept)
+    first = fit_split(x, y, 0, n_components=[2], alphas=[1.0], **options)
+    assert first.loc[0, "stability"] != some.loc[0, "stability"]
+
+
+def test_a_background_whose_quarters_are_too_small_has_no_null():
+    x, y = pair(m=10)
+    fits = fit_split(x, y, 0, n_components=[2, 3], alphas=[1.0], max_iter=20, device="cpu")
+    assert fits.groupby("k")["null_stability"].first().isna().tolist() == [False, True]
+
+
+def test_two_halves_of_one_background_with_unequal_capture_are_refused():
+    """What differs by gene-wise capture alone has no program: log-sd 0.3."""
+    rng = np.random.default_rng(0)
+    programs = rng.gamma(0.3, 1.0, (3, 80))
+    counts = rng.poisson(3 * rng.gamma(1.0, 1.0, (200, 3)) @ programs)
+    captured = rng.binomial(counts[:100], np.clip(np.exp(rng.normal(-0.6, 0.3, 80)), 0, 1))
+    sides = [np.log1p(side) for side in (captured, counts[100:])]
+    found = select(
+        *sides, n_components=[2, 5], alphas=[1.5, 3.0], n_splits=2, max_iter=200, device="cpu"
+    )
+    assert found.n_components is None
+    assert found.summary["reason"].str.len().gt(0).all()
+    assert "no setting is recommended" in found.advice()

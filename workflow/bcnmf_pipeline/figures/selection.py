@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from bcnmf_pipeline.figures.style import DOUBLE_COLUMN, FAINT, INK, SMALL, new_figure, styled
 from bcnmf_pipeline.figures.tables import require_columns, short_number
 
-_COLUMNS = ("k", "alpha", "stability", "specificity", "eligible", "recommended")
+_COLUMNS = ("k", "alpha", "stability", "specificity", "eligible", "equally_good", "recommended")
 
 
 @styled
@@ -26,8 +26,9 @@ def plot_selection(summary: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Rows are K, columns alpha. Numbers of settings that are not specific enough are grey and in
-        brackets; a frame marks the recommended one.
+        Rows are K, columns alpha. Numbers of refused settings are grey and in brackets. A thick
+        frame marks the recommended one, thin ones those that are as good within their error; where
+        nothing is recommended, a line says so.
 
     Raises
     ------
@@ -43,6 +44,8 @@ def plot_selection(summary: pd.DataFrame) -> Figure:
     )
     doublings = np.log2(summary["specificity"].clip(lower=2.0**-4, upper=2.0**5))
     _heatmap(right, summary, doublings, (-1, 4), "Specificity (target / background)", "specificity")
+    if not summary["recommended"].any():
+        figure.suptitle("No setting is recommended: all are refused", fontsize=SMALL)
     return figure
 
 
@@ -68,10 +71,12 @@ def _heatmap(
         )  # fmt: skip
         if not row.eligible:
             grid[place] = np.nan
-        if row.recommended:
-            corner = (place[1] - 0.5, place[0] - 0.5)
+        if row.equally_good:
+            # Inside its cell, so that frames of neighbours do not cover each other.
+            corner = (place[1] - 0.47, place[0] - 0.44)
+            width = 1.8 if row.recommended else 0.6
             axes.add_patch(
-                Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.6, zorder=3)
+                Rectangle(corner, 0.94, 0.88, fill=False, edgecolor=INK, linewidth=width, zorder=3)
             )
     axes.imshow(grid, cmap="Blues", vmin=limits[0], vmax=limits[1] * 1.15, aspect="auto")
     axes.set_xticks(range(len(alphas)), [short_number(alpha) for alpha in alphas])

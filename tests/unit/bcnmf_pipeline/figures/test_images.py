@@ -76,7 +76,8 @@ def enrichment():
 def selection():
     rows = [
         {"k": k, "alpha": alpha, "stability": 1 - 0.1 * k / alpha, "specificity": alpha * 1.2,
-         "eligible": alpha > 1.5, "recommended": (k, alpha) == (2, 3)}
+         "eligible": alpha > 1.5, "equally_good": (k, alpha) in ((2, 2), (2, 3)),
+         "recommended": (k, alpha) == (2, 3)}
         for k in (2, 5) for alpha in (1, 2, 3)
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -1,0 +1,213 @@
+"""Fits of random halves of the data: what they say of a number of topics and a contrast."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linear_sum_assignment
+
+from bcnmf.checks import (
+    check_integer,
+    check_number,
+    check_same_names,
+    feature_names,
+    import_extra,
+)
+from bcnmf.errors import InputError
+from bcnmf.estimators.contrast import BCNMF
+from bcnmf.matrices.inputs import host_array
+from bcnmf.matrices.sources import is_on_disk
+from bcnmf.seeds import derive_seed
+from bcnmf.sklearn_errors import ConvergenceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values: TypeAlias = np.ndarray | sp.csr_matrix
+
+
+class _Pair(NamedTuple):
+    """A target and a background to be fitted, or to be judged by a fit that has seen neither."""
+
+    target: Values
+    background: Values
+
+
+def fit_split(
+    target: Any,
+    background: Any,
+    split: int,
+    *,
+    n_components: Sequence[int],
+    alphas: Sequence[float],
+    random_state: int = 0,
+    **parameters: Any,
+) -> pd.DataFrame:
+    """Fit both halves of one random split over the grid; see `select`.
+
+    A setting's rows depend on the split's number and on `random_state` alone, never on what else is
+    in the grid: settings and splits that are added later change no row.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `Selection.fits`.
+    """
+    _check(n_components, alphas, parameters)
+    check_same_names(feature_names(background), feature_names(target), "background", "target")
+    tables = import_extra("pandas")
+    sides = [
+        _in_memory(data, name) for data, name in ((target, "target"), (background, "background"))
+    ]
+    parts = [
+        _halves(side, derive_seed("halves", name, split, random_state))
+        for side, name in zip(sides, ("target", "background"), strict=True)
+    ]
+    halves = [_Pair(*pair) for pair in zip(*parts, strict=True)]
+    # Nothing is new in one half of the background beside the other: quarters are its halves.
+    quarters = [_halves(part, derive_seed("nothing", split, random_state)) for part in parts[1]]
+    nothing = [_Pair(*pair) for pair in zip(*quarters, strict=True)]
+    rows = []
+    for k, alpha in product(n_components, alphas):
+        options = {"n_components": k, "alpha": alpha} | parameters
+        models = [
+            _fitted(pair, derive_seed("start", split, half, random_state), options)
+            for half, pair in enumerate(halves)
+        ]
+        again = _fitted(halves[0], derive_seed("second start", split, random_state), options)
+        row = {
+            "k": k,
+            "alpha": alpha,
+            "split": split,
+            "stability": matched_cosine(*(model.components_ for model in models)),
+            "stability_starts": matched_cosine(models[0].components_, again.components_),
+        } | _of_nothing(nothing, split, random_state, options)
+        rows += [
+            row | {"half": half + 1} | _left_out(model, halves[1 - half])
+            for half, model in enumerate(models)
+        ]
+    return tables.DataFrame(rows)
+
+
+def matched_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean cosine of topics that are assigned one to one such that the sum is largest.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (K, features)
+        Loadings of two fits; a topic of zeros is like no other.
+    """
+    norms = [np.linalg.norm(one, axis=1, keepdims=True) for one in (first, second)]
+    unit = [one / np.maximum(norm, 1e-30) for one, norm in zip((first, second), norms, strict=True)]
+    cosines = unit[0] @ unit[1].T
+    rows, columns = linear_sum_assignment(cosines, maximize=True)
+    return float(cosines[rows, columns].mean())
+
+
+def _check(ks: Sequence[int], alphas: Sequence[float], parameters: dict[str, Any]) -> None:
+    for name, values in (("n_components", ks), ("alphas", alphas)):
+        if not len(values):
+            raise InputError(f"{name}: nothing to try; give at least one value")
+        if len(set(values)) < len(values):
+            raise InputError(f"{name}: {', '.join(map(str, values))} holds a value twice")
+    for k in ks:
+        check_integer("n_components", k, 1)
+    for alpha in alphas:
+        check_number("alphas", alpha, 0.0, np.inf)
+    if parameters.get("loss", "squared_error") != "squared_error":
+        raise InputError(
+            f"loss={parameters['loss']!r}: contrasts are compared under squared error only, as the "
+            "Poisson contrast has no minimum; pass log values with loss='squared_error'"
+        )
+
+
+def _in_memory(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
+    if is_on_disk(data):
+        raise InputError(
+            f"{name}: is on disk; halves are fitted in memory. Take a random part of its samples "
+            "(data[rows].to_memory()): a setting that reproduces there will do for all"
+        )
+    values = host_array(data, name)
+    if values.shape[0] < 4:
+        raise InputError(f"{name}: has {values.shape[0]} samples; halves need at least 4")
+    return values
+
+
+def _halves(values: np.ndarray | sp.csr_matrix, seed: int) -> list[np.ndarray | sp.csr_matrix]:
+    """Return two halves of the samples, at random."""
+    order = np.random.default_rng(seed).permutation(values.shape[0])
+    middle = len(order) // 2
+    return [values[np.sort(part)] for part in (order[:middle], order[middle:])]
+
+
+def _fitted(pair: _Pair, seed: int, options: dict[str, Any]) -> BCNMF:
+    with warnings.catch_warnings():
+        # The table has it, as a share of the fits.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return BCNMF(**options, random_state=seed).fit(pair.target, background=pair.background)
+
+
+def _of_nothing(
+    pairs: list[_Pair], split: int, random_state: int, options: dict[str, Any]
+) -> dict[str, float]:
+    """Return what the same setting makes of two parts of the background, as if one were a target.
+
+    Where the parts are too few samples for the topics, nothing is known.
+    """
+    if min(min(side.shape) for pair in pairs for side in pair) < options["n_components"]:
+        return dict.fromkeys(("null_stability", "null_contrast"), float("nan"))
+    models = [
+        _fitted(pair, derive_seed("nothing", split, half, random_state), options)
+        for half, pair in enumerate(pairs)
+    ]
+    left_out = [
+        _left_out(model, pair)["explained_contrast"]
+        for model, pair in zip(models, pairs[::-1], strict=True)
+    ]
+    return {
+        "null_stability": matched_cosine(*(model.components_ for model in models)),
+        "null_contrast": float(np.mean(left_out)),
+    }
+
+
+def _left_out(model: BCNMF, pair: _Pair) -> dict[str, Any]:
+    """Return how a fit does on a target and a background that it was not fitted to."""
+    target, background = (_on_new_samples(model, side) for side in pair)
+    return {
+        "explained_target": target.explained,
+        "explained_background": background.explained,
+        "explained_contrast": target.explained - background.explained,
+        "specificity": _ratio(target.usage, background.usage),
+        "converged": bool(model.converged_),
+    }
+
+
+class _Reading(NamedTuple):
+    explained: float
+    usage: np.ndarray
+
+
+def _on_new_samples(model: BCNMF, samples: Any) -> _Reading:
+    """Return the explained share of the samples' energy, and the mean squared usage per topic."""
+    usage = model.transform(samples).astype(np.float64)
+    components = model.components_.astype(np.float64)
+    unit = usage * np.linalg.norm(components, axis=1)
+    fit = np.sum((samples @ components.T) * usage)
+    model_energy = np.sum((usage.T @ usage) * (components @ components.T))
+    total = float((samples.multiply(samples) if sp.issparse(samples) else samples**2).sum())
+    explained = (2 * fit - model_energy) / total if total > 0 else float("nan")
+    return _Reading(float(explained), np.square(unit).mean(axis=0))
+
+
+def _ratio(target: np.ndarray, background: np.ndarray) -> float:
+    """Return the median over topics; one that no left-out target sample uses has 0."""
+    ratio = np.zeros_like(target)
+    used = target > 0
+    with np.errstate(divide="ignore"):
+        ratio[used] = target[used] / background[used]
+    return float(np.median(ratio))
