@@ -287,6 +287,11 @@ def report_details(config_name: str) -> list[str]:
             for path in answer_tables(config_name, PLANS[config_name].study_ids(), table)
         ],
         *joint_answer(config_name),
+        *[
+            path
+            for table in ("programs.tsv", "diagnosis.tsv")
+            for path in evidence_tables(config_name, PLANS[config_name].study_ids(), table)
+        ],
         *null_tables(config_name, "null.tsv"),
     ]
 

@@ -232,8 +232,8 @@ def _evaluation(settings: Mapping[str, Any], studies: Sequence[Mapping[str, str]
     if any(row["unit"] for row in studies):
         text += (
             "; where samples are replicates of a unit they are not independent, and the test on "
-            "means of units counts (paired where units hold both classes). For units, scores were "
-            "computed by majority, with 95% intervals from "
+            "means of units counts (permutation of units, paired where they hold both classes). "
+            "For units, scores were computed by majority, with 95% intervals from "
             f"{how['bootstrap']} resamples of whole units"
         )
     return f"{text}. P-values were adjusted over the topics of a fit (Benjamini-Hochberg)."
@@ -254,6 +254,14 @@ def _answer(
     parts = ", where both sides have several units, of whole units" if with_units else ""
     drawn = "samples"
     drawn += ", or of whole units where a side has several," if with_units else ""
+    tests = (
+        " Target score and topics were compared between target and background by permutation of "
+        "the means of units that no fit had seen (signs of paired differences where units hold "
+        "both; exact where arrangements are few), adjusted over topics; a test over samples stands "
+        "beside it, for comparison alone."
+        if with_units
+        else ""
+    )
     return (
         "The target score of a sample is the square root of the sum of its usages of the target's "
         f"topics, which are solved {solved} beside at most 10 topics of the "
@@ -263,9 +271,9 @@ def _answer(
         f"{parts}, and each sample was scored by a fit to the other parts. It counts if its score "
         "exceeds the 95% point of the background samples that were left out with it, so that 5% "
         "are expected by chance. Intervals (95%) are over draws of "
-        f"{drawn} of target and background. What there is to see beside topics was found in the "
-        "same way by a classifier: logistic regression of target against background, with balanced "
-        "classes, on at most 50 principal "
+        f"{drawn} of target and background.{tests} What there is to see beside topics was found "
+        "in the same way by a classifier: logistic regression of target against background, with "
+        "balanced classes, on at most 50 principal "
         "components [sklearn]."
     )
 

@@ -105,12 +105,15 @@ def test_the_answer_is_explained_where_there_is_one():
     assert "at random, where both sides have several units, of whole units, and each" in text
     assert "so that 5% are expected by chance" in text
     assert "over draws of samples, or of whole units where a side has several, of target" in text
+    assert "by permutation of the means of units that no fit had seen" in text
     assert "logistic regression of target against background" in text
     assert "@article{crossfit" in text
     assert "@article{sklearn" in text
     assert "Poisson models" not in text
     text = written(studies=["mdd"], methods=["bcnmf", "shared_target"])
     assert "least squares (of Poisson models by likelihood, as shares of what is fitted" in text
+    no_units = written(studies=["digits_texture"], methods=["bcnmf"])
+    assert "permutation" not in no_units
     none = written(studies=["simulation_beta2"], methods=["nmf", "bcnmf"])
     assert "cross-fitted" not in none
     assert "@article{crossfit" not in none
