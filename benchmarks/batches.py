@@ -10,10 +10,12 @@ log-normal with log-sd 0.3, and takes that part of its counts. Real cells are bl
 donors before and after interferon beta (Kang et al. 2018), a donor being a batch: the target has
 stimulated and other cells of donor 101 and few of 107, the background the other way round.
 
-A fit is scored by the adjusted Rand index of k-means with two clusters against what is to be found
-(`ari`; of real cells on the target score), and by its false programs: topics that tell a batch of
-the target better than that, by the area under the ROC curve (of several batches the largest).
-`weights` says whether batches counted alike (`bcnmf.balanced_weights`). Prints Markdown.
+A fit is scored by the adjusted Rand index of k-means with two clusters against what is to be found:
+on usages divided by their sum, for SharedTargetNMF on the square root of shares, of real cells on
+the target score. Areas under the ROC curve are those of the topic that tells best what is to be
+found (of real cells, of the target score), and of the topic that tells a batch of the target best.
+False programs are topics that tell a batch better than what is to be found. `weights` says whether
+batches counted alike (`bcnmf.balanced_weights`). Prints Markdown.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from sklearn.metrics import roc_auc_score
 from bcnmf import BCNMF, ConvergenceWarning, SharedTargetNMF, balanced_weights
 from bcnmf.seeds import derive_seed
 from bcnmf_pipeline.datasets.simulation import simulate_counts
-from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels
+from bcnmf_pipeline.evaluate.metrics import adjusted_rand, kmeans_labels, usage_share
 
 BETAS, SIZES = (2.0, 8.0, 16.0), (2, 5)
 SHARES = {"target": (0.7, 0.2, 0.1), "background": (0.1, 0.2, 0.7)}
@@ -118,21 +120,23 @@ def fits(pair: Pair, sizes: list[int], real_cells: bool) -> Iterator[dict]:
             ("SharedTargetNMF", SharedTargetNMF(10, k, max_iter=100, device="cpu"), pair.counts),
         ):
             model.fit(sides[0], background=sides[1], **weights)
-            usage = model.usage_
+            usage = clustered = model.usage_
             if name == "SharedTargetNMF":
-                usage = np.sqrt(model.target_share())
-            score = model.target_score(sides[0])
-            clustered = score[:, None] if real_cells else usage
+                usage = clustered = np.sqrt(model.target_share())
+            elif not real_cells:
+                clustered = usage_share(usage)
+            if real_cells:
+                clustered = model.target_score(sides[0])[:, None]
+            found = [telling(topic, pair.label) for topic in usage.T]
+            batch = [telling(topic, pair.batch[0]) for topic in usage.T]
             yield {
                 "model": name,
                 "K": k,
                 "weights": "yes" if weighted else "no",
                 "ari": adjusted_rand(pair.label, kmeans_labels(clustered, 2)),
-                "auroc": telling(score, pair.label),
-                "auroc_batch": telling(score, pair.batch[0]),
-                "false": sum(
-                    telling(topic, pair.batch[0]) > telling(topic, pair.label) for topic in usage.T
-                ),
+                "auroc": telling(clustered[:, 0], pair.label) if real_cells else max(found),
+                "auroc_batch": max(batch),
+                "false": int((np.array(batch) > found).sum()),
             }
 
 
@@ -168,7 +172,7 @@ def main() -> None:
     print("| data | model | K | weights | ARI | AUROC, program | AUROC, batch | false programs |")
     print("|---|---|---|---|---|---|---|---|")
     for (data, model, k, weights), part in groups:
-        ari = f"{part['ari'].mean():.2f} ± {part['ari'].std(ddof=1):.2f}"
+        ari = f"{part['ari'].mean():.2f} ± {part['ari'].std(ddof=0):.2f}"
         areas = f"{part['auroc'].mean():.3f} | {part['auroc_batch'].mean():.3f}"
         print(
             f"| {data} | {model} | {k} | {weights} | {ari} | {areas} | "

@@ -55,8 +55,8 @@ def balanced_weights(batch: Any, units: Any = None) -> np.ndarray:
     # A part is a unit's samples of one batch; without units, the batch.
     found, part, sizes = np.unique(parts, axis=0, return_inverse=True, return_counts=True)
     part, parts_of_batch = part.ravel(), np.bincount(found[:, 0])
-    share = 1.0 / (len(parts_of_batch) * parts_of_batch[batches] * sizes[part])
-    return np.asarray(len(names) * share)
+    counted = len(parts_of_batch) * parts_of_batch[batches] * sizes[part]
+    return np.asarray(len(names) / counted)
 
 
 def effective_size(weights: np.ndarray) -> float:

@@ -78,7 +78,9 @@ def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         )
     new.add_argument("--unit", metavar="COLUMN", help="what was replicated: donor, mouse, dish")
     new.add_argument(
-        "--batch", nargs="+", metavar="COLUMN", help="batches, which then count alike: run, library"
+        "--batch",
+        metavar="COLUMN",
+        help="batches, which then count alike: run, library; several with commas",
     )
     new.add_argument("--label", metavar="COLUMN", help="held out; topics are compared with it")
     new.add_argument("--each", metavar="COLUMN", help="a study for each value, as of cell_type")
@@ -125,7 +127,7 @@ def _new(options: argparse.Namespace) -> None:
                 "target": ";".join(options.target or []),
                 "background": ";".join(options.background or []),
                 "unit": options.unit,
-                "batch": ",".join(options.batch or []),
+                "batch": options.batch,
                 "label": options.label,
                 "each": options.each,
                 "layer": options.layer,

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from bcnmf import BCNMF, InputError
+from bcnmf import BCNMF, InputError, balanced_weights
 from bcnmf.cli import main
 from bcnmf.files import check_writable
 from bcnmf.persistence import Fit
@@ -132,6 +132,30 @@ def test_the_command_line_ends_with_the_answer(cells, tmp_path, capsys):
     assert main([*command, str(tmp_path / "b.h5ad"), "--out", str(tmp_path / "p.h5ad")]) == 0
     assert "target score in obs['bcnmf_target_score']" in capsys.readouterr().out
     assert ad.read_h5ad(tmp_path / "p.h5ad").obs["bcnmf_target_score"].min() >= 0
+
+
+def test_batches_count_alike_on_the_command_line(cells, tmp_path, capsys):
+    sides = [side.copy() for side in cells[:2]]
+    for side, name in zip(sides, "tb", strict=True):
+        side.obs["run"] = np.where(np.arange(side.n_obs) < 30, "r1", "r2")
+        side.write_h5ad(tmp_path / f"{name}.h5ad")
+    assert main(answer_command(tmp_path, "--batch", "run", "--unit", "donor")) == 0
+    assert "remark: no batch" not in capsys.readouterr().err
+    found = ad.read_h5ad(tmp_path / "fit.h5ad")
+    names = ("sample_weight", "background_weight")
+    weights = {
+        name: balanced_weights(side.obs["run"], side.obs["donor"])
+        for name, side in zip(names, sides, strict=True)
+    }
+    model = BCNMF(**BCNMF.load(tmp_path / "model.npz").get_params())
+    expected = model.fit_transform(sides[0], background=sides[1], **weights)
+    np.testing.assert_array_equal(found.obsm["X_bcnmf"], expected)
+    sides[1].obs["run"] = "r3"
+    sides[1].write_h5ad(tmp_path / "b.h5ad")
+    assert main(answer_command(tmp_path, "--batch", "run", "--folds", "0")) == 0
+    assert "remark: no batch is on both sides" in capsys.readouterr().err
+    assert main(answer_command(tmp_path, "--batch", "plate")) == 2
+    assert "target: obs has no column 'plate'" in capsys.readouterr().err
 
 
 def test_a_fit_is_written_though_judging_was_stopped(cells, tmp_path, monkeypatch):

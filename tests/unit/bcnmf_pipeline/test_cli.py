@@ -78,6 +78,18 @@ def test_options_become_columns(folder, capsys):
     assert "8 of donor" in said
 
 
+def test_batches_become_a_column_and_are_suggested(folder, capsys):
+    data = ad.read_h5ad("cells.h5ad")
+    data.obs["run"] = np.where(np.arange(data.n_obs) % 3 == 0, "r1", "r2")
+    data.write_h5ad("cells.h5ad")
+    assert main(["new", "mine", "--data", "cells.h5ad", *SIDES]) == 0
+    assert "Not used: run. If samples were measured in batches" in capsys.readouterr().out
+    options = [*SIDES, "--batch", "run,quality", "--force"]
+    assert main(["new", "mine", "--data", "cells.h5ad", *options]) == 0
+    assert read_sheet("mine.tsv").rows[0]["batch"] == "run,quality"
+    assert "Not used" not in capsys.readouterr().out
+
+
 def test_files_are_written_over_only_by_force(folder, capsys):
     (folder / "mine.yaml").write_text("mine: own\n")
     said = refused(capsys, "new", "mine", "--data", "cells.h5ad", *SIDES)

@@ -53,9 +53,12 @@ def batch_remarks(
     return remarks
 
 
-def batches_of(side: AnnData) -> np.ndarray | None:
-    """Return the batch (n,) of each sample as text; None where the study names no batch."""
-    return _named(side.obs, side.uns["study"], "samples")
+def batches_of(side: AnnData, study: Mapping[str, str] | None = None) -> np.ndarray | None:
+    """Return the batch (n,) of each sample as text; None where the study names no batch.
+
+    The study is that of the side, if it is not given.
+    """
+    return _named(side.obs, side.uns["study"] if study is None else study, "samples")
 
 
 def weights_of(
@@ -68,12 +71,14 @@ def weights_of(
     sample_weight, background_weight : ndarray of shape (n,), (m,)
         1 on average; both None where the study names no batch.
     """
-    batch, background_batch = batches_of(target), batches_of(background)
+    study = target.uns["study"]
+    batch, background_batch = batches_of(target), batches_of(background, study)
     if batch is None or background_batch is None:
         return None, None
+    unit = str(study.get("unit", ""))
     return (
-        balanced_weights(batch, _units(target)),
-        balanced_weights(background_batch, _units(background)),
+        balanced_weights(batch, _units(target.obs, unit)),
+        balanced_weights(background_batch, _units(background.obs, unit)),
     )
 
 
@@ -82,9 +87,8 @@ def _named(obs: pd.DataFrame, row: Mapping[str, str], side: str) -> np.ndarray |
     return named(obs[columns].astype(str), f"batch of the {side}") if columns else None
 
 
-def _units(side: AnnData) -> np.ndarray | None:
+def _units(obs: pd.DataFrame, unit: str) -> np.ndarray | None:
     """Return the unit of each sample, None where some have none."""
-    unit = str(side.uns["study"].get("unit", ""))
-    if unit not in side.obs or side.obs[unit].isna().any():
+    if unit not in obs or obs[unit].isna().any():
         return None
-    return np.asarray(side.obs[unit].astype(str))
+    return np.asarray(obs[unit].astype(str))

@@ -104,7 +104,7 @@ def _alike(
         treated = tuple(str(sorted(one.items())) for one in rows[name])
         key = (
             row["group"], _values(records[name]), row["n_top_features"], treated, seeds[name],
-            replicates[name],
+            replicates[name], row.get("batch", ""),
         )  # fmt: skip
         found.setdefault(key, []).append(row)
     return list(found.values())
@@ -124,6 +124,12 @@ def _study(
         f"{first['background']}. {_values(record)}. "
     )
     text += f"Fitted were {_listed([_method(row) for row in rows])}. "
+    if first.get("batch"):
+        unit = f" and, within it, every {first['unit']}" if first.get("unit") else ""
+        text += (
+            f"In fits of bcNMF, NMF and models of shared topics, and in cross-fits, samples were "
+            f"weighted so that every batch ({first['batch']}){unit} counted alike on each side. "
+        )
     runs = [_count(seeds[first["study"]], "seed")]
     if replicates[first["study"]] > 1:
         runs.append(_count(replicates[first["study"]], "data replicate"))

@@ -56,6 +56,21 @@ def pair(n=90, m=90, features=30, **study):
     return sides
 
 
+def test_batches_count_alike_in_cross_fits_and_for_the_classifier():
+    sides = pair()
+    for side in sides:
+        side.obs["run"] = np.where(np.arange(side.n_obs) < 20, "r1", "r2")
+    plain = answer(*sides, RUNS[:1], METHODS, COMPUTE)
+    sides[0].uns["study"]["batch"] = "run"
+    weighted = answer(*sides, RUNS[:1], METHODS, COMPUTE)
+    for method in ("bcnmf", "classifier"):
+        scores = [
+            one.samples.loc[one.samples["method"] == method, "score"] for one in (plain, weighted)
+        ]
+        assert len(scores[0]) == len(scores[1]) == 90
+        assert not np.array_equal(*scores)
+
+
 @pytest.fixture(scope="module")
 def found():
     target, background = pair()

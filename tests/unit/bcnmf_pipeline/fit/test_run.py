@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from bcnmf import BCNMF, InputError, checkpoint
+from bcnmf import BCNMF, InputError, balanced_weights, checkpoint
 from bcnmf_pipeline.fit.run import fit_run, parameters
 from bcnmf_pipeline.methods.estimators import DETERMINISTIC as ESTIMATORS_WITHOUT_SEEDS
 from bcnmf_pipeline.plan.runs import DETERMINISTIC, Run
@@ -76,6 +76,34 @@ def test_what_to_do_where_the_background_does_not_fit_is_said_in_the_row(pair):
     assert fit.shared_components.shape == (5, 6)
     assert fit.background_usage.shape[1] == 5
     assert fit.offsets.shape == (6,)
+
+
+def test_batches_weigh_and_without_them_nothing_does(pair):
+    plain = fit_run(*pair, RUN, ROW, COMPUTE)
+    assert "weighted" not in plain.info
+    for side in pair:
+        side.uns["study"]["batch"] = "run"
+        side.obs["run"] = ["a"] * 3 + ["b"] * (side.n_obs - 3)
+    found = fit_run(*pair, RUN, ROW, COMPUTE)
+    names = ("sample_weight", "background_weight")
+    weights = {
+        name: balanced_weights(side.obs["run"]) for name, side in zip(names, pair, strict=True)
+    }
+    expected = BCNMF(
+        2, alpha=1.5, contrast="absolute", solver="mu", max_iter=7, tol=0, random_state=3,
+        device="cpu", dtype="float64",
+    ).fit(pair[0].X, background=pair[1].X, **weights)  # fmt: skip
+    np.testing.assert_array_equal(found.components, expected.components_)
+    assert not np.array_equal(found.components, plain.components)
+    assert found.info["weighted"]["batch"] == "run"
+    assert found.info["weighted"]["effective_samples"]["sample_weight"] == pytest.approx(9)
+    # Baselines know no weights.
+    pca = ROW | {"algorithm": "pca", "method": "pca", "alpha": ""}
+    assert "weighted" not in fit_run(*pair, Run("mine", 0, "pca", 2, "none", 0), pca, COMPUTE).info
+    # One batch a side is none.
+    for side in pair:
+        side.obs["run"] = "a"
+    np.testing.assert_array_equal(fit_run(*pair, RUN, ROW, COMPUTE).usage, plain.usage)
 
 
 def test_combined_bases_are_fitted_by_their_row(pair):

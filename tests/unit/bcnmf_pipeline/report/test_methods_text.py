@@ -14,7 +14,9 @@ PROVENANCE = {
 }
 
 
-def written(*names, scaled_over="kept", unlabelled=False, provenance=PROVENANCE, **changes):
+def written(
+    *names, scaled_over="kept", unlabelled=False, provenance=PROVENANCE, batch="", **changes
+):
     parts = [load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("config", *names)]
     plan = Plan(
         merge(*parts, changes),
@@ -25,6 +27,7 @@ def written(*names, scaled_over="kept", unlabelled=False, provenance=PROVENANCE,
     rows = list(plan.studies.values())
     if unlabelled:
         rows = [row | {"label": ""} for row in rows]
+    rows = [row | {"batch": batch} for row in rows]
     return methods_text(
         plan.settings,
         rows,
@@ -59,6 +62,15 @@ def test_the_mouse_study_reads_as_its_rows_say():
     assert "@article{nmf" in text
     assert "@article{cpca" not in text
     assert "torch 2.13.0" in text
+
+
+def test_batches_that_count_alike_are_stated():
+    options = {"studies": ["mouse"], "methods": ["nmf", "bcnmf"]}
+    assert (
+        "samples were weighted so that every batch (day) and, within it, every mouse counted "
+        "alike on each side."
+    ) in written(**options, batch="day")
+    assert "weighted" not in written(**options)
 
 
 def test_counts_variable_genes_gene_sets_and_limits_are_stated():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcnmf_pipeline.start.columns import columns_text, likely_sides
+from bcnmf_pipeline.start.columns import columns_text, likely_batches, likely_sides
 
 
 def test_each_column_is_told_by_its_values():
@@ -45,6 +45,16 @@ def test_samples_without_columns_are_said_to_have_none():
 def test_names_of_values_suggest_the_sides(values, expected):
     obs = pd.DataFrame({"batch": [*"xyzxyzww"], "arm": values + [None] * (8 - len(values))})
     assert tuple(map(str, likely_sides(obs))) == expected
+
+
+def test_names_of_columns_suggest_batches():
+    obs = pd.DataFrame(
+        {
+            "Sequencing_Run": ["a", "b"], "library": ["x", "y"], "lane": [1, 1], "runner": [0, 1],
+            "plate.id": ["p", "q"], "batch": [1, 2], "brunch": ["u", "v"],
+        }
+    )  # fmt: skip
+    assert likely_batches(obs) == ["Sequencing_Run", "library", "plate.id", "batch"]
 
 
 def test_nothing_is_suggested_where_nothing_suggests_itself():
