@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # A program below it is flagged: too few starts find it again. Measured, see docs/how_sure.md.
-UNSTABLE = 0.5
+UNSTABLE = 0.7
 # A topic is the program found again where it is nearer to it than this share of the way from the
 # program to the next one.
 _AGAIN = 0.5
