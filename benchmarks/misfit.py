@@ -8,7 +8,8 @@ Raw counts for SharedTargetNMF (10 shared topics, 2 of the target), log1p of cou
 bcNMF ("bcnmf K, alpha"). `ari`: adjusted Rand index of two means on the square root of
 `target_share` (bcNMF: on its usages) against the target programs. `auroc`: mean over the two
 programs of the AUROC of the best topic's share (bcNMF: usage); `auroc_rarest`: the same of the
-program of the fewest cells alone. `absent`: topics held for a second round. Tables give means over data sets with 95% intervals (bootstrap over data sets).
+program of the fewest cells alone. `absent`: topics held for a second round. Tables give means over
+data sets with 95% intervals (bootstrap over data sets).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ CONTRAST: dict[str, dict[str, Any]] = {
 }
 MODELS = {name: (SharedTargetNMF, chosen) for name, chosen in SHARED.items()}
 MODELS |= {name: (BCNMF, chosen | {"solver": "mu"}) for name, chosen in CONTRAST.items()}
+_RUN = ["setting", "cells", "model", "data_seed"]
 _SCORES = ("ari", "auroc", "auroc_rarest")
 OUT = Path("results/bench/misfit.tsv")
 
@@ -73,7 +75,7 @@ def main() -> None:
     arguments = _arguments()
     if arguments.read:
         table = pd.concat([pd.read_csv(path, sep="\t") for path in arguments.read])
-        print(_summary(table))
+        print(_summary(table.drop_duplicates(_RUN, keep="last")))
         return
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
@@ -129,6 +131,8 @@ def _summary(table: pd.DataFrame) -> str:
 
 def _interval(values: pd.Series) -> str:
     values = values.dropna()
+    if values.empty:
+        return ""
     mean = f"{values.mean():.3f}"
     if len(values) < 2 or np.ptp(values) == 0:
         return mean
