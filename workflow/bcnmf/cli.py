@@ -1,4 +1,4 @@
-"""Command line: ``python -m bcnmf fit|null|select|project``."""
+"""Command line: ``python -m bcnmf fit|select|diagnose|null|project``."""
 
 from __future__ import annotations
 
@@ -170,6 +170,26 @@ def _parser() -> argparse.ArgumentParser:
     select.set_defaults(command=_select)
 
     null_command.add(commands, output_path)
+    diagnose = commands.add_parser(
+        "diagnose", help="what may be wrong with a fit and its data, in sentences with remedies"
+    )
+    diagnose.add_argument("--target", required=True, type=Path, help="data, samples x features")
+    diagnose.add_argument("--background", required=True, type=Path, help="data, same features")
+    diagnose.add_argument("-k", "--n-components", type=int, help="number of topics")
+    diagnose.add_argument(
+        "--alpha", type=float, default=1.5, help="contrast (default: %(default)s)"
+    )
+    diagnose.add_argument("--model", type=Path, help=".npz from `fit --model`, in place of -k")
+    diagnose.add_argument("--max-iter", type=int, default=500)
+    diagnose.add_argument("--seed", type=int, default=0)
+    diagnose.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    diagnose.add_argument("--layer", help="layer to fit instead of X")
+    diagnose.add_argument("--unit", metavar="COLUMN", help="column of obs, such as the donor")
+    diagnose.add_argument(
+        "--batch", nargs="+", metavar="COLUMN", help="columns of obs: in which batch"
+    )
+    diagnose.add_argument("--out", type=output_path, help=".tsv: one row a finding")
+    diagnose.set_defaults(command=_diagnose)
 
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
@@ -343,6 +363,40 @@ def _select(options: argparse.Namespace) -> int:
     print(shown.to_string(index=False, float_format="{:.3f}".format))
     print(f"{options.out}: {found.advice()}")
     return 0 if written else 2
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from bcnmf.checks import import_extra
+    from bcnmf.estimators.contrast import BCNMF
+    from bcnmf.readers import read
+    from bcnmf.saving import save
+    from bcnmf.tools import diagnose
+
+    check_apart(options, ["out"], ["target", "background", "model"])
+    if (options.model is None) == (options.n_components is None):
+        raise InputError("give either -k, the number of topics to fit, or --model, a saved model")
+    model = (
+        BCNMF(
+            options.n_components, alpha=options.alpha, max_iter=options.max_iter,
+            random_state=options.seed, device=options.device,
+        )
+        if options.model is None
+        else BCNMF.load(options.model)
+    )  # fmt: skip
+    found = diagnose(
+        read(options.target), read(options.background), model, layer=options.layer,
+        unit=options.unit, batch=options.batch,
+    )  # fmt: skip
+    print(found.text())
+    if options.out is None:
+        return 0
+
+    def write(path: Path) -> None:
+        table = import_extra("pandas").DataFrame(found.findings)
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+
+    return 0 if save(write, options.out) else 2
 
 
 def _project(options: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ from bcnmf.batches import balanced_weights, named, one_sided
 from bcnmf.calibration import CrossFit
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
-from bcnmf.evidence import null
+from bcnmf.evidence import diagnosis, null
+from bcnmf.evidence.findings import Diagnosis
 from bcnmf.evidence.null import Null
 from bcnmf.files import atomic_path
 from bcnmf.matrices.inputs import host_array
@@ -171,6 +172,38 @@ def crossfit(
     if classified is not None:
         target.uns[key]["coverage"] = _shares(classified)
     return found, classified
+
+
+def diagnose(
+    target: ad.AnnData,
+    background: ad.AnnData,
+    model: BCNMF,
+    *,
+    layer: str | None = None,
+    unit: str | None = None,
+    batch: Sequence[str] | None = None,
+) -> Diagnosis:
+    """Say what may be wrong with a model, fitted or not, and with its data; see `bcnmf.diagnose`.
+
+    Parameters
+    ----------
+    target, background, layer, unit, batch
+        See `crossfit`.
+    model : BCNMF
+        Fitted to these data, or else it is fitted.
+    """
+    sides = [_values(target, layer, "target"), _values(background, layer, "background")]
+    told = {
+        "units": _units(target, unit, "target"),
+        "background_units": _units(background, unit, "background"),
+    }
+    if batch:
+        for side, name in ((target, "target"), (background, "background")):
+            _batches(side, batch, name)  # is it there, and complete?
+        told["batch"] = target.obs[list(batch)].astype(str).to_numpy()
+        told["background_batch"] = background.obs[list(batch)].astype(str).to_numpy()
+    weights = _weights(target, background, batch, unit)
+    return diagnosis.diagnose(model, *sides, **told, **weights)
 
 
 def batch_remark(target: ad.AnnData, background: ad.AnnData, batch: Sequence[str] | None) -> str:
