@@ -138,6 +138,7 @@ def test_the_contrast_works_as_well_and_the_estimator_is_left_alone():
     assert null.arrangements == 6
     assert null.p_value == pytest.approx(1 / 6)
     assert not hasattr(model, "components_")
+    assert null.advice().startswith("Too few units to tell: ")
     assert (
         "With 2 and 2 units there are only 6 ways to assign them, so that p cannot be below 0.17 "
         "whatever the data hold" in null.advice()
