@@ -83,6 +83,8 @@ class Null:
         """Return what this says, in sentences."""
         as_much = round(self.p_value * (1 + len(self.refits))) - 1
         found = "There is something" if self.p_value <= _LEVEL else "No evidence of anything"
+        if self.smallest_p > _LEVEL:
+            found = "Too few units to tell"
         of = (
             "refits with units exchanged between the sides"
             if self.by == "units"

@@ -110,7 +110,7 @@ def test_a_program_of_all_target_units_is_found_at_the_smallest_p(kind):
     assert null.exact
     assert len(null.refits) == 19
     assert null.p_value == null.smallest_p == 1 / 20
-    assert null.statistic > 5 * np.abs(null.refits).max()
+    assert null.statistic > 3 * np.abs(null.refits).max()
     assert null.advice().startswith("There is something: ")
     assert (
         "in 0 of all 19 refits with units exchanged between the sides (p = 0.05)" in null.advice()
@@ -138,6 +138,7 @@ def test_the_contrast_works_as_well_and_the_estimator_is_left_alone():
     assert null.arrangements == 6
     assert null.p_value == pytest.approx(1 / 6)
     assert not hasattr(model, "components_")
+    assert null.advice().startswith("Too few units to tell: ")
     assert (
         "With 2 and 2 units there are only 6 ways to assign them, so that p cannot be below 0.17 "
         "whatever the data hold" in null.advice()
