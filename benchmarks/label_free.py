@@ -150,7 +150,8 @@ def fitted(scene: Scene, arguments: argparse.Namespace) -> None:
             score = model.target_score(scene.target)[:, None]
             rows.append(
                 {"k": setting["n_components"], "alpha": setting["alpha"], "kind": kind,
-                 "usages": agreement(usage, scene.labels), "target_score": agreement(score, scene.labels)}
+                 "usages": agreement(usage, scene.labels),
+                 "target_score": agreement(score, scene.labels)}
             )  # fmt: skip
         write_table(pd.DataFrame(rows), arguments.out / f"{scene.name}.scores.tsv")
     splits = [
