@@ -128,7 +128,7 @@ def kang(folder: Path) -> Scene:
     other = ~stimulated & ~first
     return Scene(
         "kang", "kang", values[first], values[other], stimulated[first], alphas=ALPHAS[:4],
-        reading="score",
+        reading="target_score",
     )  # fmt: skip
 
 
@@ -150,7 +150,8 @@ def fitted(scene: Scene, arguments: argparse.Namespace) -> None:
             score = model.target_score(scene.target)[:, None]
             rows.append(
                 {"k": setting["n_components"], "alpha": setting["alpha"], "kind": kind,
-                 "usages": agreement(usage, scene.labels), "score": agreement(score, scene.labels)}
+                 "usages": agreement(usage, scene.labels),
+                 "target_score": agreement(score, scene.labels)}
             )  # fmt: skip
         write_table(pd.DataFrame(rows), arguments.out / f"{scene.name}.scores.tsv")
     splits = [
