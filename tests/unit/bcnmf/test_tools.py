@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, InputError, balanced_weights
+from bcnmf.agreement import UNSTABLE
 from bcnmf.cli import main
 from bcnmf.files import check_writable
 from bcnmf.persistence import Fit
@@ -346,3 +347,28 @@ def test_a_file_can_be_written_into_a_folder_that_is_made_for_it(tmp_path):
     path = tmp_path / "new" / "folder" / "fit.h5ad"
     assert check_writable(path) == path
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_consensus_of_starts_stands_beside_its_topics(files, tmp_path, capsys):
+    out, model = tmp_path / "c.h5ad", tmp_path / "c.npz"
+    more = ("--starts", "4", "--seed", "3", "--model", str(model))
+    assert main(fit_command(files, *more, "--out", str(out))) == 0
+    agreed = ad.read_h5ad(out).uns["bcnmf"]["consensus"]
+    assert agreed["stability"].shape == agreed["support"].shape == (2,)
+    printed = capsys.readouterr().out
+    for number, (stability, support) in enumerate(
+        zip(agreed["stability"], agreed["support"], strict=True), 1
+    ):
+        word = "unstable" if stability < UNSTABLE else "stability"
+        assert (
+            f"topic {number} ({word} {stability:.2f}, found again by {support} of 4 starts)"
+        ) in printed
+    assert Fit.read(model).info["consensus"]["support"] == agreed["support"].tolist()
+    again = BCNMF.load(model)
+    assert again.seed_ == 3
+
+
+def test_a_consensus_has_no_checkpoint(files, tmp_path, capsys):
+    more = ("--starts", "4", "--checkpoint", str(tmp_path / "state.npz"))
+    assert main(fit_command(files, *more)) == 2
+    assert "a consensus of starts has none" in capsys.readouterr().err

@@ -125,3 +125,14 @@ def test_names_that_look_like_numbers_or_missing_values_survive(tmp_path, names)
     assert set(back["loadings"]["feature"]) == set(genes)
     assert set(back["samples"]["label"]) == set(back["samples"]["unit"]) == set(names)
     assert set(back["scores"]["study"]) == {"01"}
+
+
+def test_the_stability_of_a_consensus_is_its_own():
+    target, background = pair()
+    fits = [positive(make_fit(target, background, seed=seed)) for seed in range(2)]
+    k = len(fits[0].components)
+    own = np.linspace(0.1, 0.9, k).tolist()
+    fits[0].info["consensus"] = {"stability": own, "support": [1] * k, "n_starts": 10}
+    topics = evaluate(fits, target, background, STUDY, 0, bootstrap=10).topics
+    assert topics[topics["seed"] == 0]["stability"].tolist() == own
+    assert topics[topics["seed"] == 1]["stability"].tolist() != own  # of the other seed

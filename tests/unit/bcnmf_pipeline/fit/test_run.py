@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from bcnmf import BCNMF, InputError, balanced_weights, checkpoint
+from bcnmf import BCNMF, InputError, balanced_weights, checkpoint, consensus
 from bcnmf_pipeline.fit.run import fit_run, parameters
 from bcnmf_pipeline.methods.estimators import DETERMINISTIC as ESTIMATORS_WITHOUT_SEEDS
 from bcnmf_pipeline.plan.runs import DETERMINISTIC, Run
@@ -172,3 +172,15 @@ def test_every_iterative_fit_leaves_its_state_and_discards_that_of_others(
     assert set(written) == {path}
     assert not path.exists()
     np.testing.assert_array_equal(fit.usage, fit_run(*pair, run, ROW | row, COMPUTE).usage)
+
+
+def test_a_row_with_starts_is_fitted_by_their_consensus(pair):
+    row = ROW | {"contrast": "relative", "starts": "4"}
+    fit = fit_run(*pair, RUN, row, COMPUTE)
+    estimator = BCNMF(**parameters(RUN, row, COMPUTE, {}))
+    found = consensus(estimator, pair[0].X, pair[1].X, 4, random_state=RUN.seed)
+    assert np.array_equal(fit.components, found.components_)
+    assert fit.info["consensus"]["stability"] == found.stability_.tolist()
+    assert fit.info["consensus"]["n_starts"] == 4
+    assert fit.info["seed"] == RUN.seed
+    assert "consensus" not in fit_run(*pair, RUN, ROW | {"starts": ""}, COMPUTE).info
