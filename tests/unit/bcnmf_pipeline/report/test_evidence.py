@@ -113,6 +113,18 @@ def test_findings_are_told_worst_first_with_their_remedies():
     assert (found.worst, found.cell.text) == ("fault", "faulty")
 
 
+def test_what_is_found_alike_in_several_programs_is_told_once():
+    found = evidence(diagnosis=diagnosis_of(
+        *[(program, "shared_part", "unclear") for program in (4, 1, 2)], (2, "share", "none"),
+        (3, "share", "unclear"), (5, "share", "unclear"),
+    ))  # fmt: skip
+    assert found.findings == [
+        ("share of 2 is none.", "Mend share."),
+        ("shared_part of 1 is unclear. Likewise programs 2 and 4.", "Mend shared_part."),
+        ("share of 3 is unclear. Likewise program 5.", "Mend share."),
+    ]
+
+
 def test_all_clear_is_one_sentence():
     found = evidence(diagnosis=diagnosis_of((1, "share", "ok"), (2, "share", "ok")))
     assert found.findings == [("All is in order.", "")]
