@@ -184,7 +184,11 @@ def overall(evidence: Evidence) -> list[str]:
         return []
     said = rows.loc[rows["code"] == "overall", "sentence"].astype(str).tolist()[:1]
     trouble = _trouble(evidence)
-    remedies = [text for text in trouble["remedy"].astype(str) if text] if len(trouble) else []
+    remedies = [
+        f"Program {int(row.program)}: {row.remedy}" if row.program else str(row.remedy)
+        for row in trouble.itertuples()
+        if row.remedy
+    ]
     return [" ".join([*said, *remedies[:1]])] if said else []
 
 

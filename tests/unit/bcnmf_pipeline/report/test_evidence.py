@@ -109,7 +109,7 @@ def test_findings_are_told_worst_first_with_their_remedies():
         ("confounded of 0 is batch.", "Mend confounded."),
         ("share of 2 is unclear.", "Mend share."),
     ]
-    assert found.first == ["One program is faulty. Mend share."]
+    assert found.first == ["One program is faulty. Program 3: Mend share."]
     assert (found.worst, found.cell.text) == ("fault", "faulty")
 
 
@@ -176,7 +176,10 @@ def test_the_first_screen_has_at_most_two_sentences_more():
     plain = answered("a")
     sure = answered("a", programs=TESTED, null=null_of(NULL), diagnosis=TROUBLE)
     assert sure.sentences[: len(plain.sentences)] == plain.sentences
-    assert sure.sentences[len(plain.sentences) :] == [NULL, "One program is faulty. Mend share."]
+    assert sure.sentences[len(plain.sentences) :] == [
+        NULL,
+        "One program is faulty. Program 3: Mend share.",
+    ]
 
 
 def test_the_terminal_gets_all_that_is_not_in_order():
@@ -199,9 +202,9 @@ def test_in_a_table_of_studies_a_column_says_how_sure_and_trouble_is_told_below(
     (part,) = parts_of(many)
     place = part.table.columns.index("How sure")
     assert [row[place].text for row in part.table.rows] == ["–"] * 3 + ["p = 0.002; faulty"]
-    assert part.trouble == [("d", "One program is faulty. Mend share.")]
+    assert part.trouble == [("d", "One program is faulty. Program 3: Mend share.")]
     lines = text_of([part]).splitlines()
-    assert lines[-1] == "d: One program is faulty. Mend share."
+    assert lines[-1] == "d: One program is faulty. Program 3: Mend share."
     assert max(map(len, lines)) <= 100
     (part,) = parts_of([*many[:3], answered("e")])
     assert "How sure" not in part.table.columns
