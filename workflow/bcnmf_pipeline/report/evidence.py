@@ -69,11 +69,17 @@ class Evidence:
 
     @property
     def findings(self) -> list[tuple[str, str]]:
-        """(sentence, remedy) of what is not in order, worst first; or the all-clear alone."""
+        """(sentence, remedy) of what is not in order, worst first; or the all-clear alone.
+
+        What is found alike in several programs is told of the first, and the others are named.
+        """
         trouble = _trouble(self)
         if trouble.empty:
             return [(text, "") for text in overall(self)]
-        return [(str(row.sentence), str(row.remedy)) for row in trouble.itertuples()]
+        return [
+            (f"{rows['sentence'].iloc[0]}{_likewise(rows)}", str(remedy))
+            for (_, _, remedy), rows in trouble.groupby(["code", "verdict", "remedy"], sort=False)
+        ]
 
     @property
     def worst(self) -> str:
@@ -178,8 +184,19 @@ def overall(evidence: Evidence) -> list[str]:
         return []
     said = rows.loc[rows["code"] == "overall", "sentence"].astype(str).tolist()[:1]
     trouble = _trouble(evidence)
-    remedies = [text for text in trouble["remedy"].astype(str) if text] if len(trouble) else []
+    remedies = [
+        f"Program {int(row.program)}: {row.remedy}" if row.program else str(row.remedy)
+        for row in trouble.itertuples()
+        if row.remedy
+    ]
     return [" ".join([*said, *remedies[:1]])] if said else []
+
+
+def _likewise(rows: pd.DataFrame) -> str:
+    others = [str(number) for number in rows["program"].iloc[1:]]
+    if not others:
+        return ""
+    return f" Likewise program{'' if len(others) == 1 else 's'} {_joined(others)}."
 
 
 def _trouble(evidence: Evidence) -> pd.DataFrame:
@@ -253,7 +270,7 @@ def stability_words(topics: Sequence[Topic]) -> list[str]:
 
 
 def _joined(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def tests_table(programs: pd.DataFrame, unit: str) -> Table:

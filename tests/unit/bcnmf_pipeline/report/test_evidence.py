@@ -109,8 +109,20 @@ def test_findings_are_told_worst_first_with_their_remedies():
         ("confounded of 0 is batch.", "Mend confounded."),
         ("share of 2 is unclear.", "Mend share."),
     ]
-    assert found.first == ["One program is faulty. Mend share."]
+    assert found.first == ["One program is faulty. Program 3: Mend share."]
     assert (found.worst, found.cell.text) == ("fault", "faulty")
+
+
+def test_what_is_found_alike_in_several_programs_is_told_once():
+    found = evidence(diagnosis=diagnosis_of(
+        *[(program, "shared_part", "unclear") for program in (4, 1, 2)], (2, "share", "none"),
+        (3, "share", "unclear"), (5, "share", "unclear"),
+    ))  # fmt: skip
+    assert found.findings == [
+        ("share of 2 is none.", "Mend share."),
+        ("shared_part of 1 is unclear. Likewise programs 2 and 4.", "Mend shared_part."),
+        ("share of 3 is unclear. Likewise program 5.", "Mend share."),
+    ]
 
 
 def test_all_clear_is_one_sentence():
@@ -164,7 +176,10 @@ def test_the_first_screen_has_at_most_two_sentences_more():
     plain = answered("a")
     sure = answered("a", programs=TESTED, null=null_of(NULL), diagnosis=TROUBLE)
     assert sure.sentences[: len(plain.sentences)] == plain.sentences
-    assert sure.sentences[len(plain.sentences) :] == [NULL, "One program is faulty. Mend share."]
+    assert sure.sentences[len(plain.sentences) :] == [
+        NULL,
+        "One program is faulty. Program 3: Mend share.",
+    ]
 
 
 def test_the_terminal_gets_all_that_is_not_in_order():
@@ -187,9 +202,9 @@ def test_in_a_table_of_studies_a_column_says_how_sure_and_trouble_is_told_below(
     (part,) = parts_of(many)
     place = part.table.columns.index("How sure")
     assert [row[place].text for row in part.table.rows] == ["–"] * 3 + ["p = 0.002; faulty"]
-    assert part.trouble == [("d", "One program is faulty. Mend share.")]
+    assert part.trouble == [("d", "One program is faulty. Program 3: Mend share.")]
     lines = text_of([part]).splitlines()
-    assert lines[-1] == "d: One program is faulty. Mend share."
+    assert lines[-1] == "d: One program is faulty. Program 3: Mend share."
     assert max(map(len, lines)) <= 100
     (part,) = parts_of([*many[:3], answered("e")])
     assert "How sure" not in part.table.columns

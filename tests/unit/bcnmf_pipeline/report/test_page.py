@@ -291,7 +291,7 @@ def test_how_sure_an_answer_is_stands_in_its_study(tmp_path, scores):
     # On the first screen two sentences; in the study all of it, and the figure of the null.
     first, rest = page.text().split("How sure")
     assert "Refits say p = 0.004." in first
-    assert f"Faulty {HOSTILE}. Mend share." in " ".join(first.split())
+    assert f"Faulty {HOSTILE}. Program 1: Mend share." in " ".join(first.split())
     assert "By mouse, target against background" not in first
     assert "By mouse, target against background" in rest
     assert "share of 1 is fault. Mend share." in " ".join(rest.split())
