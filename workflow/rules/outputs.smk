@@ -58,9 +58,7 @@ def evidence_tables(config_name: str, studies: list[str], table: str) -> list[st
     """Return one table of evidence of each of these studies that is cross-fitted."""
     plan = PLANS[config_name]
     asked = plan.diagnosed_runs if table == "diagnosis.tsv" else plan.answered_runs
-    return [
-        f"results/{config_name}/evidence/{study}/{table}" for study in studies if asked(study)
-    ]
+    return [f"results/{config_name}/evidence/{study}/{table}" for study in studies if asked(study)]
 
 
 def enriched(config_name: str, study: str) -> bool:

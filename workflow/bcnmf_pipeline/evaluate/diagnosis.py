@@ -58,7 +58,7 @@ def diagnosis_table(
     study = target.uns["study"]
     unit = str(study.get("unit", ""))
     batch = parse_names(str(study.get("batch", "")))
-    told = {
+    told: dict[str, Any] = {
         "units": units_of(target, unit),
         "background_units": units_of(background, unit),
         "batch": target.obs[batch].astype(str) if batch else None,
@@ -73,8 +73,7 @@ def diagnosis_table(
         read_made_fit(run.file, made)  # with words for one that was damaged since
         model = type(make_estimator(row["algorithm"])).load(Path(made).parents[2] / run.file)
         model.set_params(**dict(compute))
-        weights = weights_for(target, background, row)
-        found = diagnose(model, x, y, **told, **weights)
+        found = diagnose(model, x, y, **(told | weights_for(target, background, row)))
         print(f"{where}: {found.text()}")
         table = pd.DataFrame([asdict(finding) for finding in found.findings])
         rows.append(
