@@ -30,7 +30,7 @@ def diagnosis_table(
     target: AnnData,
     background: AnnData,
     runs: Sequence[Run],
-    made: str | Path,
+    made: str,
     methods: Mapping[str, Mapping[str, Any]],
     compute: Mapping[str, str],
 ) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def diagnosis_table(
         The pair; `target.uns["study"]` names unit and batch.
     runs : sequence of Run
         Fits that are there; fits to halves of the data are made besides.
-    made : path
+    made : str
         A list of fits, see `read_made_fit`.
     methods : mapping
         For each method its `row` of the methods sheet.
