@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bcnmf import __version__, null_command
+from bcnmf import __version__, evidence_commands
 from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
-from bcnmf.files import atomic_path, check_writable
+from bcnmf.files import atomic_path
+from bcnmf.options import check_apart, output_path
 from bcnmf.stopping import ended_by_sigterm
 
 if TYPE_CHECKING:
@@ -63,14 +62,6 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"warning: {message}\n"
-
-
-def output_path(text: str) -> Path:
-    """Return the path of a file that can be written, for `argparse`."""
-    try:
-        return check_writable(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,27 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("--out", required=True, type=output_path, help=".tsv: one row a setting")
     select.set_defaults(command=_select)
 
-    null_command.add(commands, output_path)
-    diagnose = commands.add_parser(
-        "diagnose", help="what may be wrong with a fit and its data, in sentences with remedies"
-    )
-    diagnose.add_argument("--target", required=True, type=Path, help="data, samples x features")
-    diagnose.add_argument("--background", required=True, type=Path, help="data, same features")
-    diagnose.add_argument("-k", "--n-components", type=int, help="number of topics")
-    diagnose.add_argument(
-        "--alpha", type=float, default=1.5, help="contrast (default: %(default)s)"
-    )
-    diagnose.add_argument("--model", type=Path, help=".npz from `fit --model`, in place of -k")
-    diagnose.add_argument("--max-iter", type=int, default=500)
-    diagnose.add_argument("--seed", type=int, default=0)
-    diagnose.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    diagnose.add_argument("--layer", help="layer to fit instead of X")
-    diagnose.add_argument("--unit", metavar="COLUMN", help="column of obs, such as the donor")
-    diagnose.add_argument(
-        "--batch", nargs="+", metavar="COLUMN", help="columns of obs: in which batch"
-    )
-    diagnose.add_argument("--out", type=output_path, help=".tsv: one row a finding")
-    diagnose.set_defaults(command=_diagnose)
+    evidence_commands.add(commands)
 
     project = commands.add_parser("project", help="usages of new samples under a saved model")
     project.add_argument("--model", required=True, type=Path, help=".npz from `fit --model`")
@@ -200,18 +171,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     project.set_defaults(command=_project)
     return parser
-
-
-def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Raise `InputError` if an option's output is that of another, or an input, by a link too."""
-    places = {
-        name: os.path.realpath(path)
-        for name in (*outputs, *inputs)
-        if (path := getattr(options, name)) is not None
-    }
-    for one, other in permutations(places, 2):
-        if one in outputs and places[one] == places[other]:
-            raise InputError(f"--{one} and --{other} are one file, {places[one]}; give two")
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -363,40 +322,6 @@ def _select(options: argparse.Namespace) -> int:
     print(shown.to_string(index=False, float_format="{:.3f}".format))
     print(f"{options.out}: {found.advice()}")
     return 0 if written else 2
-
-
-def _diagnose(options: argparse.Namespace) -> int:
-    from bcnmf.checks import import_extra
-    from bcnmf.estimators.contrast import BCNMF
-    from bcnmf.readers import read
-    from bcnmf.saving import save
-    from bcnmf.tools import diagnose
-
-    check_apart(options, ["out"], ["target", "background", "model"])
-    if (options.model is None) == (options.n_components is None):
-        raise InputError("give either -k, the number of topics to fit, or --model, a saved model")
-    model = (
-        BCNMF(
-            options.n_components, alpha=options.alpha, max_iter=options.max_iter,
-            random_state=options.seed, device=options.device,
-        )
-        if options.model is None
-        else BCNMF.load(options.model)
-    )  # fmt: skip
-    found = diagnose(
-        read(options.target), read(options.background), model, layer=options.layer,
-        unit=options.unit, batch=options.batch,
-    )  # fmt: skip
-    print(found.text())
-    if options.out is None:
-        return 0
-
-    def write(path: Path) -> None:
-        table = import_extra("pandas").DataFrame(found.findings)
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
-
-    return 0 if save(write, options.out) else 2
 
 
 def _project(options: argparse.Namespace) -> int:

@@ -193,7 +193,7 @@ def diagnose(
         Fitted to these data, or else it is fitted.
     """
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
-    told = {
+    told: dict[str, Any] = {
         "units": _units(target, unit, "target"),
         "background_units": _units(background, unit, "background"),
     }
@@ -203,7 +203,7 @@ def diagnose(
         told["batch"] = target.obs[list(batch)].astype(str).to_numpy()
         told["background_batch"] = background.obs[list(batch)].astype(str).to_numpy()
     weights = _weights(target, background, batch, unit)
-    return diagnosis.diagnose(model, *sides, **told, **weights)
+    return diagnosis.diagnose(model, *sides, **(told | weights))
 
 
 def batch_remark(target: ad.AnnData, background: ad.AnnData, batch: Sequence[str] | None) -> str:

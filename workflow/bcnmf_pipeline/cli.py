@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from bcnmf import __version__
-from bcnmf.cli import output_path, run
+from bcnmf.cli import run
 from bcnmf.errors import InputError
 from bcnmf.files import check_writable
+from bcnmf.options import output_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

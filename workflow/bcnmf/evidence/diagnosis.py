@@ -90,7 +90,7 @@ def diagnose(
         background, "background", random_state, background_units, background_batch,
         background_weight,
     )  # fmt: skip
-    weighted = {"sample_weight": weights, "background_weight": others}
+    weighted: dict[str, Any] = {"sample_weight": weights, "background_weight": others}
     with warnings.catch_warnings():
         # Whether it has converged is a finding; halves of a fit that has not need not say it again.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -98,9 +98,12 @@ def diagnose(
         model = estimator if fitted else clone(estimator).fit(x, background=y, **weighted)
         refused = None
         if found is None:
+            # Factors that were given are of all samples.
+            start = {} if isinstance(model.init, str) else {"init": "random"}
+            again = clone(model).set_params(**start)
             try:
                 found = crossfit(
-                    model, x, y, 2, random_state, units, background_units,
+                    again, x, y, 2, random_state, units, background_units,
                     reference=model.components_, **weighted,
                 )  # fmt: skip
             except ImpossibleResult:

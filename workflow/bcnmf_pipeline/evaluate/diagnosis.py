@@ -30,7 +30,7 @@ def diagnosis_table(
     target: AnnData,
     background: AnnData,
     runs: Sequence[Run],
-    made: str | Path,
+    made: str,
     methods: Mapping[str, Mapping[str, Any]],
     compute: Mapping[str, str],
 ) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def diagnosis_table(
         The pair; `target.uns["study"]` names unit and batch.
     runs : sequence of Run
         Fits that are there; fits to halves of the data are made besides.
-    made : path
+    made : str
         A list of fits, see `read_made_fit`.
     methods : mapping
         For each method its `row` of the methods sheet.
@@ -58,7 +58,7 @@ def diagnosis_table(
     study = target.uns["study"]
     unit = str(study.get("unit", ""))
     batch = parse_names(str(study.get("batch", "")))
-    told = {
+    told: dict[str, Any] = {
         "units": units_of(target, unit),
         "background_units": units_of(background, unit),
         "batch": target.obs[batch].astype(str) if batch else None,
@@ -73,8 +73,7 @@ def diagnosis_table(
         read_made_fit(run.file, made)  # with words for one that was damaged since
         model = type(make_estimator(row["algorithm"])).load(Path(made).parents[2] / run.file)
         model.set_params(**dict(compute))
-        weights = weights_for(target, background, row)
-        found = diagnose(model, x, y, **told, **weights)
+        found = diagnose(model, x, y, **(told | weights_for(target, background, row)))
         print(f"{where}: {found.text()}")
         table = pd.DataFrame([asdict(finding) for finding in found.findings])
         rows.append(

@@ -1,0 +1,124 @@
+"""Command line: ``python -m bcnmf null|diagnose``, is it real, and what may be wrong?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bcnmf.errors import InputError
+from bcnmf.files import atomic_path
+from bcnmf.options import check_apart, output_path
+
+
+def add(commands: Any) -> None:
+    """Add both commands to a parser's."""
+    _add_null(commands)
+    _add_diagnose(commands)
+
+
+def _add_null(commands: Any) -> None:
+    null = commands.add_parser(
+        "null", help="is there anything at all: refits with target and background exchanged"
+    )
+    null.add_argument("--target", required=True, type=Path, help="data, samples x features")
+    null.add_argument("--background", required=True, type=Path, help="data, same features")
+    null.add_argument("-k", "--n-components", required=True, type=int, help="number of topics")
+    null.add_argument("--alpha", type=float, default=1.5, help="contrast (default: %(default)s)")
+    null.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
+    null.add_argument(
+        "--unit",
+        metavar="COLUMN",
+        help="column of obs that says what samples come from, such as the donor; whole units then "
+        "change sides. Without it, halves of the background are set against one another",
+    )
+    null.add_argument("--refits", type=int, default=200, help="(default: %(default)s)")
+    null.add_argument("--folds", type=int, default=2, help="parts of the units, each left out once")
+    null.add_argument(
+        "--max-iter", type=int, help="iterations of a fit at most (default: 10, after the warm-up)"
+    )
+    null.add_argument("--seed", type=int, default=0)
+    null.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    null.add_argument("--layer", help="layer to fit instead of X")
+    null.add_argument("--out", required=True, type=output_path, help=".tsv: one row a refit")
+    null.set_defaults(command=_null)
+
+
+def _add_diagnose(commands: Any) -> None:
+    diagnose = commands.add_parser(
+        "diagnose", help="what may be wrong with a fit and its data, in sentences with remedies"
+    )
+    diagnose.add_argument("--target", required=True, type=Path, help="data, samples x features")
+    diagnose.add_argument("--background", required=True, type=Path, help="data, same features")
+    diagnose.add_argument("-k", "--n-components", type=int, help="number of topics")
+    diagnose.add_argument(
+        "--alpha", type=float, default=1.5, help="contrast (default: %(default)s)"
+    )
+    diagnose.add_argument("--model", type=Path, help=".npz from `fit --model`, in place of -k")
+    diagnose.add_argument("--max-iter", type=int, default=500)
+    diagnose.add_argument("--seed", type=int, default=0)
+    diagnose.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    diagnose.add_argument("--layer", help="layer to fit instead of X")
+    diagnose.add_argument("--unit", metavar="COLUMN", help="column of obs, such as the donor")
+    diagnose.add_argument(
+        "--batch", nargs="+", metavar="COLUMN", help="columns of obs: in which batch"
+    )
+    diagnose.add_argument("--out", type=output_path, help=".tsv: one row a finding")
+    diagnose.set_defaults(command=_diagnose)
+
+
+def _null(options: argparse.Namespace) -> int:
+    from bcnmf.readers import read
+    from bcnmf.saving import save
+    from bcnmf.tools import permutation_null
+
+    check_apart(options, ["out"], ["target", "background"])
+    found = permutation_null(
+        read(options.target), read(options.background), layer=options.layer, unit=options.unit,
+        n_refits=options.refits, folds=options.folds, max_iter=options.max_iter,
+        random_state=options.seed, n_components=options.n_components, alpha=options.alpha,
+        contrast=options.contrast, device=options.device,
+    )  # fmt: skip
+
+    def write(path: Path) -> None:
+        lines = ["draw\tstatistic", *(f"{i}\t{t:.10g}" for i, t in enumerate(found.statistics))]
+        with atomic_path(path) as temporary:
+            temporary.write_text("\n".join(lines) + "\n")
+
+    written = save(write, options.out)
+    print(f"{options.out}: {found.advice()}\nApproximated: {found.approximated}.")
+    return 0 if written else 2
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from bcnmf.checks import import_extra
+    from bcnmf.estimators.contrast import BCNMF
+    from bcnmf.readers import read
+    from bcnmf.saving import save
+    from bcnmf.tools import diagnose
+
+    check_apart(options, ["out"], ["target", "background", "model"])
+    if (options.model is None) == (options.n_components is None):
+        raise InputError("give either -k, the number of topics to fit, or --model, a saved model")
+    model = (
+        BCNMF(
+            options.n_components, alpha=options.alpha, max_iter=options.max_iter,
+            random_state=options.seed, device=options.device,
+        )
+        if options.model is None
+        else BCNMF.load(options.model)
+    )  # fmt: skip
+    found = diagnose(
+        read(options.target), read(options.background), model, layer=options.layer,
+        unit=options.unit, batch=options.batch,
+    )  # fmt: skip
+    print(found.text())
+    if options.out is None:
+        return 0
+
+    def write(path: Path) -> None:
+        table = import_extra("pandas").DataFrame(found.findings)
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+
+    return 0 if save(write, options.out) else 2
