@@ -38,4 +38,4 @@ def test_what_is_wrong_is_said(files, capsys):
     assert main(arguments(files, "--unit", "patient")) == 2
     assert "obs has no column 'patient'; found: donor" in capsys.readouterr().err
     assert main([*arguments(files)[:-1], f"--out={files / 't.h5ad'}"]) == 2
-    assert "--out is an input" in capsys.readouterr().err
+    assert "--out and --target are one file" in capsys.readouterr().err
