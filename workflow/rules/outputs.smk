@@ -2,7 +2,7 @@
 
 from bcnmf_pipeline.figures.registry import read_drawings, shown_methods
 
-# Where results are for what no rule declares: with the prefix of a workflow that imports this one.
+# Where results are for what is declared nowhere, with the prefix of a workflow that imports this one.
 RESULTS = workflow.modifier.path_modifier.replace_prefix("results")
 FIGURES = read_drawings(WORKFLOW / "report" / "figures.yaml")
 FIGURE = "results/{config}/figures/{study}/"
@@ -12,6 +12,9 @@ TABLES_OF_FIRST = (
     "topics.tsv", "loadings.parquet", "samples.parquet", "annotations.parquet",
     "features.tsv", "traces.tsv", "examples.parquet",
 )  # fmt: skip
+SELECTION = "results/{config}/selection/{study}/"
+# One file a setting and split: a further K, alpha or split fits what is new alone.
+FIT_OF_HALVES = "k{k}_alpha{alpha}_split{split}"
 
 
 def drawn(name: str) -> dict:
@@ -92,6 +95,18 @@ def nulls(config_name: str) -> list[str]:
     studies = null_studies(config_name, all_if_none=True)
     figures = [path for study in studies for path in figure_files(config_name, study, "null")]
     return [*null_tables(config_name, "null.tsv", all_if_none=True), *figures]
+
+
+def fits_of_halves(wildcards) -> list[str]:
+    grid = plan_of(wildcards).settings["selection"]
+    return [
+        SELECTION.format(**wildcards)
+        + FIT_OF_HALVES.format(k=k, alpha=format(alpha, ".10g"), split=split)
+        + ".tsv"
+        for k in grid["k"]
+        for alpha in grid["alpha"]
+        for split in range(grid["splits"])
+    ]
 
 
 def enriched(config_name: str, study: str) -> bool:

@@ -1,21 +1,5 @@
 """Number of topics and contrast, recommended without labels; nothing else depends on it."""
 
-SELECTION = "results/{config}/selection/{study}/"
-# One file a setting and split: a further K, alpha or split fits what is new alone.
-FIT_OF_HALVES = "k{k}_alpha{alpha}_split{split}"
-
-
-def fits_of_halves(wildcards) -> list[str]:
-    grid = plan_of(wildcards).settings["selection"]
-    return [
-        SELECTION.format(**wildcards)
-        + FIT_OF_HALVES.format(k=k, alpha=format(alpha, ".10g"), split=split)
-        + ".tsv"
-        for k in grid["k"]
-        for alpha in grid["alpha"]
-        for split in range(grid["splits"])
-    ]
-
 
 rule select_split:
     input:
