@@ -60,6 +60,7 @@ class Scene(NamedTuple):
     ks: tuple[int, ...] = (2, 5, 10)
     alphas: tuple[float, ...] = ALPHAS
     reading: str = "usages"
+    units: tuple[np.ndarray, np.ndarray] | tuple[None, None] = (None, None)
 
 
 def scenes(arguments: argparse.Namespace) -> Iterator[Scene]:
@@ -116,7 +117,10 @@ def mouse(folder: Path) -> Scene:
     other = ~first & (data.obs["Genotype"] == "Control").to_numpy()
     values = np.asarray(data.X, dtype=np.float32)
     labels = data.obs["Genotype"][first].astype(str).to_numpy()
-    return Scene("mouse", "mouse", values[first], values[other], labels)
+    mice = data.obs["mouse"].astype(str).to_numpy()
+    return Scene(
+        "mouse", "mouse", values[first], values[other], labels, units=(mice[first], mice[other])
+    )
 
 
 def kang(folder: Path) -> Scene:
@@ -157,7 +161,7 @@ def fitted(scene: Scene, arguments: argparse.Namespace) -> None:
     splits = [
         fit_split(
             scene.target, scene.background, split, n_components=scene.ks, alphas=scene.alphas,
-            **options,
+            units=scene.units[0], background_units=scene.units[1], **options,
         )
         for split in range(arguments.splits)
     ]  # fmt: skip

@@ -154,6 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     select.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
     select.add_argument("--splits", type=int, default=3, help="random splits into halves")
+    select.add_argument(
+        "--unit",
+        metavar="COLUMN",
+        help="column of obs, such as the donor: halves are of whole ones",
+    )
     select.add_argument("--max-iter", type=int, default=200)
     select.add_argument("--seed", type=int, default=0)
     select.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -304,6 +309,7 @@ def _select(options: argparse.Namespace) -> int:
         read(options.target),
         read(options.background),
         layer=options.layer,
+        unit=options.unit,
         n_components=options.n_components,
         alphas=options.alpha,
         contrast=options.contrast,

@@ -336,14 +336,41 @@ def _cut(target: _Side, background: _Side, folds: int, random_state: int) -> int
             side.part = rng.permutation(n) % folds
         return folds
     folds = min(folds, *map(len, units))
-    rng = np.random.default_rng(derive_seed("folds", "units", random_state))
-    both = rng.permutation(sorted(units[0] & units[1]))
-    for side, own, other in zip(sides, units, units[::-1], strict=True):
+    seed = derive_seed("folds", "units", random_state)
+    sides[0].part, sides[1].part = parts_of_units(target.units, background.units, folds, seed)
+    return folds
+
+
+def parts_of_units(
+    units: Any, background_units: Any, parts: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut two sides into random parts of whole units; a unit of both is in the same part on either.
+
+    Parameters
+    ----------
+    units, background_units : ndarray of shape (n,), (m,)
+        What each sample comes from, as text.
+    parts : int
+        At most as many as either side has units.
+    seed : int
+        Of the order of units.
+
+    Returns
+    -------
+    ndarray of int, shapes (n,) and (m,)
+        The part of every sample, from 0 on.
+    """
+    rng = np.random.default_rng(seed)
+    sides = [np.asarray(units), np.asarray(background_units)]
+    there = [set(side.tolist()) for side in sides]
+    both = rng.permutation(sorted(there[0] & there[1]))
+    found = []
+    for side, own, other in zip(sides, there, there[::-1], strict=True):
         # Those of both sides first: each is in the same part on either.
         names = [*both, *rng.permutation(sorted(own - other))]
-        number = {name: place % folds for place, name in enumerate(names)}
-        side.part = np.array([number[name] for name in np.asarray(side.units)])
-    return folds
+        number = {name: place % parts for place, name in enumerate(names)}
+        found.append(np.array([number[name] for name in side]))
+    return found[0], found[1]
 
 
 def _selectable(data: Any, name: str) -> Any:

@@ -255,7 +255,12 @@ def _units(data: ad.AnnData, unit: str | None, name: str) -> np.ndarray | None:
 
 
 def select(
-    target: ad.AnnData, background: ad.AnnData, *, layer: str | None = None, **options: Any
+    target: ad.AnnData,
+    background: ad.AnnData,
+    *,
+    layer: str | None = None,
+    unit: str | None = None,
+    **options: Any,
 ) -> Selection:
     """Recommend a number of topics and a contrast, see `bcnmf.selection.select`.
 
@@ -265,11 +270,16 @@ def select(
         Same features in the same order.
     layer : str, optional
         Layer to fit instead of X.
+    unit : str, optional
+        Column of obs of both sides: what samples come from, for instance the donor.
     **options
         Of `bcnmf.selection.select`.
     """
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
-    return selection.select(*sides, **options)
+    return selection.select(
+        *sides, units=_units(target, unit, "target"),
+        background_units=_units(background, unit, "background"), **options,
+    )  # fmt: skip
 
 
 def permutation_null(

@@ -287,3 +287,41 @@ def test_two_halves_of_one_background_with_unequal_capture_are_refused():
     assert found.n_components is None
     assert found.summary["reason"].str.len().gt(0).all()
     assert "no setting is recommended" in found.advice()
+
+
+OF_UNITS = {
+    "n_components": [2], "alphas": [2.0], "n_splits": 2, "max_iter": 40, "device": "cpu",
+}  # fmt: skip
+
+
+def test_what_sets_single_donors_apart_does_not_reproduce_in_halves_of_donors():
+    """Each donor has a strong program of its own, and nothing else is new."""
+    rng = np.random.default_rng(5)
+    donors = np.repeat(list("abcd"), 40)
+    own = np.kron(np.eye(4), rng.gamma(2.0, 1.0, (1, 14)))  # (4, 56)
+    noise = 0.3 * rng.random((2, 160, 56))
+    sides = noise[0] + rng.uniform(2, 6, (160, 1)) * np.repeat(own, 40, axis=0), noise[1]
+    options = OF_UNITS | {"n_components": [4], "alphas": [0.5], "max_iter": 100, "n_init": 3}
+    by_samples = select(*sides, **options)
+    by_donors = select(*sides, **options, units=donors, background_units=np.char.add("o", donors))
+    stability = [found.summary["stability"].iloc[0] for found in (by_samples, by_donors)]
+    assert stability[0] > 0.8
+    assert stability[1] < 0.3
+    # Three donors a side are too few for halves: these are of samples then.
+    few = np.repeat(["a", "b", "c", "c"], 40)
+    again = select(*sides, **options, units=few, background_units=few)
+    pd.testing.assert_frame_equal(again.fits, by_samples.fits)
+
+
+def test_weights_go_with_their_samples():
+    x, y = pair()
+    plain = select(x, y, **OF_UNITS)
+    ones = select(x, y, **OF_UNITS, sample_weight=np.ones(len(x)))
+    pd.testing.assert_frame_equal(ones.fits, plain.fits)
+    weights = np.where(np.arange(len(x)) < 40, 5.0, 0.2)
+    weighted = select(x, y, **OF_UNITS, sample_weight=weights)
+    assert not weighted.fits["stability"].equals(plain.fits["stability"])
+    with pytest.raises(InputError, match="sample_weight: has shape"):
+        select(x, y, **OF_UNITS, sample_weight=np.ones(3))
+    with pytest.raises(InputError, match="units of the target: 1 of 240 samples have none"):
+        select(x, y, **OF_UNITS, units=["", *["a"] * 239])

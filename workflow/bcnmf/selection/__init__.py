@@ -21,12 +21,17 @@ def select(
     n_splits: int = 3,
     min_specificity: float = MIN_SPECIFICITY,
     random_state: int = 0,
+    units: Any = None,
+    background_units: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
     **parameters: Any,
 ) -> Selection:
     """Fit halves of the data over a grid, and recommend reproducible topics of the target's own.
 
     Target and background are split into halves at random, and each half is fitted from a start of
-    its own. Measured are, as means over splits:
+    its own. Where both sides have four units or more, halves are of whole units: what sets one
+    donor apart then does not reproduce. Measured are, as means over splits:
 
     - stability: cosine between the topics of the two halves, assigned one to one, mean over topics;
       stability_starts is the same of two starts on one half.
@@ -55,6 +60,10 @@ def select(
         At least 1.
     random_state : int
         Seed of splits and starts.
+    units, background_units : array of shape (n,), (m,), optional
+        What each sample comes from, for instance its donor.
+    sample_weight, background_weight : array of shape (n,), (m,), optional
+        See `BCNMF.fit`.
     **parameters
         Further parameters of `BCNMF`, the same in all fits; squared error only.
 
@@ -79,7 +88,8 @@ def select(
     splits = [
         fit_split(
             target, background, split, n_components=n_components, alphas=alphas,
-            random_state=random_state, **parameters,
+            random_state=random_state, units=units, background_units=background_units,
+            sample_weight=sample_weight, background_weight=background_weight, **parameters,
         )
         for split in range(n_splits)
     ]  # fmt: skip

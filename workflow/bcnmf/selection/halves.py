@@ -11,13 +11,16 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 
+from bcnmf.batches import checked, named
 from bcnmf.checks import (
     check_integer,
     check_number,
     check_same_names,
     feature_names,
     import_extra,
+    sample_names,
 )
+from bcnmf.crossfitting import parts_of_units
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
 from bcnmf.matrices.inputs import host_array
@@ -29,13 +32,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values: TypeAlias = np.ndarray | sp.csr_matrix
+_LEAST_UNITS = 4
+
+
+class _Part(NamedTuple):
+    """Samples of one side, with their units (all of one where none are given) and weights."""
+
+    values: Values
+    units: np.ndarray
+    weights: np.ndarray | None
+
+    def only(self, chosen: np.ndarray) -> _Part:
+        """Return some of the samples, by a mask."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return _Part(self.values[np.flatnonzero(chosen)], self.units[chosen], weights)
 
 
 class _Pair(NamedTuple):
     """A target and a background to be fitted, or to be judged by a fit that has seen neither."""
 
-    target: Values
-    background: Values
+    target: _Part
+    background: _Part
 
 
 def fit_split(
@@ -46,6 +63,10 @@ def fit_split(
     n_components: Sequence[int],
     alphas: Sequence[float],
     random_state: int = 0,
+    units: Any = None,
+    background_units: Any = None,
+    sample_weight: Any = None,
+    background_weight: Any = None,
     **parameters: Any,
 ) -> pd.DataFrame:
     """Fit both halves of one random split over the grid; see `select`.
@@ -61,16 +82,14 @@ def fit_split(
     _check(n_components, alphas, parameters)
     check_same_names(feature_names(background), feature_names(target), "background", "target")
     tables = import_extra("pandas")
-    sides = [
-        _in_memory(data, name) for data, name in ((target, "target"), (background, "background"))
-    ]
-    parts = [
-        _halves(side, derive_seed("halves", name, split, random_state))
-        for side, name in zip(sides, ("target", "background"), strict=True)
-    ]
-    halves = [_Pair(*pair) for pair in zip(*parts, strict=True)]
+    sides = _Pair(
+        _side(target, "target", units, sample_weight, "sample_weight"),
+        _side(background, "background", background_units, background_weight, "background_weight"),
+    )
+    halves = _halves(sides, split, random_state)
     # Nothing is new in one half of the background beside the other: quarters are its halves.
-    quarters = [_halves(part, derive_seed("nothing", split, random_state)) for part in parts[1]]
+    seed = derive_seed("nothing", split, random_state)
+    quarters = [_quarters(pair.background, seed) for pair in halves]
     nothing = [_Pair(*pair) for pair in zip(*quarters, strict=True)]
     rows = []
     for k, alpha in product(n_components, alphas):
@@ -126,30 +145,67 @@ def _check(ks: Sequence[int], alphas: Sequence[float], parameters: dict[str, Any
         )
 
 
-def _in_memory(data: Any, name: str) -> np.ndarray | sp.csr_matrix:
+def _side(data: Any, name: str, units: Any, weights: Any, called: str) -> _Part:
     if is_on_disk(data):
         raise InputError(
             f"{name}: is on disk; halves are fitted in memory. Take a random part of its samples "
             "(data[rows].to_memory()): a setting that reproduces there will do for all"
         )
     values = host_array(data, name)
-    if values.shape[0] < 4:
-        raise InputError(f"{name}: has {values.shape[0]} samples; halves need at least 4")
-    return values
+    n, samples = values.shape[0], sample_names(data)
+    if n < 4:
+        raise InputError(f"{name}: has {n} samples; halves need at least 4")
+    check_same_names(sample_names(units), samples, f"units of the {name}", name, "samples")
+    of_unit = np.zeros(n, dtype=str) if units is None else named(units, f"units of the {name}", n)
+    return _Part(values, of_unit, checked(weights, called, n, samples))
 
 
-def _halves(values: np.ndarray | sp.csr_matrix, seed: int) -> list[np.ndarray | sp.csr_matrix]:
-    """Return two halves of the samples, at random."""
-    order = np.random.default_rng(seed).permutation(values.shape[0])
-    middle = len(order) // 2
-    return [values[np.sort(part)] for part in (order[:middle], order[middle:])]
+def _halves(sides: _Pair, split: int, random_state: int) -> list[_Pair]:
+    """Return two halves of both sides: of whole units where both have four, else of samples.
+
+    Of fewer units a half would be one unit, and what sets one apart is no program.
+    """
+    if min(len(np.unique(side.units)) for side in sides) >= _LEAST_UNITS:
+        seed = derive_seed("halves", "units", split, random_state)
+        parts = parts_of_units(sides.target.units, sides.background.units, 2, seed)
+        second = [part == 1 for part in parts]
+    else:
+        second = [
+            _second_half(len(side.units), derive_seed("halves", name, split, random_state))
+            for side, name in zip(sides, ("target", "background"), strict=True)
+        ]
+        sides = _Pair(*(side._replace(units=np.zeros(len(side.units), str)) for side in sides))
+    return [
+        _Pair(*(side.only(mask == half) for side, mask in zip(sides, second, strict=True)))
+        for half in (False, True)
+    ]
+
+
+def _quarters(half: _Part, seed: int) -> list[_Part]:
+    """Return two parts of a half: of whole units, if it has several."""
+    if len(np.unique(half.units)) > 1:
+        second = parts_of_units(half.units, half.units, 2, seed)[0] == 1
+    else:
+        second = _second_half(len(half.units), seed)
+    return [half.only(second == which) for which in (False, True)]
+
+
+def _second_half(n: int, seed: int) -> np.ndarray:
+    """Return which of n samples are in the second half, at random."""
+    found = np.ones(n, dtype=bool)
+    found[np.random.default_rng(seed).permutation(n)[: n // 2]] = False
+    return found
 
 
 def _fitted(pair: _Pair, seed: int, options: dict[str, Any]) -> BCNMF:
+    target, background = pair
     with warnings.catch_warnings():
         # The table has it, as a share of the fits.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return BCNMF(**options, random_state=seed).fit(pair.target, background=pair.background)
+        return BCNMF(**options, random_state=seed).fit(
+            target.values, background=background.values, sample_weight=target.weights,
+            background_weight=background.weights,
+        )  # fmt: skip
 
 
 def _of_nothing(
@@ -159,7 +215,7 @@ def _of_nothing(
 
     Where the parts are too few samples for the topics, nothing is known.
     """
-    if min(min(side.shape) for pair in pairs for side in pair) < options["n_components"]:
+    if min(min(side.values.shape) for pair in pairs for side in pair) < options["n_components"]:
         return dict.fromkeys(("null_stability", "null_contrast"), float("nan"))
     models = [
         _fitted(pair, derive_seed("nothing", split, half, random_state), options)
@@ -177,7 +233,7 @@ def _of_nothing(
 
 def _left_out(model: BCNMF, pair: _Pair) -> dict[str, Any]:
     """Return how a fit does on a target and a background that it was not fitted to."""
-    target, background = (_on_new_samples(model, side) for side in pair)
+    target, background = (_on_new_samples(model, side.values) for side in pair)
     return {
         "explained_target": target.explained,
         "explained_background": background.explained,
