@@ -15,6 +15,8 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from joblib import Parallel, delayed
 
 from bcnmf import BCNMF, ConvergenceWarning, Null, SharedTargetNMF, permutation_null
 from bcnmf.seeds import derive_seed
@@ -119,12 +120,14 @@ def calibration(arguments: argparse.Namespace) -> None:
         for name, (_, design) in CALIBRATION.items()
         if (name, seed) not in done and (design != ONE_DONOR or seed < FEW)
     ]
-    for name, seed, p_value in Parallel(arguments.jobs, return_as="generator")(
-        delayed(_without_signal)(name, seed, arguments.refits) for name, seed in tasks
-    ):
-        row = {"design": name, "method": CALIBRATION[name][0], "seed": seed, "p_value": p_value}
-        rows.append(row)
-        write_table(pd.DataFrame(rows), file)
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as jobs:
+        running = [jobs.submit(_without_signal, *task, arguments.refits) for task in tasks]
+        for done in as_completed(running):
+            name, seed, p_value = done.result()
+            rows.append(
+                {"design": name, "method": CALIBRATION[name][0], "seed": seed, "p_value": p_value}
+            )
+            write_table(pd.DataFrame(rows), file)
     table = pd.DataFrame(rows)
     levels = (0.05, *BINS[:-1])
     shown = [f"p <= {level:g}" for level in levels]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 # As many topics as programs were planted, beside the sheet's own rows.
 TWO = (
     "two\tbcNMF, K=2\tbcnmf\t{study}\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tsafeguarded\t500\t1e-5\t\t\t\n"
+    "squared_error\tsafeguarded\t500\t1e-5" + "\t" * 7 + "\n"
 )
 
 

@@ -206,7 +206,7 @@ def test_searches_and_cross_fits_of_nothing_find_nothing():
     how = {"device": "cpu", "random_state": 0}
     found = select(x, x, n_components=[2], alphas=[3.0], n_splits=1, **how)
     assert found.n_components is None
-    assert "no setting has topics specific to the target" in found.advice()
+    assert "topics are not specific to the target (1 of 1 settings)" in found.advice()
     model = BCNMF(2, alpha=3.0, max_iter=100, **how)
     said = messages_of(lambda: crossfit(model, x, background=x))
     assert sum("explain nothing" in one for one in said) == 3

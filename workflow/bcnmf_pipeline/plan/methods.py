@@ -15,6 +15,8 @@ from bcnmf_pipeline.plan.studies import Row, is_own
 DETERMINISTIC = frozenset({"pca", "cpca"})
 # Those of whose starts there is a consensus.
 WITH_CONSENSUS = ("bcnmf", "nmf", "shared")
+# Columns that are parameters of the algorithm `shared` alone.
+OF_SHARED = ("shared_from", "second_round", "offsets")
 AUTOMATIC_ALPHAS = ("auto1", "auto2", "auto3")
 # Scopes of a row besides studies and groups: the user's own data; whatever has no row of its own.
 OWN, OTHERS = "own", "*"
@@ -146,6 +148,12 @@ def _check_numbers(row: Mapping[str, str], where: str) -> None:
             f"{where}, column starts: {row['starts']}, but there is no consensus of algorithm "
             f"{row['algorithm']}; leave the cell empty, or take {', '.join(WITH_CONSENSUS)}"
         )
+    for column in OF_SHARED:
+        if row.get(column) and row["algorithm"] != "shared":
+            raise InputError(
+                f"{where}, column {column}: {row[column]}, but algorithm {row['algorithm']} has no "
+                "such choice; leave the cell empty, or take shared"
+            )
     if row["tol"] and float(row["tol"]) >= 1:
         raise InputError(
             f"{where}, column tol: {row['tol']}; a tolerance is the relative change at which "

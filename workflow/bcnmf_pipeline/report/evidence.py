@@ -203,7 +203,9 @@ def _trouble(evidence: Evidence) -> pd.DataFrame:
     rows = evidence.diagnosis
     if rows.empty:
         return rows
-    rows = rows[(rows["code"] != "overall") & rows["verdict"].isin(_VERDICTS)]
+    # Where the study names no unit, the answer says so.
+    said = ["overall"] if evidence.unit else ["overall", "units"]
+    rows = rows[~rows["code"].isin(said) & rows["verdict"].isin(_VERDICTS)]
     rank = rows["verdict"].map(_VERDICTS.index)
     return rows.assign(_rank=rank).sort_values(["_rank", "program"], kind="stable")
 
@@ -218,8 +220,11 @@ def null_words(evidence: Evidence) -> list[str]:
 
 
 def unit_words(evidence: Evidence) -> list[str]:
-    """Return a sentence on the tests of every contrast, or why there is none."""
-    if evidence.programs.empty:
+    """Return a sentence on the tests of every contrast, or why there is none.
+
+    Nothing where the study names no unit: the answer says so.
+    """
+    if evidence.programs.empty or not (evidence.unit or evidence.programs["p_units"].notna().any()):
         return []
     contrasts = evidence.programs.groupby("contrast", sort=False)
     found = {str(name): _contrast_words(str(name), rows, evidence.unit) for name, rows in contrasts}

@@ -243,6 +243,7 @@ METHOD_FAULTS = [
     ({"tol": "1.5"}, r"line 2 \('bcnmf'\), column tol: 1\.5; a tolerance .* below 1"),
     ({"studies": "mouse,digit"}, r"column studies: 'digit' is no study or group .*mean 'digits'"),
     ({"starts": "1"}, "column starts: .*a whole number of starts from 2"),
+    ({"second_round": "auto"}, "column second_round: auto, but algorithm bcnmf has no such choice"),
     ({"algorithm": "cpca", "starts": "50"}, "starts: 50, but there is no consensus of .* cpca"),
 ]
 

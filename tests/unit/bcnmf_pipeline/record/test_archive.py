@@ -63,7 +63,7 @@ def test_it_holds_code_tables_figures_and_report_and_nobody_elses_data(run, tmp_
         "results/selection/mouse/summary.tsv",
         "results/tables/reported_vs_reproduced.tsv",
     } <= set(held)
-    for word in ("downloads", "/pairs/", "results/datasets/", "fits", ".half", "__pycache__"):
+    for word in ("downloads", "/pairs/", "results/datasets/", "/fits/", ".half", "__pycache__"):
         assert not [name for name in held if word in name], word
     write_archive(ROOT, run, path, with_fits=True)
     assert "results/fits/mouse/0/bcnmf/k2.npz" in read(path)

@@ -88,7 +88,8 @@ def test_where_there_is_no_p_value_the_reason_is_said():
     assert found.cell.text == ""
     without = programs_of([NAN], test="", n_units_first=NAN, n_units_second=NAN, q_cells=NAN)
     found = evidence(unit="", programs=without)
-    assert found.words == ["By unit, target against background: there is no p-value."]
+    # The answer says that no unit is named.
+    assert found.words == []
     assert texts(found.table)[0]["Units (units)"] == "–"
     assert "it calls" not in found.note
 
@@ -133,9 +134,9 @@ def test_all_clear_is_one_sentence():
 
 
 def test_unstable_topics_are_named():
-    (said,) = evidence(topics=[topic(1, 0.49), topic(2, 0.5), topic(3, NAN), topic(4, 0.2)]).words
+    (said,) = evidence(topics=[topic(1, 0.69), topic(2, 0.7), topic(3, NAN), topic(4, 0.2)]).words
     assert said.startswith("Topics 1 and 4 are unstable: ")
-    (said,) = evidence(topics=[topic(1, 0.49)]).words
+    (said,) = evidence(topics=[topic(1, 0.69)]).words
     assert said.startswith("Topic 1 is unstable: ")
     assert evidence(topics=[topic(2)]).words == []
 
