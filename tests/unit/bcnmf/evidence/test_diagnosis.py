@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 from bcnmf import BCNMF, NMF, SharedTargetNMF, diagnose
 from bcnmf.errors import InputError
@@ -49,7 +50,7 @@ def codes(found):
 @pytest.fixture(scope="module")
 def fitted():
     x, y = logs()
-    return ESTIMATOR.fit(x, background=y), x, y
+    return clone(ESTIMATOR).fit(x, background=y), x, y
 
 
 @pytest.fixture(scope="module")
