@@ -6,6 +6,7 @@ import miniatures
 from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY
 from loopback import Answer, Loopback
+from method_rows import with_method
 
 pytestmark = pytest.mark.long
 
@@ -18,10 +19,11 @@ ROW = (
     "stage", "", "counts", "150", "scores,loadings", "leukemia", "",
 )  # fmt: skip
 # As many topics as programs were planted, beside the sheet's own rows.
-TWO = (
-    "two\tbcNMF, K=2\tbcnmf\tleukemia\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tsafeguarded\t500\t1e-5\t\t\t\n"
-)
+TWO = {
+    "method": "two", "label": "bcNMF, K=2", "algorithm": "bcnmf", "values": "default", "k": 2,
+    "alpha": 2, "contrast": "relative", "loss": "squared_error", "solver": "safeguarded",
+    "max_iter": 500, "tol": "1e-5",
+}  # fmt: skip
 SETTINGS = TINY | {
     "name": "leukemia", "studies": ["leukemia"], "seeds": {"default": [0]},
     "methods": ["nmf", "bcnmf_safeguarded", "two"],
@@ -36,7 +38,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("leukemia")
     paths, gencode = miniatures.leukemia(folder)
     (folder / "studies.tsv").write_text("\t".join(COLUMNS) + "\n" + "\t".join(ROW) + "\n")
-    (folder / "methods.tsv").write_text((ROOT / "config" / "methods.tsv").read_text() + TWO)
+    (folder / "methods.tsv").write_text(with_method(**TWO, studies="leukemia"))
     with pytest.MonkeyPatch.context() as patch, Loopback() as server:
         patch.setenv("no_proxy", "127.0.0.1")
         for path in paths.values():

@@ -8,14 +8,16 @@ import miniatures
 from bcnmf_pipeline.acquire.registry import load_registry
 from bcnmf_pipeline.record.tables import read_table
 from conftest import ROOT, TINY, Workflow
+from method_rows import with_method
 
 pytestmark = pytest.mark.slow
 
 # As many topics as programs were planted, beside the sheet's own rows.
-TWO = (
-    "two\tbcNMF, K=2\tbcnmf\t{study}\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tsafeguarded\t500\t1e-5" + "\t" * 7 + "\n"
-)
+TWO = {
+    "method": "two", "label": "bcNMF, K=2", "algorithm": "bcnmf", "values": "default", "k": 2,
+    "alpha": 2, "contrast": "relative", "loss": "squared_error", "solver": "safeguarded",
+    "max_iter": 500, "tol": "1e-5",
+}  # fmt: skip
 
 
 def registered(dataset, part):
@@ -35,8 +37,7 @@ def run(folder, mirror, study, rename):
     """Run a study with fewer variable genes than the miniatures have."""
     sheet = (ROOT / "config" / "studies.tsv").read_text()
     (folder / "studies.tsv").write_text(sheet.replace(*rename))
-    methods = (ROOT / "config" / "methods.tsv").read_text() + TWO.format(study=study)
-    (folder / "methods.tsv").write_text(methods)
+    (folder / "methods.tsv").write_text(with_method(**TWO, studies=study))
     settings = TINY | {
         "name": study, "studies": [study], "seeds": {"default": [0]},
         "methods": ["bcnmf_safeguarded", "two"], "mirror": str(mirror),

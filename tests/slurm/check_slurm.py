@@ -12,6 +12,7 @@ import yaml
 from cluster import Cluster, sacct, why_not
 
 from conftest import ROOT, TINY
+from method_rows import with_method
 
 PROFILE = ROOT / "profiles" / "slurm"
 SETTINGS = TINY | {
@@ -119,10 +120,11 @@ def running(rule):
     return [job for job, comment in rows if f"rule_{rule}" in comment]
 
 
-LONG = (
-    "long\tLong\tbcnmf\tsimulation_beta8\tdefault\t2\t\t2\trelative\t"
-    "squared_error\tmu\t{n}\t0\t\t\t\n"
-)
+LONG = {
+    "method": "long", "label": "Long", "algorithm": "bcnmf", "studies": "simulation_beta8",
+    "values": "default", "k": 2, "alpha": 2, "contrast": "relative", "loss": "squared_error",
+    "solver": "mu", "max_iter": 400_000, "tol": 0,
+}  # fmt: skip
 
 
 FIT = "results/cut/fits/simulation_beta8/0/long/k2_alpha2_seed0.npz"
@@ -130,8 +132,7 @@ FIT = "results/cut/fits/simulation_beta8/0/long/k2_alpha2_seed0.npz"
 
 def start_long_fit(run, *arguments):
     """Start a run of one long fit; return its process and, in its iterations, its Slurm job."""
-    sheet = (ROOT / "config" / "methods.tsv").read_text() + LONG.format(n=400_000)
-    (run.folder / "methods.tsv").write_text(sheet)
+    (run.folder / "methods.tsv").write_text(with_method(**LONG))
     settings = SETTINGS | {
         "name": "cut", "methods": ["long"], "sheets": {"methods": "methods.tsv"},
     }  # fmt: skip

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TINY, faults_of
+from method_rows import with_method
 
 ROW = {
     "study": "mine", "group": "mine", "title": "Mine", "dataset": "mine.h5ad",
@@ -257,9 +258,11 @@ def test_bad_values_that_a_look_missed_stop_before_any_fit(workflow):
 
 
 def test_a_method_of_ones_own_needs_no_row_for_studies_that_are_not_run(workflow):
-    cells = ["mine", "Mine", "bcnmf", "simulation_beta8", "default", "2", "", "2", "relative"]
-    row = "\t".join([*cells, "squared_error", "mu", "9", "0", *[""] * 7]) + "\n"
-    sheet = (ROOT / "config" / "methods.tsv").read_text() + row
+    sheet = with_method(
+        method="mine", label="Mine", algorithm="bcnmf", studies="simulation_beta8",
+        values="default", k=2, alpha=2, contrast="relative", loss="squared_error", solver="mu",
+        max_iter=9, tol=0,
+    )  # fmt: skip
     (workflow.folder / "methods.tsv").write_text(sheet)
     settings = TINY | {
         "studies": ["simulation_beta8"], "methods": ["mine"], "sheets": {"methods": "methods.tsv"},
