@@ -69,7 +69,14 @@ def diagnosis_table(
     for run in runs:
         row = methods[run.method]["row"]
         where = f"study {run.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
-        x, y = (values_of(side, row["values"], where) for side in (target, background))
+        # With names, by which findings call features.
+        x, y = (
+            AnnData(
+                values_of(side, row["values"], where),
+                obs=pd.DataFrame(index=side.obs_names), var=pd.DataFrame(index=side.var_names),
+            )
+            for side in (target, background)
+        )  # fmt: skip
         read_made_fit(run.file, made)  # with words for one that was damaged since
         model = type(make_estimator(row["algorithm"])).load(Path(made).parents[2] / run.file)
         model.set_params(**dict(compute))
