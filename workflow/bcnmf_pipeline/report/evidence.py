@@ -305,7 +305,7 @@ def tests_note(programs: pd.DataFrame, unit: str) -> str:
     name = unit or "donor or batch"
     beside = programs[programs["q_cells"].notna()]
     numbers = ""
-    if len(beside):
+    if len(beside) and programs["q_units"].notna().any():
         theirs, ours = (int((beside[f"q_{of}"] <= SIGNIFICANT).sum()) for of in ("cells", "units"))
         numbers = (
             f" Of {len(beside)} rows it calls {theirs} at q ≤ {SIGNIFICANT:g}; the test of units "
@@ -328,7 +328,7 @@ def _effect_cell(row: Any) -> Cell:
 
 def _units_cell(row: Any) -> Cell:
     first, second = (getattr(row, f"n_units_{side}") for side in ("first", "second"))
-    if pd.isna(first) or pd.isna(second):
+    if pd.isna(first) or pd.isna(second) or not first + second:
         return Cell("–", "", number=True)
     paired = str(getattr(row, "paired", "")) in ("True", "1", "1.0")
     notes = ("paired",) if paired else ()
