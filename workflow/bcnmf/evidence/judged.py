@@ -28,6 +28,8 @@ from bcnmf.evidence.units import replicates
 # Share in left-out target over share in left-out background: below the first nothing, from the
 # second on a program; what the background hardly has from the third on.
 NOTHING, PROGRAM, ABSENT = 1.3, 2.0, 20.0
+# The second, where most features are measured unequally: that alone gave ratios up to 5.
+PROGRAM_IF_UNEQUAL = 6.0
 # What is left of a program's excess where topics of the background may have more or less of each
 # feature: less than this, and unequal capture of features explains it.
 KEPT = 1 / 6
@@ -166,9 +168,16 @@ class Judged:
                 "more than nothing, too little to be sure.",
                 "Add samples, or see whether it reproduces in other data.",
             )  # fmt: skip
+        if self.capture >= UNEQUAL_CAPTURE and ratio < PROGRAM_IF_UNEQUAL and not self._scaled(place):
+            return Finding(
+                "share", number, "unclear", ratio,
+                f"{said}; but most features are measured unequally, which alone can look like "
+                "this.",
+                "Compare samples of the same batch and kind.",
+            )  # fmt: skip
         above, held = self._carriers(place)
         spread = f"{above:.0%} of the target's samples hold more of it than 95% of the background's"
-        if self.kept[place] < KEPT:
+        if self._scaled(place):
             return Finding(
                 "share", number, "batch", ratio,
                 f"{said}, but background programs explain it once each feature may be measured "
@@ -185,6 +194,10 @@ class Judged:
                 "Add samples of this kind to the background, or leave them out of the target.",
             )  # fmt: skip
         return Finding("share", number, "ok", ratio, f"{said}; {spread}.")
+
+    def _scaled(self, place: int) -> bool:
+        """Whether topics of the background explain the program, once features may be scaled."""
+        return bool(self.kept[place] < KEPT)
 
     def _halved(self, place: int) -> bool:
         """Whether some fits do not have the program."""
