@@ -123,7 +123,7 @@ def test_jobs_ask_for_more_the_larger_their_input_is(tiny_run):
 
 def test_a_change_of_a_solver_refits_and_makes_all_after(changed):
     rules = changed(statement, "workflow/bcnmf/solvers/multiplicative.py")
-    assert {"fit", "evaluate", "draw_beta", "tables", "report"} <= rules
+    assert {"fit", "evaluate", "answer", "diagnose", "draw_beta", "tables", "report"} <= rules
     assert not rules & MAKES_DATA
 
 
@@ -154,7 +154,8 @@ def test_a_further_seed_and_k_change_no_fit_that_stands(tiny_run):
     more = TINY | {"seeds": {"default": [0], "simulation": [0, 1]}}
     rules = planned(tiny_run, more)
     assert {"fit", "evaluate"} <= rules
-    assert not rules & MAKES_DATA
+    # The fit that is cross-fitted, and diagnosed, stands.
+    assert not rules & {"answer", "diagnose", *MAKES_DATA}
     done = tiny_run("-n", settings=more).output
     assert "Params have changed" in done.split("rule fit:")[1]
     assert not planned(tiny_run)
