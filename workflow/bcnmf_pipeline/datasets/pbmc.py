@@ -50,7 +50,7 @@ def pbmc68k_reduced() -> ad.AnnData:
         X: float32 CSR, 700 x 765, log values.
         obs: as shipped (bulk_labels, n_genes, percent_mito, n_counts, S_score, G2M_score, phase,
         louvain), and `cell_type` and `lineage`, plain names for `bulk_labels`; `half`, "first" or
-        "second": every cell type in two, at random; `b_cell`, "B cell" or "other".
+        "second": every cell type in two, at random; `kind`, "B cell" or "other".
         uns: `source`.
 
     References
@@ -65,7 +65,7 @@ def pbmc68k_reduced() -> ad.AnnData:
     for column, position in (("cell_type", 0), ("lineage", 1)):
         obs[column] = pd.Categorical([_CELL_TYPES[name][position] for name in names])
     obs["half"] = _halves(obs["cell_type"])
-    obs["b_cell"] = pd.Categorical(np.where(obs["cell_type"] == "B", "B cell", "other"))
+    obs["kind"] = pd.Categorical(np.where(obs["cell_type"] == "B", "B cell", "other"))
     var = pd.DataFrame(index=shipped.raw.var_names.astype(str))
     return ad.AnnData(values, obs=obs, var=var, uns={"source": dict(_SOURCE)})
 
