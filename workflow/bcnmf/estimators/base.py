@@ -241,7 +241,7 @@ class Factorisation(
         given = Given.of(X, background, sample_weight, background_weight, self._loss())
         target, other = self._read(given)
         self._fit_to(target, other, given, checkpoint)
-        self._warn(target, other)
+        self._finish(target, other, given)
         return self
 
     def _fit_to(
@@ -268,6 +268,10 @@ class Factorisation(
         solution = solution.in_units_of_data(target.unit, self._loss())
         solution = self._of_all_samples(solution, given, target.unit)
         self._store(solution, target, background)
+
+    def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
+        """Do what is left to do after a fit, by whoever called it."""
+        self._warn(target, background)
 
     def _at_once(self, fits: int, *sides: Matrix | None) -> int:
         """Return how many fits run at a time, with passes over these data done together."""

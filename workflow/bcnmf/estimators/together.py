@@ -126,7 +126,7 @@ def _fit_group(group: Sequence[_Fit], failures: list[BaseException], done: Done 
         if failure is not None:
             failures.append(failure)
             return
-        one.model._warn(target, background)
+        one.model._finish(target, background, one.given)
         if done is not None:
             done(one.number, one.model)
 
