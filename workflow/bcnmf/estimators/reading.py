@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -87,6 +87,7 @@ class Reading(ABC):
     def _read(self, given: Given) -> tuple[Matrix, Matrix | None]:
         """Return checked target and background, and keep what the features are."""
         self._check_names(given)
+        self._place(lambda: self._values(given))
         sides = self._matrices(self._values(given), given.weightings)
         self._take(sides, given)
         return sides["target"], sides.get("background")
@@ -194,6 +195,9 @@ class Reading(ABC):
                 f"{self.n_features_in_} features as input, those that it was fitted on"
             )
         return data
+
+    @abstractmethod
+    def _place(self, values: Callable[[], Mapping[str, Any]]) -> None: ...
 
     @abstractmethod
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]: ...

@@ -81,16 +81,29 @@ def fit_together(
     ]
     stop = Stop()
     groups: dict[Hashable, list[_Fit]] = defaultdict(list)
+    opened: dict[int | None, dict[str, Any]] = {}
     for number, (model, of_model, path) in enumerate(zip(models, given, paths, strict=True)):
         with _named(number, model):
             model._check_names(of_model)
+            model._place(partial(_opened, opened, model, of_model))
         groups[_reading(model, of_model)].append(_Fit(number, model, of_model, path, stop))
+    opened.clear()
     failures: list[BaseException] = []
     for group in groups.values():
         _fit_group(group, failures, done)
     if failures:
         raise failures[0]
     return models
+
+
+def _opened(
+    opened: dict[int | None, dict[str, Any]], model: Factorisation, given: Given
+) -> dict[str, Any]:
+    """Return the sides as a model takes them, opened once for all that take them so."""
+    size = model._block_size()
+    if size not in opened:
+        opened[size] = model._values(given)
+    return opened[size]
 
 
 class _Fit(NamedTuple):
