@@ -61,6 +61,7 @@ class Factorisation(
     background_usage_: np.ndarray
     objective_: np.ndarray
     kkt_residual_: float
+    n_passes_: float
 
     def __init__(
         self,
@@ -252,6 +253,7 @@ class Factorisation(
         saved.remove()
         solution = solution.in_units_of_data(target.unit, self._loss())
         self._store(self._of_all_samples(solution, given, weightings, target.unit), target, other)
+        self.n_passes_ = max(side.passes for side in (target, other) if side is not None)
         self._warn(target, other)
         return self
 

@@ -143,6 +143,7 @@ class StreamedMatrix(Matrix):
                 )
 
         _one_ahead(source.read, pieces, look)
+        self.passes = 1.0
         faults.check(name)
         self.unit = size.unit(name) if unit is None else unit
         self._total = number(size.total / Fraction(self.unit))
@@ -171,6 +172,7 @@ class StreamedMatrix(Matrix):
 
     def rows(self, chosen: np.ndarray) -> Matrix:
         """See `Matrix.rows`; consecutive rows are read together."""
+        self.passes += len(chosen) / self.shape[0]
         ends = np.flatnonzero(np.diff(chosen) != 1) + 1
         runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(chosen, ends)]
         parts = [self._load(self._source.piece(slice(*run))) for run in runs]
@@ -251,6 +253,7 @@ class StreamedMatrix(Matrix):
             if isinstance(block, CompiledSparseMatrix) and "entropy" in vars(block):
                 self._entropies[key] = block.entropy
 
+        self.passes += 1
         _one_ahead(self._load, self._pieces, one)
 
     def _load(self, piece: Piece) -> Values:
