@@ -23,6 +23,7 @@ from bcnmf.matrices.weighting import Weighting
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
 _LOOK_EVERY = 10
+_ROWS_OF_A_SUM = 1024
 
 
 @dataclass
@@ -117,10 +118,8 @@ class Matrix(ABC):
         return self._moments(product, usage)
 
     def _moments(self, product: torch.Tensor, usage: torch.Tensor) -> Moments:
-        exact = as_float64(usage)
-        return Moments(
-            self.transposed_times(usage), exact.T @ exact, (as_float64(product) * exact).sum()
-        )
+        fit = (as_float64(product) * as_float64(usage)).sum()
+        return Moments(self.transposed_times(usage), usage_gram(usage), fit)
 
     def poisson_pass(
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
@@ -221,6 +220,17 @@ class Block(ABC):
     @abstractmethod
     def transposed_times(self, values: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
         """Return H' V, V being this block with `values` in place of its own."""
+
+
+def usage_gram(usage: torch.Tensor) -> torch.Tensor:
+    """Return H' H (K, K) of usages (samples, K) in float64."""
+    exact = as_float64(usage)
+    if exact.device.type == "cpu":
+        return exact.T @ exact
+    # In parts, side by side: a product of few entries with a long sum would fill none of a GPU.
+    whole = len(exact) // _ROWS_OF_A_SUM * _ROWS_OF_A_SUM
+    parts, rest = exact[:whole].reshape(-1, _ROWS_OF_A_SUM, exact.shape[1]), exact[whole:]
+    return torch.bmm(parts.transpose(1, 2), parts).sum(0) + rest.T @ rest
 
 
 def sum_float64(values: torch.Tensor, squared: bool = False) -> float:

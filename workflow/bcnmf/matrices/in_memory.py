@@ -10,9 +10,11 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.errors import InputError
+from bcnmf.kernels import accelerated
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.csr_device import DeviceSparseMatrix
+from bcnmf.matrices.csr_fused import FusedSparseMatrix
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.inputs import Values, check_non_negative, host_array
 from bcnmf.matrices.units import Size, divided
@@ -84,6 +86,8 @@ def matrix_of(
             return DenseMatrix(torch.from_numpy(native).to(device))
     if device.type == "cpu":
         return CompiledSparseMatrix(values, dtype, threads)
+    if accelerated.present(device):
+        return FusedSparseMatrix(values, dtype, device)
     return DeviceSparseMatrix(values, dtype, device)
 
 
