@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 
 from bcnmf import checks, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
-from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
+from bcnmf.device import gram_float64, resolve_device
 from bcnmf.errors import ImpossibleResult, InputError
+from bcnmf.estimators.placed import Placed
 from bcnmf.estimators.reading import Reading, Weightings, weighting_of
 from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
 from bcnmf.estimators.stored import Stored
@@ -36,6 +37,7 @@ Init = str | Sequence[Any]
 
 
 class Factorisation(
+    Placed,
     Reading,
     TargetScore,
     Stored,
@@ -222,11 +224,6 @@ class Factorisation(
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
-    def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
-        # A model may be used on another machine than that which fitted it.
-        device = (present_device if self.__sklearn_is_fitted__() else resolve_device)(self.device)
-        return resolve_dtype(self.dtype, device), device
-
     def _fit(
         self,
         X: Any,
@@ -307,6 +304,7 @@ class Factorisation(
         if hasattr(result, "kkt_residual"):
             self.kkt_residual_ = result.kkt_residual
         self.device_ = str(self._precision_and_device()[1])
+        self.device_reason_ = "" if self._placement is None else self._placement.why
         self.explained_target_, self.explained_background_ = shares.values()
         self._derive()
 

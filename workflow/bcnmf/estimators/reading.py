@@ -74,6 +74,7 @@ class Reading(ABC):
             name: data if self._streams(data) else host_array(data, name)
             for name, data in given.items()
         }
+        self._place(values)
         sides, unit = {}, None if self._scaled() else 1.0
         if self._streams(X):
             whole = values.pop("target")
@@ -152,6 +153,9 @@ class Reading(ABC):
                 f"{self.n_features_in_} features as input, those that it was fitted on"
             )
         return data
+
+    @abstractmethod
+    def _place(self, sides: Mapping[str, Any]) -> None: ...
 
     @abstractmethod
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]: ...

@@ -94,8 +94,8 @@ def fit_run(
     outcome.check_fit(fit, where)
     if remark := outcome.remark_of(fit):
         print(f"{where}, seed={run.seed}: NOTE: {remark}")
-    device = getattr(estimator, "device_", "cpu")
-    print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}")
+    device, why = fit.info["device"], fit.info["device_reason"]
+    print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}{f' ({why})' if why else ''}")
     return fit
 
 
@@ -181,6 +181,7 @@ def _describe(run: Run, row: Mapping[str, str], estimator: Any) -> dict[str, Any
         "seed": run.seed,
         "n_iter": int(getattr(estimator, "n_iter_", 0) or 0),
         "device": getattr(estimator, "device_", "cpu"),
+        "device_reason": getattr(estimator, "device_reason_", ""),
         "converged": bool(getattr(estimator, "converged_", True)),
         "explained_target": _number(getattr(estimator, "explained_target_", np.nan)),
         "explained_background": _number(getattr(estimator, "explained_background_", np.nan)),
