@@ -155,8 +155,8 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time some iterations, less the time of one."""
     from bcnmf import BCNMF
     from contestants import CONTESTANTS, Fitted
-    from problems import Data, Problem
     from large_data import Programs
+    from problems import Data, Problem
     from timing import timed
 
     _compile(arguments, Programs(arguments.genes, arguments.density))

@@ -141,7 +141,7 @@ class OnDisk(Source):
         return sp.csr_matrix(parts, shape=(len(pointer) - 1, self.shape[1]))
 
     def _checked_pointer(self, group: Any) -> np.ndarray:
-        """Return where rows begin, after a check of what no block shows, and scipy does not read."""
+        """Return where rows begin, after checks of what no block shows and scipy does not read."""
         types = [group[part].dtype for part in ("data", "indices", "indptr")]
         if any(kind.kind not in "iu" for kind in types[1:]) or not all(k.isnative for k in types):
             raise InputError(
