@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from bcnmf import BCNMF, NMF, CombinedBasisNMF, SharedTargetNMF, consensus, memory
+from bcnmf import BCNMF, NMF, CombinedBasisNMF, SharedTargetNMF, consensus, fit_together, memory
 from bcnmf.device import device_of_passes
 from bcnmf.errors import InputError
 from bcnmf.placement import Placement, Problem, place
@@ -204,6 +204,27 @@ def test_the_consensus_of_starts_is_placed_as_they_are():
     model = consensus(MODELS["contrast"](), x, y, 3).model
     assert model.device_ == "cpu"
     assert model.device_reason_.endswith("a GPU is taken from 1.0e+11 on")
+
+
+@pytest.mark.usefixtures("cuda")
+def test_each_of_several_fits_is_placed_as_it_is_alone(monkeypatch):
+    """What runs beside a fit does not move it; the data are opened once."""
+    opened = []
+    original = BCNMF._values
+
+    def values(self, given):
+        opened.append(self)
+        return original(self, given)
+
+    monkeypatch.setattr(BCNMF, "_values", values)
+    x, y = pair()
+    models = [BCNMF(k, alpha=0.5, **QUICK) for k in (2, 3)]
+    fit_together(models, x, background=y)
+    assert len(opened) == 2  # to place them, and to fit them
+    for model in models:
+        alone = BCNMF(model.n_components, alpha=0.5, **QUICK).fit(x, background=y)
+        assert (model.device_, model.device_reason_) == (alone.device_, alone.device_reason_)
+        assert f"x {model.n_components} topics" in model.device_reason_
 
 
 @pytest.mark.usefixtures("cuda")

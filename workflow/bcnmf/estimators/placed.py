@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, cast
 
 import scipy.sparse as sp
 import torch
@@ -18,28 +19,27 @@ from bcnmf.placement import Placement, Problem, place
 class Placed(ABC):
     """Has a device, its own choice where the user leaves it open."""
 
-    _topic_counts: ClassVar[Mapping[str, tuple[str, ...]]]
     _placement: Placement | None = None
 
     _streams: Any
+    _n_topics: Any
     device: str
     dtype: str
     max_iter: int
     device_: str
     device_reason_: str
 
-    def _place(self, sides: Mapping[str, Any]) -> None:
-        """Choose the device of a fit to target and background, as they were passed or opened."""
-        topics = sum(int(getattr(self, name)) for name in self._topic_counts)
-        opened = [side for name, side in sides.items() if not self._streams(side)]
+    def _place(self, values: Callable[[], Mapping[str, Any]]) -> None:
+        """Choose the device of a fit; `values` opens the sides, if there is a choice."""
+        opened = cache(values)
 
         def problem() -> Problem:
-            sizes = [_size(side, name) for name, side in sides.items()]
+            sizes = [_size(side, name) for name, side in opened().items()]
             return Problem(
                 stored=sum(stored for stored, _, _ in sizes),
                 samples=sum(shape[0] for _, shape, _ in sizes),
                 features=sizes[0][1][1],
-                topics=topics,
+                topics=self._n_topics(),
                 passes=int(self.max_iter) * self._starts_to_run(),
                 loss=self._loss(),
                 dtype=self.dtype,
@@ -48,10 +48,11 @@ class Placed(ABC):
 
         def needed(device: torch.device) -> int:
             # What is read in blocks needs no more than these.
+            held = [side for side in opened().values() if not self._streams(side)]
+            if not held:
+                return 0
             dtype = resolve_dtype(self.dtype, device)
-            return (
-                memory.required(opened, topics, dtype, device, self._loss(), True) if opened else 0
-            )
+            return memory.required(held, self._n_topics(), dtype, device, self._loss(), True)
 
         self._placement = place(self.device, problem, needed)
 

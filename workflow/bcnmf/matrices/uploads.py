@@ -18,7 +18,7 @@ import torch
 from bcnmf import memory
 from bcnmf.kernels import accelerated
 from bcnmf.matrices.base import Matrix
-from bcnmf.matrices.csr_fused import FusedSparseMatrix
+from bcnmf.matrices.csr_fused import FusedSparseMatrix, device_bytes
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.in_memory import matrix_of, numpy_name
 from bcnmf.matrices.inputs import Values
@@ -135,13 +135,12 @@ class Uploads:
         there = sum(array.nbytes for array in sent.arrays)
         if len(sent.arrays) == 1:
             return there, 0
-        if sent.arrays:
-            return 2 * there, there
         size = torch.finfo(self._dtype).bits // 8
-        # Both directions are there already.
-        return (2 * (size + 4) + _WITHOUT_KERNELS) * sent.values.nnz, (
-            _WITHOUT_KERNELS * sent.values.nnz
-        )
+        if sent.arrays:
+            whole = device_bytes(sent.shape, int(sent.values[-1]), size)
+            return whole, whole - there
+        rest = _WITHOUT_KERNELS * sent.values.nnz
+        return rest + 2 * (size + 4) * sent.values.nnz, rest
 
 
 def _arrays(values: Values, precision: str) -> list[np.ndarray]:

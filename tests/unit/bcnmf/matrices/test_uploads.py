@@ -1,13 +1,13 @@
 """Blocks on their way to a GPU: what is copied, waited for and kept, with a GPU that is played."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
-from bcnmf.kernels import accelerated
 from bcnmf.matrices import uploads as uploading
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.in_memory import as_matrix
@@ -67,7 +67,9 @@ class Played:
         )
         monkeypatch.setattr(uploading.memory, "free", lambda device: self.free)
         monkeypatch.setattr(uploading, "FusedSparseMatrix", OfTensors)
-        monkeypatch.setattr(accelerated, "present", lambda device: kernels)
+        monkeypatch.setattr(
+            uploading, "accelerated", SimpleNamespace(present=lambda device: kernels)
+        )
 
     def count(self, *what):
         return Counter(self.log)[what]
