@@ -47,6 +47,11 @@ def pays(*sides: Matrix | None) -> bool:
     return any(isinstance(side, _Stream | _OnDevice) for side in sides)
 
 
+def passes(side: Matrix) -> float:
+    """Return how often the data have been read, by all fits that share them."""
+    return (side._data if isinstance(side, _Stream | _OnDevice) else side).passes
+
+
 def in_a_fit() -> bool:
     """Whether the caller is one of several fits that run together."""
     return _fit_here() is not None
@@ -213,6 +218,9 @@ class _Stream(StreamedMatrix):
 
     def _each(self, work: Callable[[Matrix, slice], None]) -> None:
         self._meeting.ask(work)
+
+    def rows(self, chosen: np.ndarray) -> Matrix:
+        return self._data.rows(chosen)
 
 
 class _OnDevice(Matrix):
