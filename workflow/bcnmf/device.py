@@ -60,17 +60,36 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
-def present_device(device: str) -> torch.device:
+def present_device(device: str, fitted_on: str | None = None) -> torch.device:
     """Choose the device for a fitted model, which may come from another machine.
 
-    Where there is no such device here, "auto" chooses, and a warning says so.
+    Parameters
+    ----------
+    device : str
+        What the model was told. Where there is no such device here, "auto" chooses, and a warning
+        says so.
+    fitted_on : str, optional
+        What "auto" came to; it is taken again if it is here.
     """
+    if device == "auto" and fitted_on:
+        try:
+            return resolve_device(fitted_on)
+        except MissingDevice:
+            return resolve_device("auto")
     try:
         return resolve_device(device)
     except MissingDevice as missing:
         chosen = resolve_device("auto")
         warn_user(f"the model was fitted with {missing}. It computes on {chosen} now", UserWarning)
         return chosen
+
+
+def device_of_passes(device: str) -> torch.device:
+    """Choose the device for a few passes over data, which "auto" leaves on the CPU.
+
+    They are not worth the way to a GPU, which takes as long.
+    """
+    return resolve_device("cpu" if device == "auto" else device)
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 # Of each scheduler the variable that holds a job's number: Slurm, PBS, LSF, Grid Engine.
@@ -17,27 +17,36 @@ _JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 def claimed(device: str, count: int | None = None, folder: Path | None = None) -> Iterator[str]:
     """Yield the device that a job should use, its own as long as the job runs.
 
-    "cuda" stands for any CUDA device. A scheduler gives each of its jobs devices, mostly one; that
-    is used. On a machine of one's own with several, fits at once would all take the first one.
-    Hence each takes the first whose lock file is free; the operating system frees it when the job
-    ends, however it ends. Where all are taken, one is shared.
+    "cuda" and "auto" stand for any CUDA device. A scheduler gives each of its jobs devices, mostly
+    one; that is used. On a machine of one's own with several, fits at once would all take the first
+    one. Hence each takes the first whose lock file is free; the operating system frees it when the
+    job ends, however it ends. Where all are taken, one is shared.
 
     Parameters
     ----------
     device : str
-        As in `compute.device`; any other than "cuda" is yielded as it is.
+        As in `compute.device`; any other than these two is yielded as it is. So is "auto", which
+        each fit chooses by its size: CUDA's present device is set to that of the job.
     count : int, optional
         Number of devices; by default those that torch sees.
     folder : Path, optional
         Where the lock files are; by default the user's own in the temporary folder.
     """
-    if device != "cuda":
-        yield device
-        return
-    count = _visible() if count is None else count
+    count = (_visible() if count is None else count) if device in ("auto", "cuda") else 0
     if count < 2:
         yield device
         return
+    with _one_of(count, folder) as number:
+        if device == "cuda":
+            yield f"cuda:{number}"
+            return
+        with _present(number):
+            yield device
+
+
+@contextmanager
+def _one_of(count: int, folder: Path | None) -> Iterator[int]:
+    """Yield the number of a device that is free, or of one to share."""
     folder = folder or Path(tempfile.gettempdir()) / f"bcnmf-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for number, name in enumerate(_names(count)):
@@ -48,11 +57,11 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
             os.close(handle)
             continue
         try:
-            yield f"cuda:{number}"
+            yield number
         finally:
             os.close(handle)
         return
-    yield f"cuda:{os.getpid() % count}"
+    yield os.getpid() % count
 
 
 def _names(count: int) -> list[str]:
@@ -71,3 +80,10 @@ def _visible() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _present(number: int) -> AbstractContextManager[None]:
+    """Make a device the one that "cuda" means."""
+    import torch
+
+    return torch.cuda.device(number)

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
+import torch
 
 from bcnmf_pipeline.fit import gpus
 from bcnmf_pipeline.fit.gpus import claimed
@@ -79,7 +80,42 @@ def test_runs_that_were_given_different_devices_do_not_take_turns(tmp_path, monk
         assert stack.enter_context(claimed("cuda", 2, tmp_path)) == "cuda:1"
 
 
-@pytest.mark.parametrize(("device", "count"), [("cpu", 4), ("auto", 4), ("cuda:2", 4), ("cuda", 1)])
+def test_a_choice_by_size_is_left_to_fits_and_its_gpu_is_that_of_the_job(tmp_path, monkeypatch):
+    present = []
+
+    @contextmanager
+    def made_present(number):
+        present.append(number)
+        yield
+        present.remove(number)
+
+    monkeypatch.setattr(torch.cuda, "device", made_present)
+    with ExitStack() as stack:
+        got = [stack.enter_context(claimed(one, 3, tmp_path)) for one in ("auto", "cuda", "auto")]
+        assert (got, present) == (["auto", "cuda:1", "auto"], [0, 2])
+    assert present == []
+
+
+def test_devices_are_counted_as_torch_sees_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with claimed("cuda", folder=tmp_path) as one, claimed("cuda", folder=tmp_path) as other:
+        assert (one, other) == ("cuda:0", "cuda:1")
+
+
+def test_more_jobs_than_devices_share_them_and_leave_locks_alone(tmp_path):
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(claimed("cuda", 2, tmp_path))
+        with claimed("cuda", 2, tmp_path) as third:
+            assert third in {"cuda:0", "cuda:1"}
+        # The third is gone, and holds none of the two.
+        with claimed("cuda", 2, tmp_path) as fourth:
+            assert fourth == third
+
+
+@pytest.mark.parametrize(
+    ("device", "count"), [("cpu", 4), ("cuda:2", 4), ("cuda", 1), ("auto", 1), ("auto", 0)]
+)
 def test_other_devices_are_taken_as_they_are(tmp_path, device, count):
     with claimed(device, count, tmp_path / "none") as found:
         assert found == device
