@@ -81,7 +81,9 @@ class Uploads:
         number, self._sent = self._sent, self._sent + 1
         by_kernels = not sp.issparse(values) or accelerated.present(self._device)
         arrays = _arrays(values, numpy_name(self._dtype)) if by_kernels else []
-        pinned = [torch.from_numpy(array).pin_memory() for array in arrays]
+        # A thread begins with the first GPU as its own.
+        with torch.cuda.device(self._device):
+            pinned = [torch.from_numpy(array).pin_memory() for array in arrays]
         if (end := self._ends.pop(number - 2, None)) is not None:
             end.synchronize()
         if not by_kernels:
