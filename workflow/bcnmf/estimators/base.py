@@ -241,7 +241,7 @@ class Factorisation(
         if self.verbose:
             self._announce(*(side for side in (target, other) if side is not None))
         self._fit_to(target, other, given, checkpoint)
-        self._warn(target, other)
+        self._finish(target, other, given)
         return self
 
     def _fit_to(
@@ -279,6 +279,10 @@ class Factorisation(
         needed = memory.beside_data(self._n_topics(), samples, self.n_features_in_, dtype, buffers)
         why = "as asked for" if self._placement is None else self._placement.why
         announce(f"{device} ({why})", needed, memory.free(device))
+
+    def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
+        """Do what is left to do after a fit, by whoever called it."""
+        self._warn(target, background)
 
     def _at_once(self, fits: int, *sides: Matrix | None) -> int:
         """Return how many fits run at a time, with passes over these data done together."""

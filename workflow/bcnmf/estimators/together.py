@@ -60,8 +60,9 @@ def fit_together(
     Raises
     ------
     InputError
-        Anything that a model refuses; a note says which model. Parameters of all are looked at
-        first. Where a model fails while it is fitted, the others are fitted before that is raised.
+        Anything that a model refuses; a note and `number` say which model. Parameters of all are
+        looked at first. Where a model fails while it is fitted, the others are fitted before that
+        is raised.
 
     Examples
     --------
@@ -139,7 +140,7 @@ def _fit_group(group: Sequence[_Fit], failures: list[BaseException], done: Done 
         if failure is not None:
             failures.append(failure)
             return
-        one.model._warn(target, background)
+        one.model._finish(target, background, one.given)
         if done is not None:
             done(one.number, one.model)
 
@@ -178,6 +179,8 @@ def _named(number: int, model: Any) -> Iterator[None]:
         yield
     except Exception as error:
         error.add_note(f"estimators[{number}]: {model}")
+        if isinstance(error, InputError):
+            error.number = number
         raise
 
 
