@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-# So many numbers of a tile for each thread of a warp: enough to hide the wait for memory behind.
-_NUMBERS_OF_A_WARP = 1024
-_MOST_WARPS = 8
+# Numbers of a tile that a warp has: enough of them wait for memory at once, and all fit into
+# registers, those in float64 too.
+_NUMBERS_OF_A_WARP, _FLOAT64_OF_A_WARP = 512, 256
 
 
 def present(device: torch.device) -> bool:
@@ -29,8 +29,8 @@ def jit(function: Callable[..., Any]) -> Any:
     return triton.jit(function)
 
 
-def launch(kernel: Any, programs: int, near: torch.Tensor, *arguments: Any, **options: Any) -> None:
-    """Start `programs` programs of a kernel on the device of a tensor; nothing is waited for.
+def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None:
+    """Start `programs` programs of a kernel; nothing is waited for.
 
     Parameters
     ----------
@@ -38,14 +38,13 @@ def launch(kernel: Any, programs: int, near: torch.Tensor, *arguments: Any, **op
         What `jit` returned.
     programs : int
         How many; none is nothing to do.
-    near : torch.Tensor
-        First argument of the kernel.
     *arguments, **options
-        The others.
+        Of the kernel. The first is a tensor, on whose device it runs.
     """
     if programs:
-        with torch.cuda.device_of(near):
-            kernel[(programs,)](near, *arguments, **options)
+        device = arguments[0].device
+        with torch.cuda.device(device.index if device.type == "cuda" else -1):
+            kernel[(programs,)](*arguments, **options)
 
 
 def padded(k: int) -> int:
@@ -56,16 +55,14 @@ def padded(k: int) -> int:
 def tile(k: int) -> dict[str, int]:
     """Return the options of kernels that go through stored values with K numbers for each."""
     width = padded(k)
-    values = max(8, min(64, 2 * _NUMBERS_OF_A_WARP // width))
-    return {"width": width, "values_at_once": values, "num_warps": _warps(width * values)}
+    values = max(8, min(64, _NUMBERS_OF_A_WARP // width))
+    warps = max(1, width * values // _NUMBERS_OF_A_WARP)
+    return {"width": width, "values_at_once": values, "num_warps": warps}
 
 
 def block_of_rows(k: int) -> dict[str, int]:
-    """Return the options of kernels that hold K numbers for each of some rows."""
+    """Return the options of kernels that hold K numbers in float64 for each of some rows."""
     width = padded(k)
-    rows = max(1, _NUMBERS_OF_A_WARP // width)
-    return {"width": width, "rows_at_once": rows, "num_warps": _warps(2 * width * rows)}
-
-
-def _warps(numbers: int) -> int:
-    return min(_MOST_WARPS, max(1, numbers // _NUMBERS_OF_A_WARP))
+    rows = max(1, 2 * _FLOAT64_OF_A_WARP // width)
+    warps = max(1, width * rows // _FLOAT64_OF_A_WARP)
+    return {"width": width, "rows_at_once": rows, "num_warps": warps}

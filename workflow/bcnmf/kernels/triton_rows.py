@@ -8,8 +8,6 @@ Components are C' (features, K), usages (samples, K), pointers int64 and feature
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton.language as tl
 
 from bcnmf.kernels.accelerated import jit
@@ -17,20 +15,27 @@ from bcnmf.kernels.accelerated import jit
 
 @jit
 def times(
-    pointer: Any, index: Any, values: Any, components: Any, product: Any, k: Any,
-    width: tl.constexpr, values_at_once: tl.constexpr,
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor,
+    product: tl.tensor, samples: tl.tensor, features: tl.tensor, k: tl.tensor,
+    starts: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Write X C' to `product` (samples, K)."""
-    row = tl.program_id(0).to(tl.int64)
+    """Write X C' to `product` (starts, samples, K) for components of `starts` fits.
+
+    Each has a program for every sample, which does what it would do alone.
+    """
+    row = tl.program_id(0).to(tl.int64) // starts
+    start = tl.program_id(0).to(tl.int64) % starts
+    components += start * features * k
     found = _times(pointer, index, values, components, row, k, width, values_at_once)
     topics = tl.arange(0, width)
-    tl.store(product + row * k + topics, found, mask=topics < k)
+    tl.store(product + (start * samples + row) * k + topics, found, mask=topics < k)
 
 
 @jit
 def multiply(
-    pointer: Any, index: Any, values: Any, components: Any, gram: Any, usage: Any, k: Any,
-    eps: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor, gram: tl.tensor,
+    usage: tl.tensor, k: tl.tensor, eps: tl.constexpr, width: tl.constexpr,
+    values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Update h <- h * (x C') / (h C C' + eps); `gram` is C C' (K, K)."""
     row = tl.program_id(0).to(tl.int64)
@@ -47,9 +52,9 @@ def multiply(
 
 @jit
 def poisson_update(
-    pointer: Any, index: Any, values: Any, components: Any, weights: Any, usage: Any, losses: Any,
-    k: Any, damping: tl.constexpr, eps: tl.constexpr, width: tl.constexpr,
-    values_at_once: tl.constexpr,
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor,
+    weights: tl.tensor, usage: tl.tensor, losses: tl.tensor, k: tl.tensor, damping: tl.constexpr,
+    eps: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Update h <- h * ((x / h C) C' / sums of C)^damping, and leave the loss from before.
 
@@ -69,15 +74,16 @@ def poisson_update(
         if damping == 0.5:
             ratio = tl.sqrt(ratio)
         elif damping != 1:
-            ratio = tl.exp(damping * tl.log(ratio))
+            power = tl.exp(damping * tl.log(tl.where(ratio > 0, ratio, 1.0)))
+            ratio = tl.where(ratio > 0, power, 0.0)
         tl.store(place, present * ratio, mask=topics < k)
 
 
 @jit
 def poisson_solve(
-    pointer: Any, index: Any, values: Any, components: Any, weights: Any, usage: Any, k: Any,
-    max_iter: Any, tol: tl.constexpr, least: tl.constexpr, eps: tl.constexpr, width: tl.constexpr,
-    values_at_once: tl.constexpr,
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor,
+    weights: tl.tensor, usage: tl.tensor, k: tl.tensor, max_iter: tl.tensor, tol: tl.constexpr,
+    least: tl.constexpr, eps: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Update a sample's usages, undamped, until none moves by more than `tol` times its largest.
 
@@ -103,17 +109,17 @@ def poisson_solve(
 
 @jit
 def _times(
-    pointer: Any, index: Any, values: Any, components: Any, row: Any, k: Any,
-    width: tl.constexpr, values_at_once: tl.constexpr,
-) -> Any:  # fmt: skip
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor, row: tl.tensor,
+    k: tl.tensor, width: tl.constexpr, values_at_once: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """Return x C' of one sample (width,)."""
     low, high = tl.load(pointer + row), tl.load(pointer + row + 1)
     lanes, topics = tl.arange(0, values_at_once), tl.arange(0, width)
     total = tl.zeros((values_at_once, width), values.dtype.element_ty)
-    for start in range(low, high, values_at_once):
-        inside = start + lanes < high
-        value = tl.load(values + start + lanes, mask=inside, other=0.0)
-        feature = tl.load(index + start + lanes, mask=inside, other=0).to(tl.int64)
+    for first in range(low, high, values_at_once):
+        inside = first + lanes < high
+        value = tl.load(values + first + lanes, mask=inside, other=0.0)
+        feature = tl.load(index + first + lanes, mask=inside, other=0).to(tl.int64)
         both = inside[:, None] & (topics < k)[None, :]
         part = tl.load(components + feature[:, None] * k + topics[None, :], mask=both, other=0.0)
         total += value[:, None] * part
@@ -122,24 +128,25 @@ def _times(
 
 @jit
 def _poisson(
-    pointer: Any, index: Any, values: Any, components: Any, row: Any, usage: Any, k: Any,
-    with_loss: tl.constexpr, eps: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
-) -> Any:  # fmt: skip
+    pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor, row: tl.tensor,
+    usage: tl.tensor, k: tl.tensor, with_loss: tl.constexpr, eps: tl.constexpr, width: tl.constexpr,
+    values_at_once: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """Return (x / h C) C' of one sample (width,), and sum of x log(x / h C) - x, float64."""
     low, high = tl.load(pointer + row), tl.load(pointer + row + 1)
     lanes, topics = tl.arange(0, values_at_once), tl.arange(0, width)
     total = tl.zeros((values_at_once, width), values.dtype.element_ty)
-    losses = tl.zeros((values_at_once,), tl.float64)
-    for start in range(low, high, values_at_once):
-        inside = start + lanes < high
-        value = tl.load(values + start + lanes, mask=inside, other=0.0)
-        feature = tl.load(index + start + lanes, mask=inside, other=0).to(tl.int64)
+    losses = tl.full((), 0, tl.float64)
+    for first in range(low, high, values_at_once):
+        inside = first + lanes < high
+        value = tl.load(values + first + lanes, mask=inside, other=0.0)
+        feature = tl.load(index + first + lanes, mask=inside, other=0).to(tl.int64)
         both = inside[:, None] & (topics < k)[None, :]
         part = tl.load(components + feature[:, None] * k + topics[None, :], mask=both, other=0.0)
         share = value / (tl.sum(part * usage[None, :], 1) + eps)
         total += share[:, None] * part
         if with_loss:
             # A stored zero has no logarithm, and no share in the loss.
-            log = tl.log(tl.where(value > 0, share, 1.0)).to(tl.float64)
-            losses += value.to(tl.float64) * (log - 1)
-    return tl.sum(total, 0), tl.sum(losses, 0)
+            log = tl.log(tl.where(value > 0, share, 1.0))
+            losses += tl.sum(value * (log - 1), 0).to(tl.float64)
+    return tl.sum(total, 0), losses

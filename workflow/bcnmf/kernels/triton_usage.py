@@ -6,8 +6,6 @@ last digits of their Gram matrix.
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton.language as tl
 
 from bcnmf.kernels.accelerated import jit
@@ -15,8 +13,8 @@ from bcnmf.kernels.accelerated import jit
 
 @jit
 def solve(
-    product: Any, gram: Any, usage: Any, samples: Any, k: Any, max_sweeps: Any,
-    tol: tl.constexpr, width: tl.constexpr, rows_at_once: tl.constexpr,
+    product: tl.tensor, gram: tl.tensor, usage: tl.tensor, samples: tl.tensor, k: tl.tensor,
+    max_sweeps: tl.tensor, tol: tl.constexpr, width: tl.constexpr, rows_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Minimise ||x - h C||^2 over h >= 0 by cyclic coordinate descent, from `usage` on, in place.
 

@@ -37,12 +37,12 @@ def nonnegative_least_squares(
     torch.Tensor
         `usage`, each row the solution for one sample (unique if C has full row rank).
     """
+    if accelerated.present(usage.device):
+        _solve_on_device(product, gram, usage, max_sweeps, tol)
+        return usage
     if usage.device.type == "cpu":
         gram64 = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
         nnls_rows(product.numpy(), gram64, usage.numpy(), max_sweeps, tol)
-        return usage
-    if accelerated.present(usage.device):
-        solve_on_device(product, gram, usage, max_sweeps, tol)
         return usage
     # All samples at once, in their precision: more sweeps than each needs, but few launches.
     gram = gram.to(usage)
@@ -65,7 +65,7 @@ def nonnegative_least_squares(
     return usage
 
 
-def solve_on_device(
+def _solve_on_device(
     product: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, max_sweeps: int, tol: float
 ) -> None:
     """Do the same by one launch of a kernel in Triton, in place."""

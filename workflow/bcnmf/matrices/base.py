@@ -9,7 +9,7 @@ compiled ones (`bcnmf.matrices.csr_compiled`), data on disk go block by block (`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,14 @@ class Matrix(ABC):
     @abstractmethod
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """Return H' X, (K, features), for usages H (samples, K)."""
+
+    def times_each(self, components: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return `times` of components of several fits, the same numbers as one by one."""
+        return [self.times(one) for one in components]
+
+    def transposed_times_each(self, usages: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return `transposed_times` of usages of several fits, the same numbers as one by one."""
+        return [self.transposed_times(one) for one in usages]
 
     @abstractmethod
     def rows(self, chosen: np.ndarray) -> Matrix:

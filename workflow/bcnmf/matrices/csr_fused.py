@@ -8,9 +8,9 @@ numbers. Tiles keep the usages that run-together programs read small enough for 
 # ruff: noqa: D102  (methods are described by `Matrix`)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,12 +25,22 @@ from bcnmf.matrices.divergence import EPS_POISSON
 # About so many stored values make a segment, within these numbers of rows a tile.
 _VALUES_OF_A_SEGMENT = 1024
 _LEAST_ROWS, _MOST_ROWS = 1 << 12, 1 << 16
+_BYTES_OF_SORTING = 48
 
 
 def rows_of_a_tile(shape: tuple[int, int], stored: int) -> int:
     """Return how many rows a tile of the transpose has, a power of two."""
     wanted = _VALUES_OF_A_SEGMENT * shape[0] * shape[1] // max(1, stored)
     return min(_MOST_ROWS, max(_LEAST_ROWS, accelerated.padded(wanted)))
+
+
+def device_bytes(shape: tuple[int, int], stored: int, size: int) -> int:
+    """Return how many bytes such data take on the device, if a value takes `size`."""
+    tile = rows_of_a_tile(shape, stored)
+    tiles = -(-shape[0] // tile)
+    # A tile is sorted at a time: int64 places, and what the sort needs besides.
+    sorting = _BYTES_OF_SORTING * min(stored, -(-stored * tile // max(1, shape[0])))
+    return 2 * (size + 4) * stored + 8 * (shape[0] + tiles * shape[1] + 2) + sorting
 
 
 class Transpose(NamedTuple):
@@ -123,17 +133,30 @@ class FusedSparseMatrix(Matrix):
         return sum_float64(self._csr[2], squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
-        product = components.new_empty((self.shape[0], len(components)))
-        self._by_rows("times", components, product)
+        return self._times(components[None])[0]
+
+    def times_each(self, components: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return _by_size(self._times, components, 0)
+
+    def _times(self, components: torch.Tensor) -> torch.Tensor:
+        """Return X C' (starts, samples, K) for components (starts, K, features)."""
+        starts, k, features = components.shape
+        n, _ = self.shape
+        product = components.new_empty((starts, n, k))
+        kernel, topics = self._kernel("times"), components.transpose(1, 2).contiguous()
+        kernel(starts * n, topics, product, n, features, k, starts=starts)
         return product
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
-        return self._by_segments(usage, None).to(usage)
+        return self._by_segments(usage[None])[0].to(usage)
+
+    def transposed_times_each(self, usages: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return _by_size(lambda every: self._by_segments(every).to(every), usages, 1)
 
     def rows(self, chosen: np.ndarray) -> FusedSparseMatrix:
         lengths = np.diff(self._host_pointer)[chosen]
         host_pointer = np.concatenate([[0], np.cumsum(lengths)])
-        pointer, index, values = self._csr
+        _, index, values = self._csr
         moves = torch.tensor(self._host_pointer[chosen] - host_pointer[:-1]).to(index.device)
         stored = int(host_pointer[-1])
         places = torch.arange(stored, device=index.device) + torch.repeat_interleave(
@@ -151,7 +174,8 @@ class FusedSparseMatrix(Matrix):
         self, components: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, eps: float
     ) -> Moments:
         _check(usage)
-        self._by_rows("multiply", components, gram.to(components).contiguous(), usage, eps=eps)
+        topics, gram = components.T.contiguous(), gram.to(components).contiguous()
+        self._kernel("multiply")(len(usage), topics, gram, usage, len(gram), eps=eps)
         return self._moments_of(components, usage)
 
     def exact_pass(
@@ -161,7 +185,7 @@ class FusedSparseMatrix(Matrix):
         return self._moments_of(components, usage)
 
     def _moments_of(self, components: torch.Tensor, usage: torch.Tensor) -> Moments:
-        cross = self._by_segments(usage, None)
+        (cross,) = self._by_segments(usage[None])
         fit = (cross * as_float64(components)).sum()
         return Moments(cross.to(usage), usage_gram(usage), fit)
 
@@ -169,7 +193,7 @@ class FusedSparseMatrix(Matrix):
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         loss = self._poisson_update(components, usage, damping)
-        return loss, self._by_segments(usage, components).to(usage)
+        return loss, self._by_segments(usage[None], components)[0].to(usage)
 
     def poisson_loss(self, components: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
         return self._poisson_update(components, usage, 0.0)
@@ -179,11 +203,11 @@ class FusedSparseMatrix(Matrix):
     ) -> torch.Tensor:
         """Return the divergence, then update the usages unless `damping` is zero."""
         _check(usage)
-        weights = components.sum(1)
+        topics, weights = components.T.contiguous(), components.sum(1)
         loss = as_float64(usage.sum(0)) @ as_float64(weights)
         losses = usage.new_empty(len(usage), dtype=torch.float64)
-        options = {"damping": damping, "eps": EPS_POISSON}
-        self._by_rows("poisson_update", components, weights, usage, losses, **options)
+        kernel, options = self._kernel("poisson_update"), {"damping": damping, "eps": EPS_POISSON}
+        kernel(len(usage), topics, weights, usage, losses, len(weights), **options)
         return loss + losses.sum()
 
     def poisson_usage(
@@ -194,42 +218,48 @@ class FusedSparseMatrix(Matrix):
         tol: float = 1e-6,
     ) -> None:
         _check(usage)
+        topics, weights = components.T.contiguous(), components.sum(1)
         options = {"tol": tol, "least": negligible(usage.dtype), "eps": EPS_POISSON}
-        self._by_rows(
-            "poisson_solve", components, components.sum(1), usage, max_iter=max_iter, **options
-        )
+        kernel = self._kernel("poisson_solve")
+        kernel(len(usage), topics, weights, usage, len(weights), max_iter, **options)
 
     def blocks(self) -> Iterator[Block]:
         """Not needed: every pass has kernels of its own."""
         raise TypeError("sparse data on a GPU have passes of their own, not blocks")
 
-    def _by_rows(
-        self, name: str, components: torch.Tensor, *factors: torch.Tensor, **options: float
-    ) -> None:
-        """Run a kernel of `bcnmf.kernels.triton_rows`, one program a sample."""
+    def _kernel(self, name: str) -> Callable[..., None]:
+        """Return what launches a kernel of `bcnmf.kernels.triton_rows` on the CSR."""
         from bcnmf.kernels import triton_rows
 
-        pointer, index, values = self._csr
-        k = len(components)
-        factors = (components.T.contiguous(), *factors)
-        accelerated.launch(
-            getattr(triton_rows, name), self.shape[0], pointer, index, values, *factors, k=k,
-            **options, **accelerated.tile(k),
-        )  # fmt: skip
+        kernel, arrays = getattr(triton_rows, name), self._csr
 
-    def _by_segments(self, usage: torch.Tensor, components: torch.Tensor | None) -> torch.Tensor:
-        """Return H'X, or with components H'(X / H C), as (K, features) in float64."""
+        def call(programs: int, components: torch.Tensor, *rest: Any, **options: float) -> None:
+            options |= accelerated.tile(components.shape[-1])
+            accelerated.launch(kernel, programs, *arrays, components, *rest, **options)
+
+        return call
+
+    def _by_segments(
+        self, usage: torch.Tensor, components: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return H'X (starts, K, features) in float64 for usages (starts, samples, K).
+
+        With components, of one start, it is H'(X / H C).
+        """
         from bcnmf.kernels import triton_segments
 
         _check(usage)
-        k, features = usage.shape[1], self.shape[1]
-        sums = usage.new_empty((self._tiles * features, k))
+        starts, n, k = usage.shape
+        features, segments = self.shape[1], self._tiles * self.shape[1]
+        sums = usage.new_empty((starts, segments, k))
         topics = usage if components is None else components.T.contiguous()
         accelerated.launch(
-            triton_segments.transposed_times, len(sums), *self._transpose, usage, topics, sums,
-            features, k, poisson=components is not None, eps=EPS_POISSON, **accelerated.tile(k),
+            triton_segments.transposed_times, starts * segments, *self._transpose, usage, topics,
+            sums, n, features, segments, k, starts=starts, poisson=components is not None,
+            eps=EPS_POISSON, **accelerated.tile(k),
         )  # fmt: skip
-        return sums.reshape(self._tiles, features, k).sum(0, dtype=torch.float64).T
+        every = sums.reshape(starts, self._tiles, features, k)
+        return every.sum(1, dtype=torch.float64).transpose(1, 2)
 
     @property
     def _tiles(self) -> int:
@@ -269,3 +299,15 @@ class FusedSparseMatrix(Matrix):
 def _check(usage: torch.Tensor) -> None:
     if not usage.is_contiguous():
         raise TypeError("usages must be contiguous, samples x topics")
+
+
+def _by_size(
+    work: Callable[[torch.Tensor], torch.Tensor], factors: Sequence[torch.Tensor], axis: int
+) -> list[torch.Tensor]:
+    """Call `work` once for all factors with the same K, which stands along `axis`, stacked."""
+    found: dict[int, torch.Tensor] = {}
+    for k in {factor.shape[axis] for factor in factors}:
+        places = [place for place, factor in enumerate(factors) if factor.shape[axis] == k]
+        results = work(torch.stack([factors[place] for place in places]))
+        found |= dict(zip(places, results, strict=True))
+    return [found[place] for place in range(len(factors))]

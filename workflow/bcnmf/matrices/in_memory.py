@@ -84,10 +84,10 @@ def matrix_of(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return DenseMatrix(torch.from_numpy(native).to(device))
-    if device.type == "cpu":
-        return CompiledSparseMatrix(values, dtype, threads)
     if accelerated.present(device):
         return FusedSparseMatrix(values, dtype, device)
+    if device.type == "cpu":
+        return CompiledSparseMatrix(values, dtype, threads)
     return DeviceSparseMatrix(values, dtype, device)
 
 
