@@ -65,6 +65,7 @@ class Factorisation(
     background_usage_: np.ndarray
     objective_: np.ndarray
     kkt_residual_: float
+    n_passes_: float
 
     def __init__(
         self,
@@ -238,7 +239,7 @@ class Factorisation(
         given = Given.of(X, background, sample_weight, background_weight, self._loss())
         target, other = self._read(given)
         self._fit_to(target, other, given, checkpoint)
-        self._warn(target, other)
+        self._finish(target, other, given)
         return self
 
     def _fit_to(
@@ -265,6 +266,12 @@ class Factorisation(
         solution = solution.in_units_of_data(target.unit, self._loss())
         solution = self._of_all_samples(solution, given, target.unit)
         self._store(solution, target, background)
+        sides = [side for side in (target, background) if side is not None]
+        self.n_passes_ = max(map(together.passes, sides))
+
+    def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
+        """Do what is left to do after a fit, by whoever called it."""
+        self._warn(target, background)
 
     def _at_once(self, fits: int, *sides: Matrix | None) -> int:
         """Return how many fits run at a time, with passes over these data done together."""

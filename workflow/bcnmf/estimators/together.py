@@ -60,8 +60,9 @@ def fit_together(
     Raises
     ------
     InputError
-        Anything that a model refuses; a note says which model. Parameters of all are looked at
-        first. Where a model fails while it is fitted, the others are fitted before that is raised.
+        Anything that a model refuses; a note and `number` say which model. Parameters of all are
+        looked at first. Where a model fails while it is fitted, the others are fitted before that
+        is raised.
 
     Examples
     --------
@@ -139,14 +140,17 @@ def _fit_group(group: Sequence[_Fit], failures: list[BaseException], done: Done 
         if failure is not None:
             failures.append(failure)
             return
-        one.model._warn(target, background)
+        one.model._finish(target, background, one.given)
         if done is not None:
             done(one.number, one.model)
 
     shared = together.shared(target, background)
     at_once = largest.model._at_once(len(group), *shared)
     if at_once == 1:
+        to_read = {name: side.passes for name, side in sides.items()}
         for number, one in enumerate(group):
+            for name, side in sides.items():
+                side.passes = to_read[name]  # those of other models are not of this one
             failure = one.run(target, background, "")
             ended(number, failure)
             if isinstance(failure, KeyboardInterrupt | SystemExit):
@@ -178,6 +182,8 @@ def _named(number: int, model: Any) -> Iterator[None]:
         yield
     except Exception as error:
         error.add_note(f"estimators[{number}]: {model}")
+        if isinstance(error, InputError):
+            error.number = number
         raise
 
 

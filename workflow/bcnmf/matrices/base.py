@@ -60,6 +60,8 @@ class Matrix(ABC):
         By what the user's values were divided, see `bcnmf.matrices.units`.
     weighting : Weighting or None
         By what the user's samples were multiplied, and which of them are here.
+    passes : float
+        How often all values have been read: parts of them count as their share of the rows.
     """
 
     shape: tuple[int, int]
@@ -67,6 +69,7 @@ class Matrix(ABC):
     compiled: bool = False
     unit: float = 1.0
     weighting: Weighting | None = None
+    passes: float = 0.0
 
     @property
     def n_given(self) -> int:

@@ -6,9 +6,9 @@ and each fit goes on with what it asked for. Fits take turns, one running at a t
 is always the same, and what is not made for several threads does no harm.
 
 Data in batches are read once for all, and every fit gets the very numbers of a fit alone. In the
-memory of an accelerator the products of all fits are one product: each number is a sum of the same
-terms, whose order is the library's choice. On the CPU, data in memory are not shared: passes there
-are limited by arithmetic, of which there is no less for several fits.
+memory of an accelerator the products of all fits are made together, and numbers are those of a fit
+alone up to rounding. On the CPU, data in memory are not shared: passes there are limited by
+arithmetic, of which there is no less for several fits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 
 from bcnmf.matrices.base import Block, Matrix
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
+from bcnmf.matrices.csr_fused import FusedSparseMatrix
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.streamed import StreamedMatrix
 
@@ -43,6 +45,11 @@ def shared(target: Matrix, background: Matrix | None) -> tuple[Matrix, Matrix | 
 def pays(*sides: Matrix | None) -> bool:
     """Whether passes over some of these data are shared."""
     return any(isinstance(side, _Stream | _OnDevice) for side in sides)
+
+
+def passes(side: Matrix) -> float:
+    """Return how often the data have been read, by all fits that share them."""
+    return (side._data if isinstance(side, _Stream | _OnDevice) else side).passes
 
 
 def in_a_fit() -> bool:
@@ -212,6 +219,9 @@ class _Stream(StreamedMatrix):
     def _each(self, work: Callable[[Matrix, slice], None]) -> None:
         self._meeting.ask(work)
 
+    def rows(self, chosen: np.ndarray) -> Matrix:
+        return self._data.rows(chosen)
+
 
 class _OnDevice(Matrix):
     """Data in the memory of an accelerator, whose products with all fits' factors are one."""
@@ -221,17 +231,13 @@ class _OnDevice(Matrix):
         self.shape, self.run_length, self.compiled = data.shape, data.run_length, data.compiled
         self.unit, self.weighting = data.unit, data.weighting
 
-        def times(components: list[torch.Tensor]) -> list[torch.Tensor]:
-            found = data.times(torch.cat(components))
-            parts = torch.split_with_sizes(found, list(map(len, components)), 1)
-            return [part.contiguous() for part in parts]
-
-        def transposed_times(usages: list[torch.Tensor]) -> list[torch.Tensor]:
-            found = data.transposed_times(torch.cat(usages, 1))
-            return list(torch.split_with_sizes(found, [usage.shape[1] for usage in usages]))
-
-        self._times = _Meeting((number, 0), times)
-        self._transposed_times = _Meeting((number, 1), transposed_times)
+        # Some have products of all fits in which each has the numbers that it has alone.
+        stacked = not isinstance(data, FusedSparseMatrix)
+        self._times = _Meeting((number, 0), partial(_times, data) if stacked else data.times_each)
+        self._transposed_times = _Meeting(
+            (number, 1),
+            partial(_transposed_times, data) if stacked else data.transposed_times_each,
+        )
 
     @property
     def total(self) -> float:
@@ -272,3 +278,17 @@ class _OnDevice(Matrix):
 
     def blocks(self) -> Iterator[Block]:
         return self._data.blocks()
+
+
+def _times(data: Matrix, components: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return X C' of all components by one product."""
+    parts = torch.split_with_sizes(
+        data.times(torch.cat(list(components))), list(map(len, components)), 1
+    )
+    return [part.contiguous() for part in parts]
+
+
+def _transposed_times(data: Matrix, usages: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return H' X of all usages by one product."""
+    sizes = [usage.shape[1] for usage in usages]
+    return list(torch.split_with_sizes(data.transposed_times(torch.cat(list(usages), 1)), sizes))

@@ -91,7 +91,11 @@ def test_the_very_numbers_on_the_cpu(sparse, batch_size):
     x, y = map(sp.csr_matrix, (X, Y)) if sparse else (X, Y)
     together = models(batch_size=batch_size)
     assert fit_together(together, x, y) == together
-    assert_same(alone(models(batch_size=batch_size), x, y), together)
+    by_themselves = alone(models(batch_size=batch_size), x, y)
+    assert_same(by_themselves, together)
+    if batch_size is None:
+        passes = [[model.n_passes_ for model in made] for made in (by_themselves, together)]
+        assert passes[0] == passes[1]
 
 
 def test_the_numbers_up_to_rounding_on_a_device(as_on_device):
@@ -239,8 +243,17 @@ def test_a_backed_file_is_read_once_for_all(tmp_path, monkeypatch, reads):
     monkeypatch.setattr("bcnmf.matrices.streamed.default_batch_size", lambda row_bytes: 25)
     options = {"solver": "mu", "max_iter": 4, "tol": 0, "device": "cpu"}
     fit_together([BCNMF(2, random_state=i, **options) for i in range(5)], x, y)
-    # Of each side: 5 passes, and one for what is explained.
-    assert sorted(reads) == sorted([(90, 20)] * 6 + [(70, 20)] * 6)
+    # 5 passes, and one for what is explained; topics of the background are of each model.
+    assert reads.count((90, 20)) == 6
+
+
+def test_models_score_samples_as_those_fitted_alone():
+    options = {"max_iter": 5, "device": "cpu", "batch_size": 30}
+    weights = {"background_weight": np.arange(70.0)}
+    (one,) = alone([BCNMF(2, **options)], **weights)
+    other, nmf = fit_together([BCNMF(2, **options), NMF(2, **options)], X, Y, **weights)
+    assert np.array_equal(one.target_score(X), other.target_score(X))
+    assert nmf.has_target_score
 
 
 @pytest.mark.parametrize(
