@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,28 @@ def required(
     if loss == "poisson" and (not on_host or not all(map(sp.issparse, datasets))):
         total += _BLOCK_BYTES
     return int(_MARGIN * total)
+
+
+def beside_data(k: int, samples: int, features: int, dtype: torch.dtype, buffers: int = 0) -> int:
+    """Return about how many bytes a fit takes beside data that are there, see `at_once`.
+
+    Parameters
+    ----------
+    k, samples, features, dtype
+        As there.
+    buffers : int
+        Bytes of the data that passes hold at a time, where these are not held as a whole.
+    """
+    size = torch.finfo(dtype).bits // 8
+    return int(_MARGIN * (_factors(k, samples, features, size) + buffers))
+
+
+def peak(device: torch.device) -> int:
+    """Return the most bytes that this process has held on `device`, so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def at_once(

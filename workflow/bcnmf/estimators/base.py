@@ -28,7 +28,7 @@ from bcnmf.matrices import together
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
 from bcnmf.matrices.inputs import host_array
-from bcnmf.progress import Progress
+from bcnmf.progress import Progress, announce
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
 from bcnmf.solvers.restarts import Restarts
@@ -238,6 +238,8 @@ class Factorisation(
         self.seed_ = seed_of(self.random_state)
         given = Given.of(X, background, sample_weight, background_weight, self._loss())
         target, other = self._read(given)
+        if self.verbose:
+            self._announce(*(side for side in (target, other) if side is not None))
         self._fit_to(target, other, given, checkpoint)
         self._finish(target, other, given)
         return self
@@ -268,6 +270,15 @@ class Factorisation(
         self._store(solution, target, background)
         sides = [side for side in (target, background) if side is not None]
         self.n_passes_ = max(map(together.passes, sides))
+
+    def _announce(self, *sides: Matrix) -> None:
+        """Say where the fit runs, why there, and what memory it takes."""
+        dtype, device = self._precision_and_device()
+        samples = sum(side.shape[0] for side in sides)
+        buffers = sum(side.buffer_bytes for side in sides)
+        needed = memory.beside_data(self._n_topics(), samples, self.n_features_in_, dtype, buffers)
+        why = "as asked for" if self._placement is None else self._placement.why
+        announce(f"{device} ({why})", needed, memory.free(device))
 
     def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
         """Do what is left to do after a fit, by whoever called it."""

@@ -62,6 +62,8 @@ class Matrix(ABC):
         By what the user's samples were multiplied, and which of them are here.
     passes : float
         How often all values have been read: parts of them count as their share of the rows.
+    buffer_bytes : int
+        What passes hold of the data at most, where these are not held as a whole.
     """
 
     shape: tuple[int, int]
@@ -70,6 +72,7 @@ class Matrix(ABC):
     unit: float = 1.0
     weighting: Weighting | None = None
     passes: float = 0.0
+    buffer_bytes: int = 0
 
     @property
     def n_given(self) -> int:

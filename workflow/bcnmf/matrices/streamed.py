@@ -37,6 +37,8 @@ T = TypeVar("T")
 # Large beside what a pass allocates and starts for each block, and with two blocks in memory, and
 # copies of one of them, still within a small machine.
 _BLOCK_BYTES = 256 * 2**20
+# Two blocks, and a copy of one in the unit and the precision of the factors.
+_BLOCKS_AT_A_TIME = 3
 
 
 def default_batch_size(row_bytes: float) -> int:
@@ -139,6 +141,8 @@ class StreamedMatrix(Matrix):
         self.compiled = source.sparse and device.type == "cpu"
         self._threads = torch.get_num_threads()
         self._uploads = Uploads(dtype, device) if device.type == "cuda" else None
+        largest = max(piece.stored.stop - piece.stored.start for piece in pieces)
+        self.buffer_bytes = int(_BLOCKS_AT_A_TIME * largest * source.row_bytes)
         self._name, precision = name, numpy_name(dtype)
         faults, size = Faults(precision), Size(precision)
 

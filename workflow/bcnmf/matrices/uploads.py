@@ -65,7 +65,7 @@ class Uploads:
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self._dtype, self._device = dtype, device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._reserve = _RESERVED_SHARE * memory.free(device)
         self._kept: dict[int, Matrix] = {}
         self._full = False
@@ -81,7 +81,9 @@ class Uploads:
         number, self._sent = self._sent, self._sent + 1
         by_kernels = not sp.issparse(values) or accelerated.present(self._device)
         arrays = _arrays(values, numpy_name(self._dtype)) if by_kernels else []
-        pinned = [torch.from_numpy(array).pin_memory() for array in arrays]
+        # A thread begins with the first GPU as its own.
+        with torch.cuda.device(self._device):
+            pinned = [torch.from_numpy(array).pin_memory() for array in arrays]
         if (end := self._ends.pop(number - 2, None)) is not None:
             end.synchronize()
         if not by_kernels:
@@ -89,7 +91,7 @@ class Uploads:
         with torch.cuda.stream(self._stream):
             # Torch gives pinned memory to nobody else before a copy out of it is done.
             there = [array.to(self._device, non_blocking=True) for array in pinned]
-            arrived = torch.cuda.Event()
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record(self._stream)
         pointer = arrays[0] if sp.issparse(values) else None
         return Sent(number, pointer, values.shape, there, arrived)
@@ -108,15 +110,17 @@ class Uploads:
 
     def done(self, sent: Sent) -> None:
         """Tell that all that is computed with a block has been launched."""
-        self._ends[sent.number] = torch.cuda.Event()
-        self._ends[sent.number].record(torch.cuda.current_stream(self._device))
+        end = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        end.record(torch.cuda.current_stream(self._device))
+        self._ends[sent.number] = end
 
     def _matrix(self, sent: Sent) -> Matrix:
         if not sent.arrays:
             return matrix_of(sent.values, self._dtype, self._device)
         if len(sent.arrays) == 1:
             return DenseMatrix(sent.arrays[0])
-        return FusedSparseMatrix.from_tensors(sent.values, *sent.arrays, sent.shape)
+        pointer, index, values = sent.arrays
+        return FusedSparseMatrix.from_tensors(sent.values, pointer, index, values, sent.shape)
 
     def _keep(self, key: int, block: Matrix, sent: Sent) -> None:
         """Keep a block if it fits; after the first that does not, none is."""
