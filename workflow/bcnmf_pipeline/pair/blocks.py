@@ -16,8 +16,8 @@ from bcnmf.files import reading
 
 Values: TypeAlias = Any  # ndarray or csr_matrix; scipy has no types
 
-# Stored values of a block: a few MB, and with what is computed of them about five times as much.
-_BLOCK = 2**19
+# Stored values of a block: 2 MB, and with what is computed of them about five times as much.
+_BLOCK = 2**17
 
 
 def by_rows(matrix: Any) -> Any:
@@ -43,7 +43,8 @@ def blocks_of(matrix: Any, rows: np.ndarray) -> Iterator[Values]:
         Copies: they can be overwritten.
     """
     in_memory = isinstance(matrix, np.ndarray) or sp.issparse(matrix)
-    for start, stop in pairwise(_cuts(matrix)):
+    pointer = _pointer(matrix)
+    for start, stop in pairwise(_cuts(pointer, matrix.shape)):
         chosen = rows[slice(*np.searchsorted(rows, (start, stop)))]
         if not len(chosen):
             continue
@@ -52,8 +53,18 @@ def blocks_of(matrix: Any, rows: np.ndarray) -> Iterator[Values]:
             continue
         first, last = int(chosen[0]), int(chosen[-1]) + 1
         with _reading(matrix):
-            block = matrix[first:last]
+            block = _read(matrix, pointer, first, last)
         yield block if len(chosen) == last - first else block[chosen - first]
+
+
+def _read(matrix: Any, pointer: np.ndarray | None, first: int, last: int) -> Values:
+    """Return consecutive rows of a matrix on disk."""
+    if pointer is None:
+        return matrix[first:last]
+    # Not by slices of anndata: they stay in memory until Python looks for cycles.
+    own = pointer[first : last + 1]
+    data, indices = (matrix.group[part][own[0] : own[-1]] for part in ("data", "indices"))
+    return sp.csr_matrix((data, indices, own - own[0]), (last - first, matrix.shape[1]))
 
 
 def stacked(
@@ -108,15 +119,23 @@ def _all(first: Values, others: Iterator[Values]) -> Iterator[Values]:
     yield from others
 
 
-def _cuts(matrix: Any) -> np.ndarray:
+def _pointer(matrix: Any) -> np.ndarray | None:
+    """Return where each row of a sparse matrix begins; None for a dense one."""
+    if sp.issparse(matrix):
+        return np.asarray(matrix.indptr)
+    if not isinstance(matrix, CSRDataset):
+        return None
+    with _reading(matrix):
+        return np.asarray(matrix.group["indptr"][:])
+
+
+def _cuts(pointer: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
     """Return where blocks of rows begin and end."""
-    n, features = matrix.shape
-    if isinstance(matrix, CSRDataset) or sp.issparse(matrix):
-        with _reading(matrix):
-            pointer = matrix.indptr if sp.issparse(matrix) else matrix.group["indptr"][:]
-        starts = np.searchsorted(pointer, np.arange(_BLOCK, int(pointer[-1]), _BLOCK))
-    else:
+    n, features = shape
+    if pointer is None:
         starts = np.arange(0, n, max(1, _BLOCK // max(1, features)))
+    else:
+        starts = np.searchsorted(pointer, np.arange(_BLOCK, int(pointer[-1]), _BLOCK))
     return np.unique(np.concatenate([[0, n], starts.clip(0, n)]).astype(np.int64))
 
 
