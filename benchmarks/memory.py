@@ -79,6 +79,7 @@ def _child() -> None:
 
 
 def resident() -> int:
+    """Return the bytes that this process holds."""
     return psutil.Process().memory_info().rss
 
 
@@ -89,6 +90,7 @@ def forget_peak() -> None:
 
 
 def peak() -> int:
+    """Return the most bytes that this process held since `forget_peak`."""
     if _CLEAR.exists():
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -2,10 +2,10 @@
 
     python benchmarks/pairing_memory.py --cells 20000 --genes 20000 --share 0.06
 
-draws counts block by block into an .h5ad, then makes the pair in a process of its own, whose peak is
-taken less what it held once everything was imported. `selected` is what the pair holds: the kept
-samples x features of both sides as CSR in single precision, 8 bytes a value. One line a case, as a
-table for docs/scaling.md.
+draws counts block by block into an .h5ad, then makes the pair in a process of its own, whose peak
+is taken less what it held once everything was imported. `selected` is what the pair holds: the kept
+samples x features of both sides as CSR in single precision, 8 bytes a value. Prints a table with
+one line for all features and one for the most variable ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _ROW = {
     "study": "large", "target": "arm=drug", "background": "arm=vehicle", "label": "", "unit": "",
     "layer": "",
 }  # fmt: skip
-_HEAD = "| cells | values stored | file, MB | variable features | values | selected, MB | peak, MB | ratio | s |"
+_HEAD = (
+    "| cells | values stored | file, MB | variable features | values | selected, MB | peak, MB "
+    "| ratio | s |"
+)
 
 
 def draw(path: Path, cells: int, genes: int, share: float, target: float, seed: int) -> None:

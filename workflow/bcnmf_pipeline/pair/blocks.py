@@ -67,9 +67,7 @@ def _read(matrix: Any, pointer: np.ndarray | None, first: int, last: int) -> Val
     return sp.csr_matrix((data, indices, own - own[0]), (last - first, matrix.shape[1]))
 
 
-def stacked(
-    blocks: Iterable[Values], rows: int, features: int, stored: int, name: str
-) -> Values:
+def stacked(blocks: Iterable[Values], rows: int, features: int, stored: int, name: str) -> Values:
     """Stack blocks in arrays of their final size, so that they are never held twice.
 
     Parameters

@@ -29,15 +29,10 @@ from bcnmf_pipeline.pair.samples import (
     overlap,
     remarks_of,
 )
+from bcnmf_pipeline.pair.sides import Side
 from bcnmf_pipeline.pair.source import NoLayer, elsewhere, of_layer
-from bcnmf_pipeline.pair.values import (
-    Side,
-    all_zero,
-    kind_of_values,
-    log_per_10k,
-    odd_values,
-    top_features,
-)
+from bcnmf_pipeline.pair.values import all_zero, kind_of_values, log_per_10k, odd_values
+from bcnmf_pipeline.pair.variable import top_features
 
 
 def make_pair(
@@ -263,7 +258,7 @@ class _Pair:
                 side.keep(kept)
 
     def leave_out_zero_features(self) -> None:
-        kept = sum(side.in_columns for side in self.sides) > 0
+        kept = self.target.in_columns + self.background.in_columns > 0
         missing = int((~kept).sum())
         if missing:
             self.warnings.append(

@@ -172,7 +172,7 @@ def load(path: str | os.PathLike[str], layer: str) -> Iterator[AnnData]:
         if data is None:
             _warn_whole(path, "a file that an anndata before 0.7 wrote")
             data = read(path)
-        elif isinstance(data.layers[layer] if layer in data.layers else data.X, CSCDataset):
+        elif isinstance(data.layers.get(layer, data.X), CSCDataset):
             _warn_whole(path, "a matrix that is stored by columns (CSC)")
         yield data
 
