@@ -225,7 +225,7 @@ class Reads(TorchFunctionMode):
     """Counts what makes the host wait for a GPU; kernels are not looked into."""
 
     NAMES = frozenset(
-        "item tolist numpy cpu nonzero __float__ __bool__ __int__ __index__ unique argwhere".split()
+        ["item", "tolist", "numpy", "cpu", "nonzero", "__float__", "__bool__", "__int__", "__index__", "unique", "argwhere"]
     )
 
     def __init__(self, monkeypatch):
