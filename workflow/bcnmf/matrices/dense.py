@@ -37,7 +37,7 @@ class DenseMatrix(Matrix):
         return DenseMatrix(self.values[torch.as_tensor(chosen, device=self.values.device)])
 
     def blocks(self) -> Iterator[Block]:
-        return (_DenseBlock(rows, self.values[rows]) for rows in self._slices())
+        return (_DenseBlock(rows, self.values[rows]) for rows in self._slices(self.values.device))
 
 
 class _DenseBlock(Block):
