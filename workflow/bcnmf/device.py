@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import torch
 
@@ -22,7 +23,8 @@ def resolve_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:0", "mps".
+        "auto" (CUDA, else MPS, else CPU), "auto:0" (the same, of several CUDA devices that one),
+        "cpu", "cuda", "cuda:0", "mps".
 
     Raises
     ------
@@ -30,9 +32,9 @@ def resolve_device(device: str) -> torch.device:
         The device is unknown, or torch cannot use it here. There is no silent fallback: only "auto"
         chooses, and the fit states what it chose.
     """
-    if device == "auto":
+    if left_open(device):
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return resolve_device(device.replace("auto", "cuda"))
         if torch.backends.mps.is_available():
             return torch.device("mps")
         return torch.device("cpu")
@@ -60,6 +62,11 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
+def left_open(device: str) -> bool:
+    """Return whether a device is to be chosen: "auto" or "auto:N"."""
+    return re.fullmatch(r"auto(:\d+)?", device) is not None
+
+
 def present_device(device: str, fitted_on: str | None = None) -> torch.device:
     """Choose the device for a fitted model, which may come from another machine.
 
@@ -71,7 +78,7 @@ def present_device(device: str, fitted_on: str | None = None) -> torch.device:
     fitted_on : str, optional
         What "auto" came to; it is taken again if it is here.
     """
-    if device == "auto" and fitted_on:
+    if left_open(device) and fitted_on:
         try:
             return resolve_device(fitted_on)
         except MissingDevice:
@@ -89,7 +96,7 @@ def device_of_passes(device: str) -> torch.device:
 
     They are not worth the way to a GPU, which takes as long.
     """
-    return resolve_device("cpu" if device == "auto" else device)
+    return resolve_device("cpu" if left_open(device) else device)
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from bcnmf import memory
-from bcnmf.device import resolve_device
+from bcnmf.device import left_open, resolve_device
 from bcnmf.errors import InputError
 
 _CPU = torch.device("cpu")
@@ -78,7 +78,7 @@ def place(
     Parameters
     ----------
     device : str
-        As of the estimators. Only "auto" chooses; without a GPU that is the CPU.
+        As of the estimators. Only "auto" and "auto:N" choose; without a GPU that is the CPU.
     problem : callable
         Returns what the fit is going to do; called where there is a choice.
     needed : callable
@@ -91,7 +91,7 @@ def place(
         set to what is no number.
     """
     found = resolve_device(device)
-    if device != "auto":
+    if not left_open(device):
         return Placement(device, found, "as asked for")
     if found.type == "cpu":
         return Placement(device, found, "torch finds no GPU")
@@ -105,14 +105,7 @@ def place(
     if takes > free:
         why = f"the fit needs about {takes / 1e9:.1f} GB on {found}, {free / 1e9:.1f} GB are free"
         return Placement(device, _CPU, why)
-    return Placement(device, _numbered(found), f"{size}; a GPU is taken from {least:.1e} on")
-
-
-def _numbered(device: torch.device) -> torch.device:
-    """Return one of several CUDA devices by its number: "cuda" is another one in each thread."""
-    if device.type == "cuda" and torch.cuda.device_count() > 1:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
+    return Placement(device, found, f"{size}; a GPU is taken from {least:.1e} on")
 
 
 def _impossible(device: torch.device, problem: Problem) -> str:

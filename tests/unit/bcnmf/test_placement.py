@@ -94,10 +94,19 @@ def test_a_device_that_is_named_is_taken_whatever_the_size():
 
 
 @pytest.mark.usefixtures("cuda")
-def test_of_several_the_present_one_is_taken_by_its_number(monkeypatch):
+def test_of_several_that_one_is_taken_that_was_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
-    assert placed(LARGE).device == torch.device("cuda:2")
+    assert placed(LARGE, "auto:2").device == torch.device("cuda:2")
+    assert placed(SMALL, "auto:2").device == device_of_passes("auto:2") == CPU
+    with pytest.raises(InputError, match=r"'cuda:4', but there are 4 CUDA devices"):
+        placed(LARGE, "auto:4")
+    with pytest.raises(InputError, match=r"device='auto:x' is not known; allowed: auto"):
+        placed(LARGE, "auto:x")
+
+
+@pytest.mark.usefixtures("nothing")
+def test_a_named_one_is_left_out_where_there_is_none():
+    assert placed(LARGE, "auto:2") == Placement("auto:2", CPU, "torch finds no GPU")
 
 
 @pytest.mark.usefixtures("mps")

@@ -147,7 +147,10 @@ def _fit_group(group: Sequence[_Fit], failures: list[BaseException], done: Done 
     shared = together.shared(target, background)
     at_once = largest.model._at_once(len(group), *shared)
     if at_once == 1:
+        to_read = {name: side.passes for name, side in sides.items()}
         for number, one in enumerate(group):
+            for name, side in sides.items():
+                side.passes = to_read[name]  # those of other models are not of this one
             failure = one.run(target, background, "")
             ended(number, failure)
             if isinstance(failure, KeyboardInterrupt | SystemExit):

@@ -216,7 +216,7 @@ class _Stream(StreamedMatrix):
             data._each(work)
             return [None] * len(works)
 
-        self._meeting = _Meeting((number,), serve)
+        self._data, self._meeting = data, _Meeting((number,), serve)
 
     def _each(self, work: Callable[[Matrix, slice], None]) -> None:
         self._meeting.ask(work)

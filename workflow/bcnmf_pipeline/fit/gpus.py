@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 # Of each scheduler the variable that holds a job's number: Slurm, PBS, LSF, Grid Engine.
@@ -25,8 +25,8 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
     Parameters
     ----------
     device : str
-        As in `compute.device`; any other than these two is yielded as it is. So is "auto", which
-        each fit chooses by its size: CUDA's present device is set to that of the job.
+        As in `compute.device`; any other than these two is yielded as it is. Of "auto:N" each fit
+        chooses by its size whether it takes that device.
     count : int, optional
         Number of devices; by default those that torch sees.
     folder : Path, optional
@@ -36,17 +36,6 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
     if count < 2:
         yield device
         return
-    with _one_of(count, folder) as number:
-        if device == "cuda":
-            yield f"cuda:{number}"
-            return
-        with _present(number):
-            yield device
-
-
-@contextmanager
-def _one_of(count: int, folder: Path | None) -> Iterator[int]:
-    """Yield the number of a device that is free, or of one to share."""
     folder = folder or Path(tempfile.gettempdir()) / f"bcnmf-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for number, name in enumerate(_names(count)):
@@ -57,11 +46,11 @@ def _one_of(count: int, folder: Path | None) -> Iterator[int]:
             os.close(handle)
             continue
         try:
-            yield number
+            yield f"{device}:{number}"
         finally:
             os.close(handle)
         return
-    yield os.getpid() % count
+    yield f"{device}:{os.getpid() % count}"
 
 
 def _names(count: int) -> list[str]:
@@ -80,10 +69,3 @@ def _visible() -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def _present(number: int) -> AbstractContextManager[None]:
-    """Make a device the one that "cuda" means."""
-    import torch
-
-    return torch.cuda.device(number)

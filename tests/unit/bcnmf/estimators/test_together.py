@@ -91,7 +91,11 @@ def test_the_very_numbers_on_the_cpu(sparse, batch_size):
     x, y = map(sp.csr_matrix, (X, Y)) if sparse else (X, Y)
     together = models(batch_size=batch_size)
     assert fit_together(together, x, y) == together
-    assert_same(alone(models(batch_size=batch_size), x, y), together)
+    by_themselves = alone(models(batch_size=batch_size), x, y)
+    assert_same(by_themselves, together)
+    if batch_size is None:
+        passes = [[model.n_passes_ for model in made] for made in (by_themselves, together)]
+        assert passes[0] == passes[1]
 
 
 def test_the_numbers_up_to_rounding_on_a_device(as_on_device):
