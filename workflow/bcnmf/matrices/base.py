@@ -61,6 +61,10 @@ class Matrix(ABC):
         By what the user's values were divided, see `bcnmf.matrices.units`.
     weighting : Weighting or None
         By what the user's samples were multiplied, and which of them are here.
+    passes : float
+        How often all values have been read: parts of them count as their share of the rows.
+    buffer_bytes : int
+        What passes hold of the data at most, where these are not held as a whole.
     """
 
     shape: tuple[int, int]
@@ -68,6 +72,8 @@ class Matrix(ABC):
     compiled: bool = False
     unit: float = 1.0
     weighting: Weighting | None = None
+    passes: float = 0.0
+    buffer_bytes: int = 0
 
     @property
     def n_given(self) -> int:

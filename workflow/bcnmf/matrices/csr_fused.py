@@ -154,6 +154,7 @@ class FusedSparseMatrix(Matrix):
         return _by_size(lambda every: self._by_segments(every).to(every), usages, 1)
 
     def rows(self, chosen: np.ndarray) -> FusedSparseMatrix:
+        self.passes += len(chosen) / self.shape[0]
         lengths = np.diff(self._host_pointer)[chosen]
         host_pointer = np.concatenate([[0], np.cumsum(lengths)])
         _, index, values = self._csr
@@ -249,6 +250,7 @@ class FusedSparseMatrix(Matrix):
         from bcnmf.kernels import triton_segments
 
         _check(usage)
+        self.passes += 1
         starts, n, k = usage.shape
         features, segments = self.shape[1], self._tiles * self.shape[1]
         sums = usage.new_empty((starts, segments, k))
