@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch.overrides import TorchFunctionMode
 
-from bcnmf import BCNMF, NMF, SharedTargetNMF
+from bcnmf import BCNMF, NMF, SharedTargetNMF, fit_together
 from bcnmf.kernels import accelerated
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices import csr_fused
@@ -232,6 +232,23 @@ def launches(monkeypatch):
 
     monkeypatch.setattr(accelerated, "launch", counted)
     return found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_fits_share_their_launches_and_come_to_what_each_does_alone(launches):
+    x, y = sides()
+
+    def made():
+        common = {"max_iter": 3, "dtype": "float64", "random_state": 1}
+        return [FITS[name]().set_params(**common) for name in ("mu", "safeguarded")]
+
+    alone = [model.fit(x, background=y) for model in made()]
+    one_by_one = len(launches)
+    launches.clear()
+    for model, expected in zip(fit_together(made(), x, y), alone, strict=True):
+        np.testing.assert_allclose(model.objective_, expected.objective_, rtol=1e-7)
+        np.testing.assert_allclose(model.components_, expected.components_, atol=1e-6)
+    assert len(launches) < one_by_one
 
 
 class Reads(TorchFunctionMode):
