@@ -126,7 +126,7 @@ def limits(bench: Bench) -> Measurements:
 
 def passes(bench: Bench) -> Measurements:
     """Each pass of a matrix that holds empty rows and features, K no power of two."""
-    host = bench.draw(40 if bench.quick else 4000, 60 if bench.quick else 700, "passes").tolil()
+    host = bench.draw(*((12, 20) if bench.quick else (4000, 700)), "passes").tolil()
     host[3], host[:, 5] = 0, 0
     values = sp.csr_matrix(host)
     for container in ("sparse", "dense"):
@@ -157,14 +157,14 @@ def _results(
     update = matrix.multiplicative_pass(topics, gram.to(dtype), updated, 1e-10)
     exact = matrix.exact_pass(topics, gram, solved)
     loss, numerator = matrix.poisson_pass(topics, poisson, 0.5)
-    matrix.poisson_usage(topics, settled)
+    matrix.poisson_usage(topics, settled, 20)
     return {
         "X C'": [matrix.times(topics)], "H'X": [matrix.transposed_times(usage)],
         "mu": [updated, update.cross, update.usage_gram, update.fit],
         # Usages of nearly equal topics may differ where their sum does not.
         "exact": [_squared_error(matrix, exact, gram)],
         "Poisson": [poisson, loss, numerator],
-        "Poisson, solved": [matrix.poisson_loss(topics, settled)],
+        "Poisson, usages alone": [matrix.poisson_loss(topics, settled)],
     }  # fmt: skip
 
 

@@ -180,10 +180,8 @@ def test_nothing_but_the_package_is_needed():
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_kernels_are_interpreted_where_there_is_no_gpu(tmp_path):
     where = WHERE | {"TRITON_INTERPRET": "1"}
-    for part in ("passes", "fits"):
-        done = run("--part", part, "--seconds", "600", "--out", tmp_path, env=where)
-        assert done.returncode == 0, done.stderr
-        rows = [json.loads(line) for line in (tmp_path / f"{part}.jsonl").read_text().splitlines()]
-        assert all(row["agrees"] for row in rows), rows
-        if part == "passes":
-            assert {row["by"] for row in rows} == {"FusedSparseMatrix", "DenseMatrix"}
+    done = run("--part", "passes", "--seconds", "600", "--out", tmp_path, env=where)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "passes.jsonl").read_text().splitlines()]
+    assert {row["by"] for row in rows} == {"FusedSparseMatrix", "DenseMatrix"}
+    assert all(row["agrees"] for row in rows), rows
