@@ -1,4 +1,7 @@
-"""The site: `make docs`. Its source is the repository, so that links lead to the same files here and there."""
+"""The site: `make docs`.
+
+Its source is the repository, so that links between pages hold on a code host too.
+"""
 
 import sys
 from pathlib import Path
@@ -34,6 +37,9 @@ extensions = [
 nitpicky = True
 # `name` in docstrings is code.
 default_role = "code"
+# Quotes around values stay those that are typed.
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

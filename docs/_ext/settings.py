@@ -67,7 +67,7 @@ def _meaning(schema: Mapping[str, Any]) -> str:
 
 def _allowed(schema: Mapping[str, Any]) -> str:
     if "oneOf" in schema:
-        return ", or ".join(_allowed(one) for one in schema["oneOf"])
+        return "; or ".join(_allowed(one) for one in schema["oneOf"])
     if "enum" in schema:
         return ", ".join(f"`{word}`" for word in schema["enum"])
     if schema["type"] == "array":
@@ -100,17 +100,15 @@ def needs(schema: str) -> str:
 
 def as_markdown(schema: str) -> str:
     """Return all keys of a schema as directives of Sphinx."""
-    return "\n".join(
-        f"````{{confval}} {one.name}\n"
-        + (f":type: {_plain(one.allowed)}\n" if one.allowed else "")
-        + (f":default: {one.default}\n" if one.default else "")
-        + f"\n{_plain(one.meaning)}\n````\n"
-        for one in settings(schema)
-    )
+    return "\n".join(map(_as_directive, settings(schema)))
 
 
-def _plain(text: str) -> str:
-    return text.replace("<", "\\<")
+def _as_directive(one: Setting) -> str:
+    # What looks like a tag, such as <dataset>, is text.
+    facts = [("Allowed", one.allowed.replace("<", "\\<")), ("Default", one.default)]
+    said = [f"{what}: {fact}.\n" for what, fact in facts if fact]
+    meaning = (one.meaning[:1].upper() + one.meaning[1:]).replace("<", "\\<")
+    return f"````{{confval}} {one.name}\n\n{meaning}.\n\n{''.join(said)}````\n"
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:

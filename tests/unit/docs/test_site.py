@@ -132,10 +132,14 @@ def test_every_public_name_has_its_place():
 @pytest.mark.slow
 def test_the_site_is_made_without_a_warning_and_asks_nothing_of_a_network(tmp_path):
     pytest.importorskip("sphinx", reason="the packages of the site are not installed")
+    options = ["-q", "-E", "-W", "--keep-going", "-c", "docs"]
     made = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs", ".", tmp_path],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "sphinx", *options, ".", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
     pages = [*tmp_path.rglob("*.html")]
     assert len(pages) > len([*DOCS.glob("*.md")])
