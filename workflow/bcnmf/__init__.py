@@ -28,6 +28,7 @@ __all__ = [
     "coverage",
     "crossfit",
     "diagnose",
+    "fit_together",
     "permutation_null",
     "program_tests",
     "unit_test",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bcnmf.estimators.combined_basis import CombinedBasisNMF
     from bcnmf.estimators.contrast import BCNMF, NMF
     from bcnmf.estimators.shared_target import SharedTargetNMF
+    from bcnmf.estimators.together import fit_together
     from bcnmf.evidence.diagnosis import diagnose
     from bcnmf.evidence.findings import Diagnosis, Finding
     from bcnmf.evidence.null import Null, permutation_null
@@ -69,6 +71,7 @@ _HOME = {
     "crossfit": "bcnmf.crossfitting",
     "permutation_null": "bcnmf.evidence.null",
     "diagnose": "bcnmf.evidence.diagnosis",
+    "fit_together": "bcnmf.estimators.together",
     "program_tests": "bcnmf.evidence.programs",
     "unit_test": "bcnmf.evidence.units",
 }

@@ -46,6 +46,8 @@ class Checkpoint:
         Where, .npz; nothing is written without.
     identity : mapping
         What has to be the same for a fit to be taken up: parameters, and what tells the data.
+    stop : Stop, optional
+        Where it is noted that the fit is to end, if several fits end together.
 
     Attributes
     ----------
@@ -53,12 +55,14 @@ class Checkpoint:
         Is stored with every state: what was done before the iterations that now run.
     """
 
-    def __init__(self, path: OptionalPath, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: OptionalPath, identity: Mapping[str, Any], stop: Stop | None = None
+    ) -> None:
         self.path = None if path is None else Path(path)
         self.context: State = {}
         self._identity = {key: _plain(value) for key, value in identity.items()}
         self._written = time.monotonic()
-        self._stop = Stop()
+        self._stop = stop or Stop()
 
     def read(self) -> State:
         """Return the state that was stored, empty if there is none.
@@ -159,6 +163,7 @@ def of_fit(
     sides: Mapping[str, Any],
     device: torch.device,
     weightings: Mapping[str, Weighting],
+    stop: Stop | None = None,
 ) -> Checkpoint:
     """Return the checkpoint of a fit; without a path, one that writes nothing.
 
@@ -174,6 +179,8 @@ def of_fit(
         Where the fit runs.
     weightings : mapping
         Of the sides, by their names, of which not all samples count one.
+    stop : Stop, optional
+        See `Checkpoint`.
 
     Raises
     ------
@@ -204,7 +211,7 @@ def of_fit(
             weighting = weightings.get(name)
             parts = () if weighting is None else (weighting.kept, weighting.factor)
             found[f"{name} (weights)"] = [fingerprint(one[:, None], name) for one in parts]
-    return Checkpoint(path, found)
+    return Checkpoint(path, found, stop)
 
 
 @cache

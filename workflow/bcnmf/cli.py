@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
 from bcnmf.options import check_apart, output_path
+from bcnmf.progress import duration
 from bcnmf.stopping import ended_by_sigterm
 
 if TYPE_CHECKING:
@@ -138,7 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model", type=output_path, help="also save the model here (.npz), for `project`"
     )
-    fit.add_argument("-v", "--verbose", action="count", default=0)
+    fit.add_argument(
+        "-v", "--verbose", action="count", default=1, help="say how the fit is doing (default)"
+    )
+    fit.add_argument(
+        "-q", "--quiet", dest="verbose", action="store_const", const=0, help="results alone"
+    )
     fit.set_defaults(command=_fit)
 
     select = commands.add_parser(
@@ -199,6 +206,7 @@ def _fit(options: argparse.Namespace) -> int:
     weighted = {"batch": options.batch, "unit": options.unit}
     if background is not None and (remark := batch_remark(target, background, options.batch)):
         print(f"remark: {remark}", file=sys.stderr)
+    began = time.monotonic()
     model = fit(
         target,
         background,
@@ -221,6 +229,7 @@ def _fit(options: argparse.Namespace) -> int:
         n_background=options.n_background,
         verbose=options.verbose,
     )
+    seconds = time.monotonic() - began
     written = []
     if options.model is not None:
         stored = model.to_fit()
@@ -230,6 +239,7 @@ def _fit(options: argparse.Namespace) -> int:
         written.append(save(stored.write, options.model))
     try:
         _say_topics(target, model, options)
+        _say_cost(model, seconds)
         if background is not None and options.folds:
             _say_how_many(target, background, model, options)
     finally:
@@ -250,6 +260,22 @@ def _say_topics(target: AnnData, model: BCNMF, options: Any) -> None:
         leading = target.var_names[loadings.argsort()[::-1][:_LEADING]]
         stability = "" if agreed is None else f" ({_stability(agreed, number - 1)})"
         print(f"  topic {number}{stability}: {', '.join(leading)}", flush=True)
+
+
+def _say_cost(model: BCNMF, seconds: float) -> None:
+    """Print where the fit ran and why there, how often it read the data, memory and time."""
+    import torch
+
+    from bcnmf.memory import peak
+
+    held = [f"{peak(torch.device('cpu')) / 1e9:.2f} GB of memory at most"]
+    if model.device_.startswith("cuda"):
+        held.append(f"{peak(torch.device(model.device_)) / 1e9:.2f} GB on the GPU")
+    # Where it ran was asked for, or has a reason. A consensus has read the data for every start.
+    reason = f" ({model.device_reason_})" if model.device_reason_ else ""
+    passes = getattr(model, "n_passes_", None)
+    read = [] if passes is None else [f"{passes:.0f} passes over the data"]
+    print(f"  {model.device_}{reason}: {', '.join([*read, *held, duration(seconds)])}", flush=True)
 
 
 def _stability(agreed: Mapping[str, Any], topic: int) -> str:

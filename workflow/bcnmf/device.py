@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import torch
 
@@ -22,7 +23,8 @@ def resolve_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:0", "mps".
+        "auto" (CUDA, else MPS, else CPU), "auto:0" (the same, of several CUDA devices that one),
+        "cpu", "cuda", "cuda:0", "mps".
 
     Raises
     ------
@@ -30,9 +32,9 @@ def resolve_device(device: str) -> torch.device:
         The device is unknown, or torch cannot use it here. There is no silent fallback: only "auto"
         chooses, and the fit states what it chose.
     """
-    if device == "auto":
+    if left_open(device):
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return resolve_device(device.replace("auto", "cuda"))
         if torch.backends.mps.is_available():
             return torch.device("mps")
         return torch.device("cpu")
@@ -60,17 +62,41 @@ def resolve_device(device: str) -> torch.device:
     return chosen
 
 
-def present_device(device: str) -> torch.device:
+def left_open(device: str) -> bool:
+    """Return whether a device is to be chosen: "auto" or "auto:N"."""
+    return re.fullmatch(r"auto(:\d+)?", device) is not None
+
+
+def present_device(device: str, fitted_on: str | None = None) -> torch.device:
     """Choose the device for a fitted model, which may come from another machine.
 
-    Where there is no such device here, "auto" chooses, and a warning says so.
+    Parameters
+    ----------
+    device : str
+        What the model was told. Where there is no such device here, "auto" chooses, and a warning
+        says so.
+    fitted_on : str, optional
+        What "auto" came to; it is taken again if it is here.
     """
+    if left_open(device) and fitted_on:
+        try:
+            return resolve_device(fitted_on)
+        except MissingDevice:
+            return resolve_device("auto")
     try:
         return resolve_device(device)
     except MissingDevice as missing:
         chosen = resolve_device("auto")
         warn_user(f"the model was fitted with {missing}. It computes on {chosen} now", UserWarning)
         return chosen
+
+
+def device_of_passes(device: str) -> torch.device:
+    """Choose the device for a few passes over data, which "auto" leaves on the CPU.
+
+    They are not worth the way to a GPU, which takes as long.
+    """
+    return resolve_device("cpu" if left_open(device) else device)
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:

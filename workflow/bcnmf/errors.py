@@ -14,7 +14,14 @@ class InputError(ValueError):
 
     The message names the file, the key or column, what was found, what is allowed and what to do.
     Scripts print it without a traceback.
+
+    Attributes
+    ----------
+    number : int or None
+        Which of several models it is about, see `bcnmf.fit_together`.
     """
+
+    number: int | None = None
 
 
 class ImpossibleResult(InputError):

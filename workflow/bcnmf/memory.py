@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def required(
     on_host = device.type == "cpu"
     samples = sum(data.shape[0] for data in datasets)
     features = datasets[0].shape[1]
-    total = k * (_USAGE_COPIES * size * samples + _COMPONENT_COPIES * size * features)
+    total = _factors(k, samples, features, size)
     for data in datasets:
         total += _copy_of(data, size, on_host, scaled)
         if not on_host and loss == "poisson" and sp.issparse(data):
@@ -65,6 +67,48 @@ def required(
     if loss == "poisson" and (not on_host or not all(map(sp.issparse, datasets))):
         total += _BLOCK_BYTES
     return int(_MARGIN * total)
+
+
+def beside_data(k: int, samples: int, features: int, dtype: torch.dtype, buffers: int = 0) -> int:
+    """Return about how many bytes a fit takes beside data that are there, see `at_once`.
+
+    Parameters
+    ----------
+    k, samples, features, dtype
+        As there.
+    buffers : int
+        Bytes of the data that passes hold at a time, where these are not held as a whole.
+    """
+    size = torch.finfo(dtype).bits // 8
+    return int(_MARGIN * (_factors(k, samples, features, size) + buffers))
+
+
+def peak(device: torch.device) -> int:
+    """Return the most bytes that this process has held on `device`, so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def at_once(
+    fits: int, k: int, samples: int, features: int, dtype: torch.dtype, device: torch.device
+) -> int:
+    """Return how many of several fits may run at a time, at least one, the data being there.
+
+    Parameters
+    ----------
+    fits : int
+        How many there are.
+    k, samples, features : int
+        Topics of the largest, samples of both sides, features.
+    dtype, device : torch.dtype, torch.device
+        Of the factors.
+    """
+    size: int = torch.finfo(dtype).bits // 8
+    # Passes for all take factors in, and give products back, side by side.
+    one = _MARGIN * (_factors(k, samples, features, size) + 2 * k * size * (samples + features))
+    return max(1, min(fits, int(free(device) / one)))
 
 
 def free(device: torch.device) -> int:
@@ -103,6 +147,11 @@ def check(
         f"the fit needs about {needed / 1e9:.1f} GB on {device}, where {available / 1e9:.1f} GB "
         f"are free: {'; or '.join(remedies)}"
     )
+
+
+def _factors(k: int, samples: int, features: int, size: int) -> int:
+    """Return the bytes of the factors of a fit, numbers taking `size` each."""
+    return k * size * (_USAGE_COPIES * samples + _COMPONENT_COPIES * features)
 
 
 def _free_on_host() -> int:

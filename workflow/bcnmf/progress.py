@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -11,8 +12,20 @@ _SECONDS_ON_TERMINAL = 0.2
 _SECONDS_IN_LOG = 10.0
 
 
+def announce(place: str, needed: int, free: int, stream: TextIO | None = None) -> None:
+    """Print where a fit runs, and how many bytes it takes there of those that are free."""
+    print(
+        f"computing on {place}; topics, usages and what is read at a time take about "
+        f"{_size(needed)}, {_size(free)} are free",
+        file=sys.stderr if stream is None else stream,
+    )
+
+
 class Progress:
-    """Print iteration, objective, its change and the time that went by.
+    """Print iteration, objective, its change, the time that went by and the most that is left.
+
+    What is left is as many iterations as there may be, at the pace of those since the first line:
+    most fits end before, by their stopping rule.
 
     Parameters
     ----------
@@ -44,6 +57,7 @@ class Progress:
         self._terminal = self._stream.isatty()
         self._started = clock()
         self._printed = float("-inf")
+        self._first: tuple[int, float] | None = None
         self._width = 0
 
     def due(self) -> bool:
@@ -68,7 +82,7 @@ class Progress:
         line = f"{self._label}iteration {iteration}/{self._max_iter}  objective {shown:.8g}"
         if change is not None:
             line += f"  change {change:.1e}"
-        line += f"  {_duration(self._printed - self._started)}"
+        line += f"  {duration(self._printed - self._started)}{self._left(iteration)}"
         if self._terminal:
             # Spaces cover what is left of a longer line.
             self._stream.write("\r" + line.ljust(self._width))
@@ -76,6 +90,17 @@ class Progress:
         else:
             self._stream.write(line + "\n")
         self._stream.flush()
+
+    def _left(self, iteration: int) -> str:
+        """Return the most that is left; nothing before the pace is known, and at the end."""
+        if self._first is None:
+            self._first = iteration, self._printed
+        first, began = self._first
+        if not first < iteration < self._max_iter:
+            return ""
+        each = (self._printed - began) / (iteration - first)
+        of_what = " of it" if self._label else ""
+        return f", at most {duration(each * (self._max_iter - iteration))} left{of_what}"
 
     def close(self) -> None:
         """End the line that was being rewritten, so that what follows starts a new one."""
@@ -85,7 +110,12 @@ class Progress:
             self._width = 0
 
 
-def _duration(seconds: float) -> str:
+def _size(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{math.ceil(number / 1e6)} MB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as minutes and seconds, or hours, minutes and seconds."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,8 +1,9 @@
 """Programs that many starts of a fit agree on, and a model made of them.
 
 Starts differ in nothing but the seed, so what only some of them find is chance. All of them are
-fitted to one copy of the data, several at a time by threads; each comes to the very numbers to
-which it comes alone.
+fitted to one copy of the data: several at a time by threads, or, on an accelerator and where data
+are read in batches, with passes over the data done together. Each comes to the very numbers to
+which it comes alone (in the memory of an accelerator up to rounding).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +26,11 @@ from bcnmf.estimators.base import Factorisation
 from bcnmf.estimators.contrast import NMF
 from bcnmf.estimators.shared_target import SharedTargetNMF
 from bcnmf.estimators.solution import Model, Solution, explained, unit_of_objective
+from bcnmf.matrices import together
 from bcnmf.matrices.base import Matrix
 from bcnmf.persistence import Fit
 from bcnmf.seeds import derive_seed, seed_of_start
-from bcnmf.solvers.restarts import Restarts
+from bcnmf.solvers.restarts import Best, Restarts
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,8 @@ def consensus(
     random_state : int
         Seed of starts and clustering.
     threads : int, optional
-        Starts at a time; by default as many as torch has threads, and one on an accelerator or
-        where data are read in batches. It changes no number.
+        Starts at a time; by default as many as torch has threads, and as fit into memory on an
+        accelerator or where data are read in batches. It changes no number.
     sample_weight, background_weight : array or Series of shape (n,), (m,), optional
         What the error of each sample counts, see `BCNMF.fit_transform`.
 
@@ -168,7 +171,9 @@ def consensus(
     """
     _check(estimator, n_starts, neighbours, max_distance, random_state, threads)
     model = clone(estimator).set_params(n_init=1, random_state=random_state)
-    starts = _Starts(model, n_starts, neighbours, max_distance, threads)
+    sides = [X] if background is None else [X, background]
+    shared = model._precision_and_device()[1].type != "cpu" or any(map(model._streams, sides))
+    starts = _Starts(model, n_starts, neighbours, max_distance, threads, shared)
     with _solved_by(model, starts), _one_thread_a_pass(starts.threads):
         model.fit(
             X, background=background, sample_weight=sample_weight,
@@ -213,11 +218,12 @@ def _check(
 
 
 class _Start(NamedTuple):
-    """A start's topics in float32, and how it ended; what it fitted."""
+    """A start's topics in float32, and how it ended."""
 
     topics: np.ndarray
-    solution: Solution
-    fitted: dict[str, Any]
+    objective: float
+    n_iter: int
+    converged: bool
 
 
 class _Starts:
@@ -230,7 +236,7 @@ class _Starts:
     objectives : list of float
         The last objective of each start, in units of the data.
     threads : int
-        Starts at a time.
+        Starts at a time, each in a thread, that do not share passes over the data.
     """
 
     found: Agreement
@@ -243,57 +249,52 @@ class _Starts:
         neighbours: float,
         max_distance: float,
         threads: int | None,
+        shared: bool,
     ) -> None:
         self._model, self._n = model, n_starts
+        self._most = min(n_starts, threads or n_starts)
+        self.threads = 1 if shared else min(self._most, threads or torch.get_num_threads())
         self._outliers = neighbours, max_distance
-        device = model._precision_and_device()[1]
-        alone = device.type != "cpu" or model.batch_size is not None
-        self.threads = min(n_starts, threads or (1 if alone else torch.get_num_threads()))
+        self._best = Best[tuple[Solution, dict[str, Any]]]()
 
     def solve(self, target: Matrix, background: Matrix | None, restarts: Restarts) -> Solution:
         """Return the programs of all starts, with their usages, in place of a start's topics."""
-        best: _Start | None = None
-        spectra, objectives, iterations, converged = [], [], [], []
-        for start in self._run(target, background):
-            result = start.solution.result
-            if best is not None and start.topics.shape != best.topics.shape:
+        starts = self._run(*together.shared(target, background))
+        for start in starts:
+            if start.topics.shape != starts[0].topics.shape:
                 raise InputError(
-                    f"starts came to {len(best.topics)} and to {len(start.topics)} topics; there "
-                    "is no consensus of different numbers of topics"
+                    f"starts came to {len(starts[0].topics)} and to {len(start.topics)} topics; "
+                    "there is no consensus of different numbers of topics"
                 )
-            spectra.append(start.topics)
-            objectives.append(result.objective[-1])
-            iterations.append(result.n_iter)
-            converged.append(result.converged)
-            if best is None or objectives[-1] < best.solution.result.objective[-1]:
-                best = start
-        assert best is not None  # there are at least two starts
-        vars(self._model).update(best.fitted)
+        best, fitted = self._best.kept
+        vars(self._model).update(fitted)
         found = agreement(
-            np.stack(spectra), *self._outliers, derive_seed("consensus", self._model.seed_)
-        )
-        solution, order = self._with_programs(found.programs, best.solution, target, background)
+            np.stack([start.topics for start in starts]), *self._outliers,
+            derive_seed("consensus", self._model.seed_),
+        )  # fmt: skip
+        solution, order = self._with_programs(found.programs, best, target, background)
         self.found = found.ordered(order)
         unit = unit_of_objective(target.unit, self._model._loss())
-        self.objectives = [unit * objective for objective in objectives]
-        solution.result.n_iter = max(iterations)
-        solution.result.converged = 2 * sum(converged) > self._n
+        self.objectives = [unit * start.objective for start in starts]
+        solution.result.n_iter = max(start.n_iter for start in starts)
+        solution.result.converged = 2 * sum(start.converged for start in starts) > self._n
         return solution
 
-    def _run(self, target: Matrix, background: Matrix | None) -> Iterator[_Start]:
-        """Yield the starts in their order."""
-
-        def run(number: int) -> _Start:
-            return self._start(number, target, background)
-
+    def _run(self, target: Matrix, background: Matrix | None) -> list[_Start]:
+        """Return the starts in their order."""
+        works = [partial(self._start, number, target, background) for number in range(self._n)]
+        at_once = self._model._at_once(self._most, target, background)
+        if at_once > 1:
+            ended = dict[int, _Start]()
+            together.run_together(works, at_once, ended.__setitem__)
+            return [ended[number] for number in range(self._n)]
         if self.threads == 1:
-            yield from map(run, range(self._n))
-            return
+            return [work() for work in works]
         with ThreadPoolExecutor(
             self.threads, initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             try:
-                yield from pool.map(run, range(self._n))
+                return [one.result() for one in [pool.submit(work) for work in works]]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -304,9 +305,11 @@ class _Starts:
         vars(one).update(known)
         one.seed_ = seed_of_start(known["seed_"], number)
         solution = one._solve(target, background, Restarts(device=one._precision_and_device()[1]))
-        topics = solution.factors["components"].cpu().numpy()
         fitted = {name: value for name, value in vars(one).items() if name not in known}
-        return _Start(topics, solution, fitted)
+        result = solution.result
+        self._best.offer(number, result.objective[-1], (solution, fitted))
+        topics = solution.factors["components"].cpu().numpy()
+        return _Start(topics, result.objective[-1], result.n_iter, result.converged)
 
     def _with_programs(
         self, programs: np.ndarray, best: Solution, target: Matrix, background: Matrix | None

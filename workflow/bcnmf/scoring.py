@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.checks import check_choice, check_integer, check_same_names, feature_names
-from bcnmf.device import gram_float64, resolve_device, resolve_dtype
+from bcnmf.device import device_of_passes, gram_float64, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.base import Matrix
@@ -180,7 +180,7 @@ def usage_beside(
 
 
 def _precision(device: str, dtype: str) -> Precision:
-    found = resolve_device(device)
+    found = device_of_passes(device)
     return resolve_dtype(dtype, found), found
 
 

@@ -1,5 +1,7 @@
 """Memory is estimated from shapes, before any of it is taken."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -8,6 +10,7 @@ import torch
 from bcnmf import BCNMF, InputError, SharedTargetNMF, memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+STATUS = Path("/proc/self/status")
 
 
 def sides(dtype=np.float32):
@@ -123,3 +126,18 @@ def test_mps_takes_of_the_memory_of_the_host(machine, monkeypatch):
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 9000)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 2000)
     assert memory.free(torch.device("mps")) == 7000
+
+
+def test_what_a_fit_takes_beside_data_that_are_there():
+    size = 10, 1_000_000, 3000
+    alone = memory.beside_data(*size, torch.float32)
+    # Five copies of the usages are most of it.
+    assert 5 * 4e7 < alone < 1.5 * 5 * 4e7
+    assert memory.beside_data(*size, torch.float64) == pytest.approx(2 * alone)
+    assert memory.beside_data(*size, torch.float32, 10**9) == pytest.approx(alone + 1.1e9)
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs Linux, which says the peak elsewhere too")
+def test_the_peak_is_what_linux_says():
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    assert memory.peak(CPU) == pytest.approx(1024 * int(line.split()[1]), rel=0.05)

@@ -4,9 +4,11 @@ import io
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import torch
 
-from bcnmf import BCNMF
-from bcnmf.progress import Progress
+from bcnmf import BCNMF, NMF, memory
+from bcnmf.progress import Progress, announce
 from bcnmf.solvers.result import Monitor, Trace
 
 
@@ -31,8 +33,61 @@ def test_a_log_gets_a_line_now_and_then():
             progress.update(iteration, 1.5, None)
         clock.now += 1.0
     assert stream.getvalue().splitlines() == [
-        f"shared topics, iteration {i}/100  objective 1.5  0:{i:02d}" for i in (0, 10, 20)
+        "shared topics, iteration 0/100  objective 1.5  0:00",
+        "shared topics, iteration 10/100  objective 1.5  0:10, at most 1:30 left of it",
+        "shared topics, iteration 20/100  objective 1.5  0:20, at most 1:20 left of it",
     ]
+
+
+def test_what_is_left_is_at_the_pace_of_this_process():
+    stream, clock = io.StringIO(), Clock()
+    clock.now = 1000.0
+    progress = Progress(100, stream, clock)
+    # What came before the first line, such as first updates, or an earlier process, is no pace.
+    for seconds, iteration in ((100, 40), (12, 43), (40, 53), (188, 100)):
+        clock.now += seconds
+        progress.update(iteration, 1.5, None)
+    ends = [line.partition("objective 1.5  ")[2] for line in stream.getvalue().splitlines()]
+    assert ends == ["1:40", "1:52, at most 3:48 left", "2:32, at most 3:08 left", "5:40"]
+
+
+def test_a_fit_says_where_it_runs_and_what_memory_it_takes(capsys):
+    announce("cpu (torch finds no GPU)", 31_000_000, 21_940_000_000)
+    assert capsys.readouterr().err == (
+        "computing on cpu (torch finds no GPU); topics, usages and what is read at a time take "
+        "about 31 MB, 21.9 GB are free\n"
+    )
+    x = np.random.default_rng(0).random((20, 8))
+    model = NMF(2, max_iter=3, tol=0, verbose=1, device="cpu", batch_size=5).fit(x)
+    said = capsys.readouterr().err.splitlines()[0]
+    needed = memory.beside_data(2, 20, 8, torch.float32, buffers=3 * 5 * 8 * 8)
+    assert said.startswith(f"computing on cpu ({model.device_reason_}); topics")
+    assert 0 < needed < 1e6
+    assert "take about 1 MB" in said
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_a_fit_counts_how_often_it_read_the_data(container, batch_size):
+    x = container(np.random.default_rng(0).random((20, 8)))
+    found = {
+        n: NMF(2, solver="mu", max_iter=n, tol=0, device="cpu", batch_size=batch_size)
+        .fit(x)
+        .n_passes_
+        for n in (10, 30)
+    }
+    # Dense data in memory are read by two products.
+    each = 2 if container is np.asarray and batch_size is None else 1
+    assert found[30] - found[10] == 20 * each
+
+
+def test_batches_are_shares_of_a_pass():
+    x = np.random.default_rng(0).random((60, 8))
+    found = [
+        NMF(2, solver="stochastic", max_iter=n, tol=0, device="cpu", batch_size=7).fit(x).n_passes_
+        for n in (5, 9)
+    ]
+    assert found[1] - found[0] == pytest.approx(4)
 
 
 def test_a_terminal_has_one_line_that_ends_with_the_fit():

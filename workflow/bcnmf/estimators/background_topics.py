@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from bcnmf import scoring
-from bcnmf.checkpoint import OptionalPath
 from bcnmf.errors import InputError
 from bcnmf.estimators.base import Factorisation
-from bcnmf.estimators.reading import weighting_of
+from bcnmf.estimators.reading import Given
+from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.matrices.weighting import Weighting
 from bcnmf.persistence import Fit
@@ -68,23 +68,13 @@ class WithBackgroundTopics(Factorisation):
     def _beside(self) -> np.ndarray:
         return self.background_components_
 
-    def _fit(
-        self,
-        X: Any,
-        background: Any,
-        checkpoint: OptionalPath = None,
-        sample_weight: Any = None,
-        background_weight: Any = None,
-    ) -> Self:
-        super()._fit(X, background, checkpoint, sample_weight, background_weight)
-        self._background, self._background_topics = background, None
-        self._background_weighting = weighting_of(
-            background, background_weight, "background", self._loss()
-        )
+    def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
+        super()._finish(target, background, given)
+        self._background, self._background_topics = given.sides["background"], None
+        self._background_weighting = given.weightings.get("background")
         # A file may be closed, or gone, when the topics are asked for.
-        if background is not None and is_on_disk(background):
+        if self._background is not None and is_on_disk(self._background):
             self._settle()
-        return self
 
     def _settle(self) -> None:
         """Fit the topics of a background that is still kept."""

@@ -14,28 +14,32 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from bcnmf import checks, outcome
+from bcnmf import checks, memory, outcome
 from bcnmf.checkpoint import OptionalPath, of_fit
-from bcnmf.device import gram_float64, present_device, resolve_device, resolve_dtype
+from bcnmf.device import gram_float64, resolve_device
 from bcnmf.errors import ImpossibleResult, InputError
-from bcnmf.estimators.reading import Reading, Weightings, weighting_of
+from bcnmf.estimators.placed import Placed
+from bcnmf.estimators.reading import Given, Reading
 from bcnmf.estimators.solution import Solution, explained, unit_of_objective, unused
 from bcnmf.estimators.stored import Stored
 from bcnmf.estimators.target_score import TargetScore
 from bcnmf.kernels.usage import nonnegative_least_squares
+from bcnmf.matrices import together
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
 from bcnmf.matrices.inputs import host_array
-from bcnmf.progress import Progress
+from bcnmf.progress import Progress, announce
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
 from bcnmf.solvers.restarts import Restarts
 from bcnmf.solvers.result import Monitor
+from bcnmf.stopping import Stop
 
 Init = str | Sequence[Any]
 
 
 class Factorisation(
+    Placed,
     Reading,
     TargetScore,
     Stored,
@@ -61,6 +65,7 @@ class Factorisation(
     background_usage_: np.ndarray
     objective_: np.ndarray
     kkt_residual_: float
+    n_passes_: float
 
     def __init__(
         self,
@@ -221,11 +226,6 @@ class Factorisation(
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
 
-    def _precision_and_device(self) -> tuple[torch.dtype, torch.device]:
-        # A model may be used on another machine than that which fitted it.
-        device = (present_device if self.__sklearn_is_fitted__() else resolve_device)(self.device)
-        return resolve_dtype(self.dtype, device), device
-
     def _fit(
         self,
         X: Any,
@@ -236,35 +236,70 @@ class Factorisation(
     ) -> Self:
         self._check_parameters()
         self.seed_ = seed_of(self.random_state)
-        given = {"target": X, "background": background}
-        weights = {"target": sample_weight, "background": background_weight}
-        weightings = {
-            side: found
-            for side, values in weights.items()
-            if (found := weighting_of(given[side], values, side, self._loss())) is not None
-        }
-        target, other = self._read(X, background, weightings)
-        device = self._precision_and_device()[1]
-        saved = of_fit(self, checkpoint, given, device, weightings)
-        restarts = Restarts(partial(self._monitor, target.unit), saved, device)
-        with leave_threads_to_passes(target, other), saved.stopped_between_iterations():
-            solution = self._solve(target, other, restarts)
-        saved.remove()
-        solution = solution.in_units_of_data(target.unit, self._loss())
-        self._store(self._of_all_samples(solution, given, weightings, target.unit), target, other)
-        self._warn(target, other)
+        given = Given.of(X, background, sample_weight, background_weight, self._loss())
+        target, other = self._read(given)
+        if self.verbose:
+            self._announce(*(side for side in (target, other) if side is not None))
+        self._fit_to(target, other, given, checkpoint)
+        self._finish(target, other, given)
         return self
 
-    def _of_all_samples(
-        self, solution: Solution, given: Mapping[str, Any], weightings: Weightings, unit: float
-    ) -> Solution:
+    def _fit_to(
+        self,
+        target: Matrix,
+        background: Matrix | None,
+        given: Given,
+        checkpoint: OptionalPath = None,
+        stop: Stop | None = None,
+        label: str = "",
+    ) -> None:
+        """Fit checked sides, made of what was given; see `Checkpoint` for `stop`."""
+        device, n = self._precision_and_device()[1], self._starts_to_run()
+        saved = of_fit(self, checkpoint, given.sides, device, given.weightings, stop)
+        if n > 1:
+            target, background = together.shared(target, background)
+        restarts = Restarts(
+            partial(self._monitor, target.unit, label), saved, device,
+            self._at_once(n, target, background),
+        )  # fmt: skip
+        with leave_threads_to_passes(target, background), saved.stopped_between_iterations():
+            solution = self._solve(target, background, restarts)
+        saved.remove()
+        solution = solution.in_units_of_data(target.unit, self._loss())
+        solution = self._of_all_samples(solution, given, target.unit)
+        self._store(solution, target, background)
+        sides = [side for side in (target, background) if side is not None]
+        self.n_passes_ = max(map(together.passes, sides))
+
+    def _announce(self, *sides: Matrix) -> None:
+        """Say where the fit runs, why there, and what memory it takes."""
+        dtype, device = self._precision_and_device()
+        samples = sum(side.shape[0] for side in sides)
+        buffers = sum(side.buffer_bytes for side in sides)
+        needed = memory.beside_data(self._n_topics(), samples, self.n_features_in_, dtype, buffers)
+        why = "as asked for" if self._placement is None else self._placement.why
+        announce(f"{device} ({why})", needed, memory.free(device))
+
+    def _finish(self, target: Matrix, background: Matrix | None, given: Given) -> None:
+        """Do what is left to do after a fit, by whoever called it."""
+        self._warn(target, background)
+
+    def _at_once(self, fits: int, *sides: Matrix | None) -> int:
+        """Return how many fits run at a time, with passes over these data done together."""
+        if not together.pays(*sides):
+            return 1
+        samples = sum(side.shape[0] for side in sides if side is not None)
+        precision = self._precision_and_device()
+        return memory.at_once(fits, self._n_topics(), samples, self.n_features_in_, *precision)
+
+    def _of_all_samples(self, solution: Solution, given: Given, unit: float) -> Solution:
         """Return usages of the samples themselves, and of those too that were left out."""
         factors = dict(solution.factors)
-        for side, weighting in weightings.items():
+        for side, weighting in given.weightings.items():
             topics, usage = solution.target if side == "target" else solution.background
             usage = usage.new_zeros((0, len(topics)))
             if len(weighting.left_out):
-                left_out = self._matrix(given[side], side, unit, weighting.others)
+                left_out = self._matrix(given.sides[side], side, unit, weighting.others)
                 usage = self._usage_of(left_out, topics) * unit
             parts = self._usages(usage) if side == "target" else {"background_usage": usage}
             for name, part in parts.items():
@@ -274,8 +309,8 @@ class Factorisation(
     def _starts_to_run(self) -> int:
         return int(self.n_init) if isinstance(self.init, str) else 1
 
-    def _monitor(self, unit: float, label: str = "") -> Monitor:
-        of_objective = unit_of_objective(unit, self._loss())
+    def _monitor(self, unit: float, *labels: str) -> Monitor:
+        of_objective, label = unit_of_objective(unit, self._loss()), ", ".join(filter(None, labels))
         shown = Progress(self.max_iter, label=label, unit=of_objective) if self.verbose else None
         return Monitor(shown)
 
@@ -305,6 +340,7 @@ class Factorisation(
         if hasattr(result, "kkt_residual"):
             self.kkt_residual_ = result.kkt_residual
         self.device_ = str(self._precision_and_device()[1])
+        self.device_reason_ = "" if self._placement is None else self._placement.why
         self.explained_target_, self.explained_background_ = shares.values()
         self._derive()
 

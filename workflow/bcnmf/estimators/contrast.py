@@ -234,7 +234,8 @@ class BCNMF(NMF):
         batches, by default of about 256 MB. With solver="stochastic" the samples after which
         components move, by default a hundredth of all, or 256.
     device : str
-        "auto", "cpu", "cuda", "cuda:N" or "mps"; `device_` says what was used.
+        "auto", "cpu", "cuda", "cuda:N" or "mps". "auto" takes a GPU if there is one and the fit is
+        large, "auto:N" of several that one; `device_` says what was used.
     dtype : {"float32", "float64"}
         Precision of the factors; objectives are always accumulated in float64.
     random_state : int, None, RandomState or Generator
@@ -276,8 +277,8 @@ class BCNMF(NMF):
         Poisson the fraction of the deviance from the best rank-one model (sample total x feature
         share), NaN where that leaves none. At most 1. Below 0: "Results that cannot be, and results
         that say nothing" in docs/method.md.
-    device_ : str
-        Where the fit ran.
+    device_, device_reason_ : str
+        Where the fit ran, and why there.
     seed_ : int
         What `random_state` came to.
     n_features_in_, feature_names_in_

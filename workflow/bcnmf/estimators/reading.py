@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,31 @@ from bcnmf.matrices.units import Size, check_alike
 from bcnmf.matrices.weighting import Weighting
 
 Weightings = Mapping[str, Weighting]
+
+
+class Given(NamedTuple):
+    """What is fitted.
+
+    Attributes
+    ----------
+    sides : dict
+        Target and background, as users pass them; None where there is no background.
+    weightings : dict of Weighting
+        Of the sides of which not all samples count one.
+    """
+
+    sides: Mapping[str, Any]
+    weightings: Weightings
+
+    @classmethod
+    def of(
+        cls, X: Any, background: Any, sample_weight: Any, background_weight: Any, loss: str
+    ) -> Given:
+        """Check the weights of both sides; `loss` is in which samples weigh."""
+        sides = {"target": X, "background": background}
+        weights = {"target": sample_weight, "background": background_weight}
+        found = {side: weighting_of(sides[side], weights[side], side, loss) for side in sides}
+        return cls(sides, {side: one for side, one in found.items() if one is not None})
 
 
 def weighting_of(data: Any, weights: Any, side: str, loss: str) -> Weighting | None:
@@ -59,23 +84,35 @@ class Reading(ABC):
             "or use NMF for a target alone"
         )
 
-    def _read(
-        self, X: Any, background: Any, weightings: Weightings
-    ) -> tuple[Matrix, Matrix | None]:
+    def _read(self, given: Given) -> tuple[Matrix, Matrix | None]:
         """Return checked target and background, and keep what the features are."""
-        names = checks.feature_names(X)
-        checks.check_same_names(checks.feature_names(background), names, "background", "target")
+        self._check_names(given)
+        self._place(lambda: self._values(given))
+        sides = self._matrices(self._values(given), given.weightings)
+        self._take(sides, given)
+        return sides["target"], sides.get("background")
+
+    def _check_names(self, given: Given) -> None:
+        names, others = map(checks.feature_names, given.sides.values())
+        checks.check_same_names(others, names, "background", "target")
         # Of three arrays the first alone has features, of two both.
         arrays = () if isinstance(self.init, str) else self.init
         for topics in arrays[: 1 if len(arrays) == 3 else 2]:
             checks.check_same_names(checks.feature_names(topics), names, "init", "target")
-        given = {"target": X} | ({} if background is None else {"background": background})
-        values = {
+
+    def _values(self, given: Given) -> dict[str, Any]:
+        """Return the sides as arrays, or as they are where they are read in batches."""
+        return {
             name: data if self._streams(data) else host_array(data, name)
-            for name, data in given.items()
+            for name, data in given.sides.items()
+            if data is not None
         }
-        sides, unit = {}, None if self._scaled() else 1.0
-        if self._streams(X):
+
+    def _matrices(self, values: Mapping[str, Any], weightings: Weightings) -> dict[str, Matrix]:
+        """Return the sides in one unit, as they are computed with."""
+        values, sides = dict(values), {}
+        unit = None if self._scaled() else 1.0
+        if self._streams(values["target"]):
             whole = values.pop("target")
             sides["target"] = self._matrix(whole, "target", unit, weightings.get("target"))
             unit = sides["target"].unit
@@ -83,19 +120,25 @@ class Reading(ABC):
             dtype = numpy_name(self._precision_and_device()[0])
             unit = Size(dtype).add(values["target"]).unit("target")
         if in_memory := [side for side in values.values() if not self._streams(side)]:
-            topics = sum(int(getattr(self, name)) for name in self._topic_counts)
             copied = unit != 1 or bool(weightings)
-            memory.check(in_memory, topics, *self._precision_and_device(), self._loss(), copied)
-        sides |= {
+            precision = self._precision_and_device()
+            memory.check(in_memory, self._n_topics(), *precision, self._loss(), copied)
+        return sides | {
             name: self._matrix(side, name, unit, weightings.get(name))
             for name, side in values.items()
         }
+
+    def _take(self, sides: Mapping[str, Matrix], given: Given) -> None:
+        """See that the sides can be fitted, and keep what the features are."""
         self._check_sides(sides)
         self.n_features_in_ = sides["target"].shape[1]
         self.__dict__.pop("feature_names_in_", None)
-        if names is not None:
+        if (names := checks.feature_names(given.sides["target"])) is not None:
             self.feature_names_in_ = names
-        return sides["target"], sides.get("background")
+
+    def _n_topics(self) -> int:
+        """Return the number of topics of all kinds."""
+        return sum(int(getattr(self, name)) for name in self._topic_counts)
 
     def _check_sides(self, sides: Mapping[str, Matrix]) -> None:
         if "background" in sides:
@@ -152,6 +195,9 @@ class Reading(ABC):
                 f"{self.n_features_in_} features as input, those that it was fitted on"
             )
         return data
+
+    @abstractmethod
+    def _place(self, values: Callable[[], Mapping[str, Any]]) -> None: ...
 
     @abstractmethod
     def _precision_and_device(self) -> tuple[torch.dtype, torch.device]: ...

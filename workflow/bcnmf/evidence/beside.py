@@ -11,7 +11,6 @@ from scipy.optimize import nnls
 from scipy.stats import median_abs_deviation
 
 from bcnmf.calibration import CrossFit
-from bcnmf.device import present_device, resolve_dtype
 from bcnmf.matrices.in_memory import as_matrix
 from bcnmf.scoring import background_topics, usage_beside
 
@@ -26,8 +25,8 @@ def totals_of(values: Any) -> np.ndarray:
 
 def precision_of(model: Any) -> tuple[Any, Any]:
     """Return the precision that a model computes in, and where."""
-    device = present_device(model.device)
-    return resolve_dtype(model.dtype, device), device
+    precision: tuple[Any, Any] = model._precision_and_device()
+    return precision
 
 
 def topics_beside(model: Any, y: Any, loss: str) -> np.ndarray:
@@ -37,7 +36,7 @@ def topics_beside(model: Any, y: Any, loss: str) -> np.ndarray:
     if model.has_target_score:
         return np.asarray(model.background_components_, dtype=np.float64)
     topics = background_topics(
-        y, model.n_background, loss=loss, device=str(present_device(model.device)),
+        y, model.n_background, loss=loss, device=str(precision_of(model)[1]),
         dtype=model.dtype, random_state=model.seed_,
     )  # fmt: skip
     return topics.astype(np.float64)

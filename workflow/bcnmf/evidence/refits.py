@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from bcnmf.device import as_float64, gram_float64, resolve_device, resolve_dtype
+from bcnmf.device import as_float64, device_of_passes, gram_float64, resolve_dtype
 from bcnmf.errors import InputError
 from bcnmf.estimators.background_topics import WithBackgroundTopics
 from bcnmf.estimators.contrast import NMF
@@ -71,7 +71,7 @@ class Refit:
             changes["init"] = inspect.signature(type(estimator)).parameters["init"].default
         self._estimator = clone(estimator).set_params(**changes)
         self._loss = getattr(estimator, "loss", "squared_error")
-        device = resolve_device(estimator.device)
+        device = device_of_passes(estimator.device)
         self._precision = resolve_dtype(estimator.dtype, device), device
         totals = np.asarray(values.sum(0), dtype=np.float64).reshape(1, -1)
         self._share = self._topics(totals / totals.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bcnmf.kernels import accelerated
 from bcnmf.kernels.nnls import nnls_rows
 
 
@@ -28,14 +29,17 @@ def nonnegative_least_squares(
     max_sweeps : int
         Sweeps over the K topics at most.
     tol : float
-        Stop when a sweep changes no usage of a sample by more than `tol` times its largest (on a
-        GPU: of all samples, and not below the precision of the factors).
+        Stop when a sweep changes no usage of a sample by more than `tol` times its largest (on an
+        accelerator without Triton: of all samples, and not below the precision of the factors).
 
     Returns
     -------
     torch.Tensor
         `usage`, each row the solution for one sample (unique if C has full row rank).
     """
+    if accelerated.present(usage.device):
+        _solve_on_device(product, gram, usage, max_sweeps, tol)
+        return usage
     if usage.device.type == "cpu":
         gram64 = np.ascontiguousarray(gram.numpy(), dtype=np.float64)
         nnls_rows(product.numpy(), gram64, usage.numpy(), max_sweeps, tol)
@@ -59,3 +63,18 @@ def nonnegative_least_squares(
         if sweep % 5 == 4 and float(largest_change) <= tol * max(float(usage.max()), 1e-30):
             break
     return usage
+
+
+def _solve_on_device(
+    product: torch.Tensor, gram: torch.Tensor, usage: torch.Tensor, max_sweeps: int, tol: float
+) -> None:
+    """Do the same by one launch of a kernel in Triton, in place."""
+    from bcnmf.kernels import triton_usage
+
+    if not usage.is_contiguous():
+        raise TypeError("usages must be contiguous, samples x topics")
+    (n, k), options = usage.shape, accelerated.block_of_rows(usage.shape[1])
+    accelerated.launch(
+        triton_usage.solve, -(-n // options["rows_at_once"]), product.contiguous(),
+        gram.to(torch.float64).contiguous(), usage, n, k, max_sweeps, tol=tol, **options,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ compiled ones (`bcnmf.matrices.csr_compiled`), data on disk go block by block (`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from bcnmf.matrices.weighting import Weighting
 # Rows of a block are chosen so that a dense block of samples x features stays near this size.
 _BLOCK_ELEMENTS = 1 << 22
 _LOOK_EVERY = 10
+_ROWS_OF_A_SUM = 1024
 
 
 @dataclass
@@ -59,6 +60,10 @@ class Matrix(ABC):
         By what the user's values were divided, see `bcnmf.matrices.units`.
     weighting : Weighting or None
         By what the user's samples were multiplied, and which of them are here.
+    passes : float
+        How often all values have been read: parts of them count as their share of the rows.
+    buffer_bytes : int
+        What passes hold of the data at most, where these are not held as a whole.
     """
 
     shape: tuple[int, int]
@@ -66,6 +71,8 @@ class Matrix(ABC):
     compiled: bool = False
     unit: float = 1.0
     weighting: Weighting | None = None
+    passes: float = 0.0
+    buffer_bytes: int = 0
 
     @property
     def n_given(self) -> int:
@@ -89,6 +96,14 @@ class Matrix(ABC):
     @abstractmethod
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
         """Return H' X, (K, features), for usages H (samples, K)."""
+
+    def times_each(self, components: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return `times` of components of several fits, the same numbers as one by one."""
+        return [self.times(one) for one in components]
+
+    def transposed_times_each(self, usages: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return `transposed_times` of usages of several fits, the same numbers as one by one."""
+        return [self.transposed_times(one) for one in usages]
 
     @abstractmethod
     def rows(self, chosen: np.ndarray) -> Matrix:
@@ -114,10 +129,8 @@ class Matrix(ABC):
         return self._moments(product, usage)
 
     def _moments(self, product: torch.Tensor, usage: torch.Tensor) -> Moments:
-        exact = as_float64(usage)
-        return Moments(
-            self.transposed_times(usage), exact.T @ exact, (as_float64(product) * exact).sum()
-        )
+        fit = (as_float64(product) * as_float64(usage)).sum()
+        return Moments(self.transposed_times(usage), usage_gram(usage), fit)
 
     def poisson_pass(
         self, components: torch.Tensor, usage: torch.Tensor, damping: float
@@ -218,6 +231,17 @@ class Block(ABC):
     @abstractmethod
     def transposed_times(self, values: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
         """Return H' V, V being this block with `values` in place of its own."""
+
+
+def usage_gram(usage: torch.Tensor) -> torch.Tensor:
+    """Return H' H (K, K) of usages (samples, K) in float64."""
+    exact = as_float64(usage)
+    if exact.device.type == "cpu":
+        return exact.T @ exact
+    # In parts, side by side: a product of few entries with a long sum would fill none of a GPU.
+    whole = len(exact) // _ROWS_OF_A_SUM * _ROWS_OF_A_SUM
+    parts, rest = exact[:whole].reshape(-1, _ROWS_OF_A_SUM, exact.shape[1]), exact[whole:]
+    return torch.bmm(parts.transpose(1, 2), parts).sum(0) + rest.T @ rest
 
 
 def sum_float64(values: torch.Tensor, squared: bool = False) -> float:

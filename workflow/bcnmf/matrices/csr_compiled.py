@@ -94,6 +94,7 @@ class CompiledSparseMatrix(Matrix):
         return _components(cross, k)
 
     def rows(self, chosen: np.ndarray) -> CompiledSparseMatrix:
+        self.passes += len(chosen) / self.shape[0]
         dtype = torch.from_numpy(self._values[:0]).dtype
         return CompiledSparseMatrix(self._csr[chosen], dtype, self._threads)
 
@@ -208,6 +209,7 @@ class CompiledSparseMatrix(Matrix):
 
         They come one by one, so that accumulators can be added up as they come.
         """
+        self.passes += 1
         cuts = self._cuts(k)
         work = [
             (slice(a, b), (self._pointer[a : b + 1], self._index, self._values))

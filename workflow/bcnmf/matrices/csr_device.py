@@ -39,15 +39,19 @@ class DeviceSparseMatrix(Matrix):
         return sum_float64(self._forward.values(), squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
         return self._forward @ components.T.contiguous()
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
         return (self._transpose @ usage).T
 
     def rows(self, chosen: np.ndarray) -> DeviceSparseMatrix:
+        self.passes += len(chosen) / self.shape[0]
         return DeviceSparseMatrix(self._host[chosen], self._dtype, self._device)
 
     def blocks(self) -> Iterator[Block]:
+        self.passes += 1
         if self._blocks is None:
             self._blocks = [
                 _SparseBlock(rows, self._host[rows], self._dtype, self._device)

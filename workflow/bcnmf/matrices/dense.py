@@ -28,15 +28,19 @@ class DenseMatrix(Matrix):
         return sum_float64(self.values, squared=True)
 
     def times(self, components: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
         return self.values @ components.T
 
     def transposed_times(self, usage: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
         return usage.T @ self.values
 
     def rows(self, chosen: np.ndarray) -> DenseMatrix:
+        self.passes += len(chosen) / self.shape[0]
         return DenseMatrix(self.values[torch.as_tensor(chosen, device=self.values.device)])
 
     def blocks(self) -> Iterator[Block]:
+        self.passes += 1
         return (_DenseBlock(rows, self.values[rows]) for rows in self._slices())
 
 

@@ -10,9 +10,11 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.errors import InputError
+from bcnmf.kernels import accelerated
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.csr_device import DeviceSparseMatrix
+from bcnmf.matrices.csr_fused import FusedSparseMatrix
 from bcnmf.matrices.dense import DenseMatrix
 from bcnmf.matrices.inputs import Values, check_non_negative, host_array
 from bcnmf.matrices.units import Size, divided
@@ -82,6 +84,8 @@ def matrix_of(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return DenseMatrix(torch.from_numpy(native).to(device))
+    if accelerated.present(device):
+        return FusedSparseMatrix(values, dtype, device)
     if device.type == "cpu":
         return CompiledSparseMatrix(values, dtype, threads)
     return DeviceSparseMatrix(values, dtype, device)

@@ -87,7 +87,10 @@ class InMemory(Source):
 
 
 class OnDisk(Source):
-    """CSR or a dense data set on disk, read by `stored[rows]`."""
+    """CSR or a dense data set on disk.
+
+    Of CSR the arrays are read themselves: anndata's own slicing looks up its version every time.
+    """
 
     run_length = _ROWS_AT_ONCE
 
@@ -106,7 +109,7 @@ class OnDisk(Source):
             path, writable = _file(stored)
             self._name = name if path is None else f"{name} ({path})"
             if self.sparse:
-                self._check_parts(stored.group)
+                self._pointer = self._checked_pointer(stored.group)
         if len(self.shape) != 2:
             raise InputError(
                 f"{name}: has {len(self.shape)} dimensions, shape {self.shape}; "
@@ -119,7 +122,7 @@ class OnDisk(Source):
     def read(self, piece: Piece) -> Values:
         rows = piece.stored
         with self._reported(f"rows {rows.start} to {rows.stop - 1}"):
-            values = self._stored[rows]
+            values = self._csr(rows) if self.sparse else self._stored[rows]
             if values.shape != (rows.stop - rows.start, self.shape[1]):
                 raise ValueError(f"only {values.shape[0]} rows are left")
             # Of a file, impossible indices are damage.
@@ -131,8 +134,14 @@ class OnDisk(Source):
             )
         return values
 
-    def _check_parts(self, group: Any) -> None:
-        """Check what no block shows, and scipy does not read."""
+    def _csr(self, rows: slice) -> sp.csr_matrix:
+        group, pointer = self._stored.group, self._pointer[rows.start : rows.stop + 1]
+        where = slice(int(pointer[0]), int(pointer[-1]))
+        parts = group["data"][where], group["indices"][where], pointer - pointer[0]
+        return sp.csr_matrix(parts, shape=(len(pointer) - 1, self.shape[1]))
+
+    def _checked_pointer(self, group: Any) -> np.ndarray:
+        """Return where rows begin, after checks of what no block shows and scipy does not read."""
         types = [group[part].dtype for part in ("data", "indices", "indptr")]
         if any(kind.kind not in "iu" for kind in types[1:]) or not all(k.isnative for k in types):
             raise InputError(
@@ -142,6 +151,7 @@ class OnDisk(Source):
         pointer = group["indptr"][:]
         if pointer[0] != 0 or pointer[-1] != group["data"].shape[0]:
             raise ValueError(f"indptr goes from {pointer[0]} to {pointer[-1]}, not over all values")
+        return np.asarray(pointer)
 
     @contextmanager
     def _reported(self, what: str) -> Iterator[None]:

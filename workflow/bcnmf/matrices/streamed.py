@@ -1,5 +1,6 @@
 """Data larger than memory: every pass over X block by block, the next block read meanwhile.
 
+On a GPU the next one is also copied meanwhile, and blocks that fit stay there, see `...uploads`.
 A block is some consecutive rows, as an ordinary `Matrix`. Its pass updates its rows of the usages,
 and what the components need is added up over the blocks, so that an iteration is that of the data
 in memory up to rounding, whatever the size of the blocks.
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from itertools import zip_longest
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,11 +29,16 @@ from bcnmf.matrices.in_memory import as_matrix, check_device, matrix_of, numpy_n
 from bcnmf.matrices.inputs import Faults, Values, check_non_negative
 from bcnmf.matrices.sources import Piece, Source, View, open_source
 from bcnmf.matrices.units import Size, divided, number
+from bcnmf.matrices.uploads import Sent, Uploads
 from bcnmf.matrices.weighting import Weighting
+
+T = TypeVar("T")
 
 # Large beside what a pass allocates and starts for each block, and with two blocks in memory, and
 # copies of one of them, still within a small machine.
 _BLOCK_BYTES = 256 * 2**20
+# Two blocks, and a copy of one in the unit and the precision of the factors.
+_BLOCKS_AT_A_TIME = 3
 
 
 def default_batch_size(row_bytes: float) -> int:
@@ -95,6 +101,8 @@ def streamed(
 class StreamedMatrix(Matrix):
     """Data of which two blocks of rows at most are in memory; see `streamed`, which makes it.
 
+    A GPU keeps as many as fit.
+
     Parameters
     ----------
     source : Source
@@ -132,6 +140,9 @@ class StreamedMatrix(Matrix):
         self.run_length = source.run_length
         self.compiled = source.sparse and device.type == "cpu"
         self._threads = torch.get_num_threads()
+        self._uploads = Uploads(dtype, device) if device.type == "cuda" else None
+        largest = max(piece.stored.stop - piece.stored.start for piece in pieces)
+        self.buffer_bytes = int(_BLOCKS_AT_A_TIME * largest * source.row_bytes)
         self._name, precision = name, numpy_name(dtype)
         faults, size = Faults(precision), Size(precision)
 
@@ -143,6 +154,7 @@ class StreamedMatrix(Matrix):
                 )
 
         _one_ahead(source.read, pieces, look)
+        self.passes = 1.0
         faults.check(name)
         self.unit = size.unit(name) if unit is None else unit
         self._total = number(size.total / Fraction(self.unit))
@@ -171,6 +183,7 @@ class StreamedMatrix(Matrix):
 
     def rows(self, chosen: np.ndarray) -> Matrix:
         """See `Matrix.rows`; consecutive rows are read together."""
+        self.passes += len(chosen) / self.shape[0]
         ends = np.flatnonzero(np.diff(chosen) != 1) + 1
         runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(chosen, ends)]
         parts = [self._load(self._source.piece(slice(*run))) for run in runs]
@@ -240,6 +253,10 @@ class StreamedMatrix(Matrix):
 
     def _each(self, work: Callable[[Matrix, slice], None]) -> None:
         """Call `work(block, rows)` for all blocks in their order."""
+        self.passes += 1
+        if self._uploads is not None:
+            self._each_on_device(self._uploads, work)
+            return
 
         def one(piece: Piece, values: Values) -> None:
             block = matrix_of(values, self._dtype, self._device, self._threads)
@@ -252,6 +269,23 @@ class StreamedMatrix(Matrix):
                 self._entropies[key] = block.entropy
 
         _one_ahead(self._load, self._pieces, one)
+
+    def _each_on_device(self, uploads: Uploads, work: Callable[[Matrix, slice], None]) -> None:
+        def load(piece: Piece) -> Sent | None:
+            kept = uploads.kept(piece.rows.start) is not None
+            return None if kept else uploads.send(self._load(piece))
+
+        def one(piece: Piece, sent: Sent | None) -> None:
+            key = piece.rows.start
+            if sent is None:
+                block = uploads.kept(key)
+                assert block is not None  # it is not sent because it is kept
+                work(block, piece.rows)
+            else:
+                work(uploads.block(key, sent), piece.rows)
+                uploads.done(sent)
+
+        _one_ahead(load, self._pieces, one)
 
     def _load(self, piece: Piece) -> Values:
         """Read a block in the precision of the factors, ready to be computed with."""
@@ -268,9 +302,9 @@ class StreamedMatrix(Matrix):
 
 
 def _one_ahead(
-    load: Callable[[Piece], Values],
+    load: Callable[[Piece], T],
     pieces: Sequence[Piece],
-    work: Callable[[Piece, Values], None],
+    work: Callable[[Piece, T], None],
 ) -> None:
     """Call `work(piece, load(piece))` in order while another thread loads the next piece.
 

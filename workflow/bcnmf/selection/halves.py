@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +22,7 @@ from bcnmf.checks import (
 from bcnmf.crossfitting import parts_of_units
 from bcnmf.errors import InputError
 from bcnmf.estimators.contrast import BCNMF
+from bcnmf.estimators.together import fit_together
 from bcnmf.matrices.inputs import host_array
 from bcnmf.matrices.sources import is_on_disk
 from bcnmf.seeds import derive_seed
@@ -91,25 +91,32 @@ def fit_split(
     seed = derive_seed("nothing", split, random_state)
     quarters = [_quarters(pair.background, seed) for pair in halves]
     nothing = [_Pair(*pair) for pair in zip(*quarters, strict=True)]
+
+    def fitted(pair: _Pair, k: int, *name: Any) -> list[BCNMF]:
+        options = parameters | {"n_components": k, "random_state": derive_seed(*name, random_state)}
+        return _fitted(pair, [BCNMF(alpha=alpha, **options) for alpha in alphas])
+
     rows = []
-    for k, alpha in product(n_components, alphas):
-        options = {"n_components": k, "alpha": alpha} | parameters
-        models = [
-            _fitted(pair, derive_seed("start", split, half, random_state), options)
-            for half, pair in enumerate(halves)
+    for k in n_components:
+        models = [fitted(pair, k, "start", split, half) for half, pair in enumerate(halves)]
+        again = fitted(halves[0], k, "second start", split)
+        known = min(min(side.values.shape) for pair in nothing for side in pair) >= k
+        of_nothing = [
+            fitted(pair, k, "nothing", split, half) for half, pair in enumerate(nothing) if known
         ]
-        again = _fitted(halves[0], derive_seed("second start", split, random_state), options)
-        row = {
-            "k": k,
-            "alpha": alpha,
-            "split": split,
-            "stability": matched_cosine(*(model.components_ for model in models)),
-            "stability_starts": matched_cosine(models[0].components_, again.components_),
-        } | _of_nothing(nothing, split, random_state, options)
-        rows += [
-            row | {"half": half + 1} | _left_out(model, halves[1 - half])
-            for half, model in enumerate(models)
-        ]
+        for number, alpha in enumerate(alphas):
+            both = [of_half[number] for of_half in models]
+            row = {
+                "k": k,
+                "alpha": alpha,
+                "split": split,
+                "stability": matched_cosine(*(model.components_ for model in both)),
+                "stability_starts": matched_cosine(both[0].components_, again[number].components_),
+            } | _of_nothing([of_half[number] for of_half in of_nothing], nothing)
+            rows += [
+                row | {"half": half + 1} | _left_out(model, halves[1 - half])
+                for half, model in enumerate(both)
+            ]
     return tables.DataFrame(rows)
 
 
@@ -197,30 +204,24 @@ def _second_half(n: int, seed: int) -> np.ndarray:
     return found
 
 
-def _fitted(pair: _Pair, seed: int, options: dict[str, Any]) -> BCNMF:
+def _fitted(pair: _Pair, models: Sequence[BCNMF]) -> list[BCNMF]:
     target, background = pair
     with warnings.catch_warnings():
         # The table has it, as a share of the fits.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return BCNMF(**options, random_state=seed).fit(
-            target.values, background=background.values, sample_weight=target.weights,
+        return fit_together(
+            models, target.values, background.values, sample_weight=target.weights,
             background_weight=background.weights,
         )  # fmt: skip
 
 
-def _of_nothing(
-    pairs: list[_Pair], split: int, random_state: int, options: dict[str, Any]
-) -> dict[str, float]:
-    """Return what the same setting makes of two parts of the background, as if one were a target.
+def _of_nothing(models: Sequence[BCNMF], pairs: Sequence[_Pair]) -> dict[str, float]:
+    """Return what a setting made of two parts of the background, as if one were a target.
 
-    Where the parts are too few samples for the topics, nothing is known.
+    Where the parts are too few samples for the topics, there are no models, and nothing is known.
     """
-    if min(min(side.values.shape) for pair in pairs for side in pair) < options["n_components"]:
+    if not models:
         return dict.fromkeys(("null_stability", "null_contrast"), float("nan"))
-    models = [
-        _fitted(pair, derive_seed("nothing", split, half, random_state), options)
-        for half, pair in enumerate(pairs)
-    ]
     left_out = [
         _left_out(model, pair)["explained_contrast"]
         for model, pair in zip(models, pairs[::-1], strict=True)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from functools import partial
+from threading import Lock
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import torch
 
+from bcnmf.matrices.together import in_a_fit, run_together
 from bcnmf.solvers.result import Monitor
 
 if TYPE_CHECKING:
@@ -37,6 +50,9 @@ class Restarts:
         Where the state of the fit goes, and may come from.
     device : torch.device, optional
         That of the factors.
+    at_once : int
+        How many starts of a stage run at a time, with passes over shared data done together
+        (`bcnmf.matrices.together`). It is one where the state is saved: that is of one start.
     """
 
     def __init__(
@@ -44,8 +60,11 @@ class Restarts:
         watch: Callable[[str], Monitor] | None = None,
         saved: Checkpoint | None = None,
         device: torch.device | None = None,
+        at_once: int = 1,
     ) -> None:
         self._watch = watch or (lambda stage: Monitor())
+        # Starts of a fit that is itself one of several run one by one.
+        self._at_once = 1 if in_a_fit() or (saved is not None and saved.path) else at_once
         self._saved, self._device = saved, device
         self._found: Mapping[str, Any] = {} if saved is None else saved.read()
         self._done: State = {}
@@ -67,6 +86,8 @@ class Restarts:
         stage : str
             Name of the stage, if there are several.
         """
+        if min(self._at_once, starts) > 1:
+            return self._best_of_some_at_once(starts, run, stage)
         name = stage or "best"
         found, here = self._found, self._found.get(_STAGE) == stage
         best = unpacked(found, name, kind, self._device) if f"{name}/objective" in found else None
@@ -86,6 +107,45 @@ class Restarts:
         assert best is not None  # there is at least one start
         self._done |= packed(best, name)
         return best
+
+    def _best_of_some_at_once(self, starts: int, run: Callable[[int, Monitor], R], stage: str) -> R:
+        label = f"{min(self._at_once, starts)} of {starts} starts at once"
+        watched = self._watch(f"{stage}, {label}" if stage else label)
+        # All print by one, so that there is one line; a monitor is else a start's own.
+        works = [partial(run, number, Monitor(watched.progress)) for number in range(starts)]
+        best = Best[R]()
+        run_together(
+            works,
+            self._at_once,
+            lambda number, result: best.offer(number, result.objective[-1], result),
+        )
+        return best.kept
+
+
+class Best(Generic[T]):
+    """Keeps the best of what starts came to, of equal ones the first, in whatever order they end.
+
+    Attributes
+    ----------
+    kept : Any
+        What the best start came to.
+    """
+
+    kept: T
+
+    def __init__(self) -> None:
+        self._number, self._objective = -1, float("nan")
+        self._one_looks = Lock()
+
+    def offer(self, number: int, objective: float, found: T) -> None:
+        """Tell what a start came to, by its number, and its objective."""
+        with self._one_looks:
+            later = number > self._number
+            if self._number >= 0 and not (
+                objective < self._objective if later else not self._objective < objective
+            ):
+                return
+            self._number, self._objective, self.kept = number, objective, found
 
 
 def packed(value: Any, name: str) -> State:

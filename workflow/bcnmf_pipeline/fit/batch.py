@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from bcnmf.errors import InputError
 from bcnmf.files import read_h5ad
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.fit.gpus import claimed
-from bcnmf_pipeline.fit.run import fit_run, values_of
+from bcnmf_pipeline.fit.run import fit_run, fit_runs, together, values_of
 from bcnmf_pipeline.plan.runs import Run
 from bcnmf_pipeline.record.made_with import machine, versions
 from bcnmf_pipeline.record.provenance import file_digest
@@ -61,27 +61,43 @@ def fit_missing(
         return
     alphas: dict[tuple[str, int], dict[str, float]] = {}
     target, background = (read_h5ad(pair[side]) for side in SIDES)
+
+    def keep(run: Run, fit: Fit) -> None:
+        path = folder / run.file
+        fit.info |= made_from | dict(methods[run.method])
+        fit.info |= {"versions": versions(), "machine": machine(fit.info["device"])}
+        fit.write(path)
+        _describe(fit, path)
+
+    rows = {method: recipe["row"] for method, recipe in methods.items()}
     with claimed(compute["device"]) as device:
-        for run in missing:
-            path = folder / run.file
-            row = methods[run.method]["row"]
-            key = (run.method, run.k)
+        chosen = {**compute, "device": device}
+        for runs in _fitted_at_once(missing, rows, device):
+            states = [(folder / run.file).with_suffix(".checkpoint.npz") for run in runs]
+            if len(runs) > 1:
+                fit_runs(target, background, runs, rows, chosen, states, keep)
+                continue
+            (run,), (state,) = runs, states
+            key, row = (run.method, run.k), rows[run.method]
             if run.alpha.startswith("auto") and key not in alphas:
                 alphas[key] = _automatic_alphas(target, background, run, row)
-                write_json(alphas[key], path.with_name(f"k{run.k}_alphas.json"))
-            fit = fit_run(
-                target,
-                background,
-                run,
-                row,
-                {**compute, "device": device},
-                alphas.get(key),
-                path.with_suffix(".checkpoint.npz"),
-            )
-            fit.info |= made_from | dict(methods[run.method])
-            fit.info |= {"versions": versions(), "machine": machine(fit.info["device"])}
-            fit.write(path)
-            _describe(fit, path)
+                write_json(alphas[key], (folder / run.file).with_name(f"k{run.k}_alphas.json"))
+            keep(run, fit_run(target, background, run, row, chosen, alphas.get(key), state))
+
+
+def _fitted_at_once(
+    missing: Sequence[Run], rows: Mapping[str, Mapping[str, str]], device: str
+) -> list[list[Run]]:
+    """Return the runs, those together that may be fitted in one set of passes.
+
+    On the CPU there is nothing to gain.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for run in missing:
+        row = rows[run.method]
+        alone = device == "cpu" or not together(row)
+        groups.setdefault(run if alone else row["values"], []).append(run)
+    return list(groups.values())
 
 
 def _stored(path: Path) -> Fit | None:

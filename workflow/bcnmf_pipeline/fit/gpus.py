@@ -17,24 +17,22 @@ _JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 def claimed(device: str, count: int | None = None, folder: Path | None = None) -> Iterator[str]:
     """Yield the device that a job should use, its own as long as the job runs.
 
-    "cuda" stands for any CUDA device. A scheduler gives each of its jobs devices, mostly one; that
-    is used. On a machine of one's own with several, fits at once would all take the first one.
-    Hence each takes the first whose lock file is free; the operating system frees it when the job
-    ends, however it ends. Where all are taken, one is shared.
+    "cuda" and "auto" stand for any CUDA device. A scheduler gives each of its jobs devices, mostly
+    one; that is used. On a machine of one's own with several, fits at once would all take the first
+    one. Hence each takes the first whose lock file is free; the operating system frees it when the
+    job ends, however it ends. Where all are taken, one is shared.
 
     Parameters
     ----------
     device : str
-        As in `compute.device`; any other than "cuda" is yielded as it is.
+        As in `compute.device`; any other than these two is yielded as it is. Of "auto:N" each fit
+        chooses by its size whether it takes that device.
     count : int, optional
         Number of devices; by default those that torch sees.
     folder : Path, optional
         Where the lock files are; by default the user's own in the temporary folder.
     """
-    if device != "cuda":
-        yield device
-        return
-    count = _visible() if count is None else count
+    count = (_visible() if count is None else count) if device in ("auto", "cuda") else 0
     if count < 2:
         yield device
         return
@@ -48,11 +46,11 @@ def claimed(device: str, count: int | None = None, folder: Path | None = None) -
             os.close(handle)
             continue
         try:
-            yield f"cuda:{number}"
+            yield f"{device}:{number}"
         finally:
             os.close(handle)
         return
-    yield f"cuda:{os.getpid() % count}"
+    yield f"{device}:{os.getpid() % count}"
 
 
 def _names(count: int) -> list[str]:

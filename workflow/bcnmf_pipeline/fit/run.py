@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,12 @@ from bcnmf import outcome
 from bcnmf.batches import effective_size
 from bcnmf.errors import InputError, StaleCheckpoint
 from bcnmf.persistence import Fit
-from bcnmf_pipeline.methods.estimators import DETERMINISTIC, consensus_of, make_estimator
+from bcnmf_pipeline.methods.estimators import (
+    DETERMINISTIC,
+    consensus_of,
+    fit_together,
+    make_estimator,
+)
 from bcnmf_pipeline.pair.batches import weights_of
 from bcnmf_pipeline.plan.runs import Run
 
@@ -58,7 +63,7 @@ def fit_run(
     InputError
         Values that the study does not have, or anything the estimator refuses; names the run.
     """
-    where = f"study {run.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
+    where = _where(run)
     x, y = (values_of(side, row["values"], where) for side in (target, background))
     weights = weights_for(target, background, row)
     estimator = make_estimator(
@@ -80,7 +85,98 @@ def fit_run(
             )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    seconds = time.perf_counter() - started
+    seconds = f"{time.perf_counter() - started:.2f} s"
+    return _described(fit, estimator, run, row, (target, background), weights, seconds)
+
+
+def together(row: Mapping[str, str]) -> bool:
+    """Whether fits by this row of the methods sheet can be among those of `fit_runs`."""
+    return row["algorithm"] not in DETERMINISTIC and not row.get("starts")
+
+
+def fit_runs(
+    target: AnnData,
+    background: AnnData,
+    runs: Sequence[Run],
+    rows: Mapping[str, Mapping[str, str]],
+    compute: Mapping[str, str],
+    checkpoints: Sequence[Path],
+    done: Callable[[Run, Fit], None],
+) -> None:
+    """Fit several runs to one pair, on an accelerator in one set of passes over it.
+
+    Parameters
+    ----------
+    target, background, compute
+        As for `fit_run`.
+    runs : sequence of Run
+        Which fits; all of them can be `together`, and take the same values.
+    rows : mapping
+        The methods sheet's rows, by their methods.
+    checkpoints : sequence of Path
+        Of each run, see `fit_run`.
+    done : callable
+        Told each fit as it ends.
+
+    Raises
+    ------
+    InputError
+        See `fit_run`; the other runs are fitted before.
+    """
+    paths = dict(zip(runs, checkpoints, strict=True))
+    row = rows[runs[0].method]
+    x, y = (values_of(side, row["values"], _where(runs[0])) for side in (target, background))
+    weights = weights_for(target, background, row)
+    started = time.perf_counter()
+    while paths:
+        left = list(paths)
+        among = f", among {len(left)} fits" if len(left) > 1 else ""
+
+        def ended(number: int, model: Any, left: Sequence[Run] = left, among: str = among) -> None:
+            run, seconds = left[number], time.perf_counter() - started
+            done(
+                run,
+                _described(
+                    model.to_fit(), model, run, rows[run.method], (target, background), weights,
+                    f"done after {seconds:.2f} s{among}",
+                ),
+            )  # fmt: skip
+            del paths[run]
+
+        models = [
+            make_estimator(
+                rows[run.method]["algorithm"], **parameters(run, rows[run.method], compute, {})
+            )
+            for run in left
+        ]
+        try:
+            fit_together(models, x, y, checkpoints=list(paths.values()), done=ended, **weights)
+        except StaleCheckpoint as stale:
+            print(f"from the start: {stale}")
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+        except InputError as error:
+            if error.number is None:  # of a fit that was told to `done`
+                raise
+            raise InputError(f"{_where(left[error.number])}: {error}") from error
+
+
+def _where(run: Run) -> str:
+    return f"study {run.study}, method {run.method}, K={run.k}, alpha={run.alpha}"
+
+
+def _described(
+    fit: Fit,
+    estimator: Any,
+    run: Run,
+    row: Mapping[str, str],
+    sides: tuple[AnnData, AnnData],
+    weights: Mapping[str, np.ndarray],
+    seconds: str,
+) -> Fit:
+    """Return a fit with names and what made it; print how it went."""
+    target, background = sides
+    where = _where(run)
     fit.sample_names = target.obs_names.to_numpy(dtype=str)
     fit.background_names = background.obs_names.to_numpy(dtype=str)
     fit.feature_names = target.var_names.to_numpy(dtype=str)
@@ -94,8 +190,8 @@ def fit_run(
     outcome.check_fit(fit, where)
     if remark := outcome.remark_of(fit):
         print(f"{where}, seed={run.seed}: NOTE: {remark}")
-    device = getattr(estimator, "device_", "cpu")
-    print(f"{where}, seed={run.seed}: {seconds:.2f} s on {device}")
+    device, why = fit.info["device"], fit.info["device_reason"]
+    print(f"{where}, seed={run.seed}: {seconds} on {device}{f' ({why})' if why else ''}")
     return fit
 
 
@@ -181,6 +277,7 @@ def _describe(run: Run, row: Mapping[str, str], estimator: Any) -> dict[str, Any
         "seed": run.seed,
         "n_iter": int(getattr(estimator, "n_iter_", 0) or 0),
         "device": getattr(estimator, "device_", "cpu"),
+        "device_reason": getattr(estimator, "device_reason_", ""),
         "converged": bool(getattr(estimator, "converged_", True)),
         "explained_target": _number(getattr(estimator, "explained_target_", np.nan)),
         "explained_background": _number(getattr(estimator, "explained_background_", np.nan)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from bcnmf.errors import InputError
@@ -25,6 +26,8 @@ ESTIMATORS = {
 
 # Where the consensus of many starts is made: fits without one do not depend on it.
 CONSENSUS = "bcnmf.repeated"
+# Where several are fitted in one set of passes: to the same numbers, so no fit depends on it.
+TOGETHER = "bcnmf.estimators.together"
 
 
 def make_estimator(algorithm: str, **parameters: Any) -> Any:
@@ -69,3 +72,8 @@ def consensus_of(
     """Return the consensus of many starts of an estimator, see `bcnmf.consensus`."""
     make = importlib.import_module(CONSENSUS).consensus
     return make(estimator, X, background, n_starts, random_state=random_state, **weights)
+
+
+def fit_together(estimators: Sequence[Any], X: Any, background: Any, **options: Any) -> None:
+    """Fit several estimators to the same data, see `bcnmf.fit_together`."""
+    importlib.import_module(TOGETHER).fit_together(estimators, X, background, **options)

@@ -9,6 +9,7 @@ import pytest
 from bcnmf import InputError
 from bcnmf.persistence import Fit
 from bcnmf_pipeline.fit import batch
+from bcnmf_pipeline.fit import run as run_module
 from bcnmf_pipeline.fit.batch import fit_missing
 from bcnmf_pipeline.fit.made import read_made_fit
 from bcnmf_pipeline.plan.runs import Run
@@ -160,3 +161,69 @@ def test_the_published_poisson_contrast_is_fitted_and_noted(job, capsys):
     said = capsys.readouterr().out
     assert "seed=0: NOTE: the topics explain the target worse than the best model of a" in said
     assert job(files, METHODS | {"bcnmf": {"row": row, "code": "1"}}) == []
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Return what was fitted in one go, on a machine whose GPU counts for nothing."""
+    groups, real = [], run_module.fit_together
+
+    def fit(models, *data, **options):
+        groups.append(len(models))
+        real(models, *data, **options)
+
+    monkeypatch.setattr(run_module, "fit_together", fit)
+    return groups
+
+
+AUTO = COMPUTE | {"device": "auto"}
+SHARED = ROW | {"algorithm": "shared", "loss": "poisson", "solver": "", "n_shared": "2"}
+MANY = METHODS | {
+    "shared": {"row": SHARED, "code": "1"},
+    "many": {"row": ROW | {"starts": "3"}, "code": "1"},
+}
+MIXED = [
+    *FILES, "mine/0/bcnmf/k3_alpha0.5_seed0.npz", "mine/0/many/k2_alpha1.5_seed0.npz",
+    "mine/0/cpca_auto/k2_alphaauto1_seed0.npz", "mine/0/shared/k1_alphanone_seed0.npz",
+]  # fmt: skip
+
+
+def test_fits_in_one_set_of_passes_are_those_made_one_by_one(job, together):
+    alone = {}
+    job(MIXED, MANY)
+    assert not together
+    for file in MIXED:
+        alone[file] = Fit.read(job.folder / file)
+        (job.folder / file).unlink()
+    # The consensus of many starts, and contrastive PCA, are fitted by themselves.
+    assert job(MIXED, MANY, AUTO) == MIXED[3:5]
+    assert together == [4]
+    for file in MIXED:
+        found = Fit.read(job.folder / file)
+        for name in ("usage", "components", "background_usage"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone[file], name))
+        assert found.info["explained_target"] == alone[file].info["explained_target"]
+        assert found.info["seed"] == alone[file].info["seed"]
+        assert (job.folder / file).with_suffix(".json").exists()
+    assert job(MIXED, MANY, AUTO) == []
+
+
+def test_of_fits_in_one_go_the_others_are_kept_where_one_fails(job, together):
+    files = [FILES[0], "mine/0/bcnmf/k20_alpha1.5_seed0.npz", FILES[1]]
+    with pytest.raises(InputError, match=r"K=20, alpha=1.5: n_components=20 is larger than"):
+        job(files, compute=AUTO)
+    assert not (job.folder / FILES[0]).exists()  # seen before any fit
+    job.stop_at = None
+    assert job([files[0], files[2]], compute=AUTO) == []
+    assert together == [3, 2]
+
+
+def test_a_stale_checkpoint_of_one_of_several_is_discarded(job, together, capsys):
+    stale = (job.folder / FILES[1]).with_suffix(".checkpoint.npz")
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"nothing")
+    job(compute=AUTO)
+    assert together == [2, 1]
+    assert "from the start: " in capsys.readouterr().out
+    assert not stale.exists()
+    assert all((job.folder / file).exists() for file in FILES)

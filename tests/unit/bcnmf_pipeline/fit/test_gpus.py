@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 
 import pytest
+import torch
 
 from bcnmf_pipeline.fit import gpus
 from bcnmf_pipeline.fit.gpus import claimed
@@ -79,7 +80,32 @@ def test_runs_that_were_given_different_devices_do_not_take_turns(tmp_path, monk
         assert stack.enter_context(claimed("cuda", 2, tmp_path)) == "cuda:1"
 
 
-@pytest.mark.parametrize(("device", "count"), [("cpu", 4), ("auto", 4), ("cuda:2", 4), ("cuda", 1)])
+def test_a_choice_by_size_is_left_to_fits_between_the_processor_and_the_gpu_of_the_job(tmp_path):
+    with ExitStack() as stack:
+        got = [stack.enter_context(claimed(one, 3, tmp_path)) for one in ("auto", "cuda", "auto")]
+        assert got == ["auto:0", "cuda:1", "auto:2"]
+
+
+def test_devices_are_counted_as_torch_sees_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with claimed("cuda", folder=tmp_path) as one, claimed("cuda", folder=tmp_path) as other:
+        assert (one, other) == ("cuda:0", "cuda:1")
+
+
+def test_more_jobs_than_devices_share_them_and_leave_locks_alone(tmp_path):
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(claimed("cuda", 2, tmp_path))
+        with claimed("cuda", 2, tmp_path) as third:
+            assert third in {"cuda:0", "cuda:1"}
+        # The third is gone, and holds none of the two.
+        with claimed("cuda", 2, tmp_path) as fourth:
+            assert fourth == third
+
+
+@pytest.mark.parametrize(
+    ("device", "count"), [("cpu", 4), ("cuda:2", 4), ("cuda", 1), ("auto", 1), ("auto", 0)]
+)
 def test_other_devices_are_taken_as_they_are(tmp_path, device, count):
     with claimed(device, count, tmp_path / "none") as found:
         assert found == device
