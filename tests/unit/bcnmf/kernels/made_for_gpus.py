@@ -14,14 +14,11 @@ FACTORS = {"product", "usage", "values", "components", "weights", "sums"}
 TYPES = {"pointer": "*i64", "index": "*i32", "sample": "*i32", "losses": "*fp64"}
 EPS = {"eps": 1e-16}
 KERNELS = [
-    (triton_rows.times, {"starts": 2}),
+    (triton_rows.times, {}),
     (triton_rows.multiply, EPS),
     *((triton_rows.poisson_update, {"damping": damping, **EPS}) for damping in (0.0, 0.5, 0.7)),
     (triton_rows.poisson_solve, {"tol": 1e-6, "least": 1e-31, **EPS}),
-    *(
-        (triton_segments.transposed_times, {"starts": 1, "poisson": p, **EPS})
-        for p in (False, True)
-    ),
+    *((triton_segments.transposed_times, {"poisson": p, **EPS}) for p in (False, True)),
     (triton_usage.solve, {"tol": 1e-8}),
 ]
 

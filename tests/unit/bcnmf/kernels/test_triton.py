@@ -24,12 +24,21 @@ def ran(*command, **variables):
     return run.stdout
 
 
+def interpreted(*options):
+    out = ran("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider",
+              HERE / "interpreted.py", *options, TRITON_INTERPRET="1")  # fmt: skip
+    assert " passed" in out
+
+
+@pytest.mark.slow
+def test_some_kernels_compute_what_the_cpu_does():
+    interpreted("-k", "(passes and 3-dtype0) or exact or (solve and 5-) or rows_are")
+
+
 @pytest.mark.long
 def test_kernels_compute_what_the_cpu_does():
-    """About two minutes of one core."""
-    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
-    out = ran("-m", "pytest", *options, HERE / "interpreted.py", TRITON_INTERPRET="1")
-    assert " passed" in out
+    """Three minutes of one core."""
+    interpreted()
 
 
 @pytest.mark.slow
