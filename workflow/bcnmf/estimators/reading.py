@@ -105,7 +105,7 @@ class Reading(ABC):
         return {
             name: data if self._streams(data) else host_array(data, name)
             for name, data in given.sides.items()
-            if data is not None
+            if name == "target" or data is not None
         }
 
     def _matrices(self, values: Mapping[str, Any], weightings: Weightings) -> dict[str, Matrix]:

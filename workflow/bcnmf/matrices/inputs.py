@@ -105,6 +105,11 @@ def _canonical(values: Any) -> sp.csr_matrix:
 
 
 def _check_indices(holder: Any) -> None:
+    pointer = holder.indptr
+    # The check makes both of one type: a wide pointer, as in files, would double the indices.
+    wide = pointer.dtype == np.int64 and holder.indices.dtype == np.int32
+    if wide and pointer.min(initial=0) >= 0 and pointer.max(initial=0) <= np.iinfo(np.int32).max:
+        holder.indptr = pointer.astype(np.int32)
     holder.check_format(full_check=True)
     # Which scipy leaves out where the last pointer is 0.
     if (np.diff(holder.indptr) < 0).any():

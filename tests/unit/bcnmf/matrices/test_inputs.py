@@ -200,3 +200,13 @@ def test_layers_and_units_are_refused_like_data(tmp_path):
     hidden = np.ma.array(names, mask=np.arange(N) < 2)
     with pytest.raises(InputError, match="units of the target: 2 of 20 samples have none"):
         crossfit(BCNMF(**QUICK), X, background=Y, units=hidden, background_units=names[:M])
+
+
+def test_a_wide_pointer_does_not_copy_the_indices():
+    x = sp.random(50, 20, 0.3, "csr", np.float32, np.random.default_rng(0))
+    x.indices, x.indptr = x.indices.astype(np.int32), x.indptr.astype(np.int64)
+    held = x.indices
+    found = host_array(x, "target")
+    assert np.shares_memory(found.indices, held)
+    assert x.indptr.dtype == np.int64  # what users hold stays as it is
+    assert (found != x).nnz == 0

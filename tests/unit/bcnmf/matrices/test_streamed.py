@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcnmf import InputError
-from bcnmf.matrices import sources
+from bcnmf.matrices import sources, uploads
 from bcnmf.matrices import streamed as streaming
 from bcnmf.matrices.csr_compiled import CompiledSparseMatrix
 from bcnmf.matrices.csr_device import DeviceSparseMatrix
@@ -145,7 +145,9 @@ def test_blocks_on_an_accelerator_are_stored_for_it(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
-def test_a_gpu_gets_one_block_after_the_other(container):
+@pytest.mark.parametrize("reserved", [0.25, 2.0], ids=["all stay", "none stays"])
+def test_a_gpu_gets_one_block_after_the_other(monkeypatch, container, reserved):
+    monkeypatch.setattr(uploads, "_RESERVED_SHARE", reserved)
     x, gpu = container(counts(N, 0)), torch.device("cuda")
     data = streamed(x, "target", torch.float64, gpu, 8)
     components, usage = (part.to(gpu) for part in factors(N, torch.float64))
@@ -153,6 +155,8 @@ def test_a_gpu_gets_one_block_after_the_other(container):
     expected = passes(whole, components, usage)
     for name, value in passes(data, components, usage).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-6, msg=name)
+    stay = [key for key in range(0, N, 8) if data._uploads.kept(key) is not None]
+    assert stay == (list(range(0, N, 8)) if reserved < 1 else [])
 
 
 @pytest.fixture
