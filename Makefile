@@ -12,9 +12,10 @@
 # make figures     the paper's figures
 # make report      the report of a run: make report NAME=paper
 # make bench       speed and memory against other programs, see docs/benchmarks.md
+# make docs        these pages as a site that opens from the disk: docs/_build/html/index.html
 # make archive     a finished run as one .zip with RO-Crate metadata: make archive NAME=paper
 # make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
-# make lint        style, types and import contracts
+# make lint        style, types, import contracts, links of the pages
 # make format      apply what of style can be applied
 # make lock        requirements.lock anew, e.g. after a new name in requirements.in
 # make clean       remove results, not downloads
@@ -23,7 +24,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums lint format lock clean distclean
+.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums docs lint format lock clean distclean
 
 # The first of these that the lock is made for; another: make PYTHON=/path/to/python3
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -145,7 +146,12 @@ archive: setup
 checksums: setup
 	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
-lint: setup
+# Nothing is fetched. A warning, such as a link that leads nowhere, is an error.
+docs: setup
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . docs/_build/html
+	@echo docs/_build/html/index.html
+
+lint: setup docs
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow/rules
@@ -163,5 +169,5 @@ clean:
 	rm -rf logs
 
 distclean: clean
-	rm -rf .venv .venv-3* .snakemake .cache
+	rm -rf docs/_build .venv .venv-3* .snakemake .cache
 	find resources/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -65,30 +65,32 @@ def _child() -> None:
         tiny = random_data(Size(4 * arguments.k, 2 * arguments.k, 200), arguments.loss)
         contestant.build(Problem(tiny, arguments.k, arguments.loss))(_ITERATIONS)
         gc.collect()
-        before = _resident()
+        before = resident()
         problem = _read(Path(arguments.data), arguments.k, arguments.loss)
         sizes = {"sparse": problem.data.bytes(), "factors": problem.factor_bytes()}
         run = contestant.build(problem)
         del problem, tiny
         gc.collect()
-        loaded = _resident()
-        _forget_peak()
+        loaded = resident()
+        forget_peak()
         run(_ITERATIONS)
-    report = {"status": "measured", "data_loaded": loaded - before, "peak": _peak() - before}
+    report = {"status": "measured", "data_loaded": loaded - before, "peak": peak() - before}
     print(json.dumps(report | sizes))
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the bytes that this process holds."""
     return psutil.Process().memory_info().rss
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Restart the kernel's record of the peak, where it can be restarted (Linux)."""
     if _CLEAR.exists():
         _CLEAR.write_text("5")
 
 
-def _peak() -> int:
+def peak() -> int:
+    """Return the most bytes that this process held since `forget_peak`."""
     if _CLEAR.exists():
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""What README.md shows of one's own data."""
+"""What README.md and docs/own_data.md show of one's own data."""
 
 import re
 
@@ -7,7 +7,8 @@ from conftest import ROOT
 
 def own_data_section() -> str:
     text = (ROOT / "README.md").read_text()
-    return text.split("## Your own data\n")[1].split("\n## ")[0]
+    section = text.split("## Your own data\n")[1].split("\n## ")[0]
+    return section + (ROOT / "docs" / "own_data.md").read_text()
 
 
 def blocks() -> list[tuple[str, str]]:

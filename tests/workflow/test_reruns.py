@@ -119,11 +119,14 @@ def test_jobs_ask_for_more_the_larger_their_input_is(tiny_run):
     size = sum((pair / f"{side}.h5ad").stat().st_size for side in ("target", "background")) / 1e6
     assert f"mem_mb={math.ceil(4000 + 8 * size)}," in done.output
     assert f"runtime={math.ceil(120 + 2 * size)}," in done.output
+    data = tiny_run.folder / "results/tiny/datasets/simulation_beta8/0.h5ad"
+    # Pairs are read by rows.
+    assert f"mem_mb={math.ceil(1000 + 8 * data.stat().st_size / 1e6)}," in done.output
 
 
 def test_a_change_of_a_solver_refits_and_makes_all_after(changed):
     rules = changed(statement, "workflow/bcnmf/solvers/multiplicative.py")
-    assert {"fit", "evaluate", "draw_beta", "tables", "report"} <= rules
+    assert {"fit", "evaluate", "answer", "diagnose", "draw_beta", "tables", "report"} <= rules
     assert not rules & MAKES_DATA
 
 
@@ -154,7 +157,8 @@ def test_a_further_seed_and_k_change_no_fit_that_stands(tiny_run):
     more = TINY | {"seeds": {"default": [0], "simulation": [0, 1]}}
     rules = planned(tiny_run, more)
     assert {"fit", "evaluate"} <= rules
-    assert not rules & MAKES_DATA
+    # The fit that is cross-fitted, and diagnosed, stands.
+    assert not rules & {"answer", "diagnose", *MAKES_DATA}
     done = tiny_run("-n", settings=more).output
     assert "Params have changed" in done.split("rule fit:")[1]
     assert not planned(tiny_run)

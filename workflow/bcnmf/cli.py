@@ -67,9 +67,22 @@ def _in_one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"warning: {message}\n"
 
 
+_EXAMPLES = """examples:
+  bcnmf fit --target t.h5ad --background b.h5ad -k 10 --out fit.h5ad --model model.npz
+  bcnmf project --model model.npz --data new.h5ad --out projected.h5ad
+  bcnmf select --target t.h5ad --background b.h5ad -k 2 5 10 --out settings.tsv
+
+`bcnmf COMMAND --help` has the options. Exit status: 0 done; 2 something cannot be used, and the
+message says what to do; 130 Ctrl-C; 143 SIGTERM.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bcnmf", description="Background-contrastive non-negative matrix factorisation."
+        prog="bcnmf",
+        description="Background-contrastive non-negative matrix factorisation.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -20,9 +20,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(_parser(), arguments)
 
 
+_EXAMPLES = """examples:
+  bcnmf-pipeline new mine --data cells.h5ad
+  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
+  bcnmf-pipeline show results/mine
+  bcnmf-pipeline archive results/mine
+
+`bcnmf-pipeline COMMAND --help` has the options. Exit status: 0 done; 2 something cannot be used,
+and the message says what to do; 130 Ctrl-C.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bcnmf-pipeline", description="Around runs of the bcNMF pipeline."
+        prog="bcnmf-pipeline",
+        description="Around runs of the bcNMF pipeline.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

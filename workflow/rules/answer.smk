@@ -7,7 +7,7 @@ rule answer:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
-        lists=lambda wildcards: ancient(lists_with_answered_fits(wildcards)),
+        lists=lists_with_answered_fits,
     output:
         samples=f"{ANSWER}samples.parquet",
         shares=f"{ANSWER}shares.tsv",

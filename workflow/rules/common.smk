@@ -57,6 +57,7 @@ from bcnmf_pipeline.plan.drivers import VARIANTS, simulation_arguments, variant_
 from bcnmf.errors import InputError
 from bcnmf_pipeline.methods.estimators import CONSENSUS, ESTIMATORS
 from bcnmf_pipeline.plan.runs import Plan, Run
+from bcnmf_pipeline.plan.standing import is_made_with
 from bcnmf_pipeline.record.job import import_first_from
 from bcnmf_pipeline.record.made_with import versions
 from bcnmf_pipeline.record.provenance import code_digest
@@ -255,7 +256,12 @@ def lists_of_fits(wildcards) -> list[str]:
     return [f"{folder}/fits_{part}.json" for part in range(len(jobs))]
 
 
-def list_with_shown_fit(wildcards) -> str:
+def list_with_shown_fit(wildcards):
+    run = plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
+    return unless_made_anew(list_of_shown_fit(wildcards), wildcards, [run])
+
+
+def list_of_shown_fit(wildcards) -> str:
     """Return the list that holds the fit of a method which stands first."""
     run = plan_of(wildcards).shown_run(wildcards.study, wildcards.method)
     jobs = plan_of(wildcards).jobs_of_fits(wildcards.study, 0)
@@ -295,17 +301,33 @@ def evaluation_folders(config_name: str, studies: list[str]) -> list[str]:
     ]
 
 
+def unless_made_anew(lists, wildcards, runs: list[Run]):
+    """Return lists of fits, as no reason to do anything again where the fits that are read stand.
+
+    Below a job that runs again Snakemake skips a job with `ancient` input, whatever else of it has
+    changed. So the input must not be that where a fit, and hence this job, is due.
+    """
+    fits = Path("results", wildcards.config, "fits")
+    stand = all(
+        is_made_with(
+            fits / run.file,
+            recipe(wildcards, run.method) | {"compute": arithmetic(wildcards)},
+        )
+        for run in runs
+    )
+    return ancient(lists) if stand else lists
+
+
 def answered_files(wildcards, key="answer") -> list[str]:
     return [run.file for run in plan_of(wildcards).answered_runs(wildcards.study, key)]
 
 
-def lists_with_answered_fits(wildcards, key="answer") -> list[str]:
+def lists_with_answered_fits(wildcards, key="answer"):
     """Return the lists that hold the fits which are cross-fitted, or diagnosed."""
     runs = plan_of(wildcards).answered_runs(wildcards.study, key)
     where = {"config": wildcards.config, "study": wildcards.study}
-    return sorted(
-        {list_with_shown_fit(SimpleNamespace(**where, method=run.method)) for run in runs}
-    )
+    lists = {list_of_shown_fit(SimpleNamespace(**where, method=run.method)) for run in runs}
+    return unless_made_anew(sorted(lists), wildcards, runs)
 
 
 def simulated_as(wildcards) -> dict:

@@ -5,7 +5,7 @@ rule diagnose:
     input:
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
-        lists=lambda wildcards: ancient(lists_with_answered_fits(wildcards, "diagnosis")),
+        lists=lambda wildcards: lists_with_answered_fits(wildcards, "diagnosis"),
     output:
         "results/{config}/evidence/{study}/diagnosis.tsv",
     log:

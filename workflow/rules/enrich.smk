@@ -37,12 +37,12 @@ rule gene_sets_match:
 rule enrich:
     input:
         unpack(gene_set_files),
-        # Asked for, that it is made; what it says is what this rule would fail for.
-        matched=ancient(f"{ENRICHMENT}gene_sets.tsv"),
+        # Asked for, that it is made: what it says is what this rule would fail for.
+        matched=f"{ENRICHMENT}gene_sets.tsv",
         target="results/{config}/pairs/{study}/0/target.h5ad",
         background="results/{config}/pairs/{study}/0/background.h5ad",
         # Of the fits of that job one alone is read: further ones are no reason to do this again.
-        list=lambda wildcards: ancient(list_with_shown_fit(wildcards)),
+        list=list_with_shown_fit,
     output:
         genes=f"{ENRICHMENT}{{method}}/genes.tsv",
         ora=f"{ENRICHMENT}{{method}}/ora.tsv",

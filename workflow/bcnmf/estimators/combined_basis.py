@@ -69,12 +69,12 @@ class CombinedBasisNMF(Factorisation):
     shared_weight_ : ndarray of shape (K,)
         v, in [0, 1]: how much of S is in the topics of the target.
     target_components_ : ndarray of shape (K, features)
-        C_t = components_ - shared_weight_[:, None] * shared_components_.
+        C_t: `components_ - shared_weight_[:, None] * shared_components_`.
     usage_ : ndarray of shape (n, K)
         Usages of the target, the paper's H_X transposed; as returned by `fit_transform`.
     background_usage_ : ndarray of shape (m, K)
         Usages of the background, the paper's H_Y transposed.
-    objective_ : ndarray of shape (n_iter_ + 1,)
+    objective_ : ndarray of shape (`n_iter_` + 1,)
         The objective before the first and after every iteration, with exact usages; it never rises.
     n_iter_, converged_, kkt_residual_
         See `BCNMF`.

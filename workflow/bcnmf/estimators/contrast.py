@@ -261,7 +261,7 @@ class BCNMF(NMF):
     background_components_ : ndarray of shape (n_background, features)
         Topics of the background by plain NMF, fitted when `target_score` or `save` first asks for
         them: till then leave it as it is.
-    objective_ : ndarray of shape (n_iter_ + 1,)
+    objective_ : ndarray of shape (`n_iter_` + 1,)
         D(X | H_X C) - alpha D(Y | H_Y C) before the first and after every iteration. It is what is
         minimised only where usages are optimal: with solver="safeguarded" at every entry. With "mu"
         they are one step behind, so it may lie on either side of that, even below its bound; solve

@@ -82,7 +82,7 @@ class SharedTargetNMF(Factorisation):
     ----------
     components_ : ndarray of shape (n_target, features)
         Target topics, W_t transposed; rows have unit L2 norm.
-    shared_components_ : ndarray of shape (n_shared + n_absent_, features)
+    shared_components_ : ndarray of shape (n_shared + `n_absent_`, features)
         Shared topics, W_s transposed, and behind them those of a first round that the background
         lacks; rows have unit L2 norm. With `shared_from="both"` W_s may have fewer rows.
     n_absent_ : int
@@ -90,14 +90,14 @@ class SharedTargetNMF(Factorisation):
     usage_ : ndarray of shape (n, n_target)
         Usages of the target topics, the target part of H_X transposed; as returned by
         `fit_transform`.
-    shared_usage_ : ndarray of shape (n, n_shared + n_absent_)
+    shared_usage_ : ndarray of shape (n, n_shared + `n_absent_`)
         Usages of the shared topics by the target, the other part of H_X transposed.
-    background_usage_ : ndarray of shape (m, n_shared + n_absent_)
+    background_usage_ : ndarray of shape (m, n_shared + `n_absent_`)
         Usages of the shared topics by the background, the paper's H_Y transposed; zeros for those
         that it lacks.
     offsets_ : ndarray of shape (features,)
         By how much more the target captures each feature; ones with `offsets="none"`.
-    objective_ : ndarray of shape (sum(stages_),)
+    objective_ : ndarray of shape (sum(`stages_`),)
         D(X) + D(Y) of the factors at each evaluation; it never rises within a stage. While W_s is
         fitted, before and after each iteration: D(Y | H_Y W_s), plus the target's divergence from
         no topics at all, ||X||^2, or, for Poisson, from the best rank-one model; with

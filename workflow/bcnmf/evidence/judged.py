@@ -168,7 +168,11 @@ class Judged:
                 "more than nothing, too little to be sure.",
                 "Add samples, or see whether it reproduces in other data.",
             )  # fmt: skip
-        if self.capture >= UNEQUAL_CAPTURE and ratio < PROGRAM_IF_UNEQUAL and not self._scaled(place):
+        if (
+            self.capture >= UNEQUAL_CAPTURE
+            and ratio < PROGRAM_IF_UNEQUAL
+            and not self._scaled(place)
+        ):
             return Finding(
                 "share", number, "unclear", ratio,
                 f"{said}; but most features are measured unequally, which alone can look like "

@@ -1,4 +1,4 @@
-"""Blood cells that ship with scanpy: an example of own data with an annotation."""
+"""Blood cells that ship with scanpy: real cells whose answer is known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bcnmf.compiled_cache import optional_cache
+from bcnmf.seeds import derive_seed
 
 with optional_cache():
     import scanpy as sc
@@ -48,7 +49,8 @@ def pbmc68k_reduced() -> ad.AnnData:
     AnnData
         X: float32 CSR, 700 x 765, log values.
         obs: as shipped (bulk_labels, n_genes, percent_mito, n_counts, S_score, G2M_score, phase,
-        louvain), and `cell_type` and `lineage`, plain names for `bulk_labels`.
+        louvain), and `cell_type` and `lineage`, plain names for `bulk_labels`; `half`, "first" or
+        "second": every cell type in two, at random; `kind`, "B cell" or "other".
         uns: `source`.
 
     References
@@ -62,5 +64,15 @@ def pbmc68k_reduced() -> ad.AnnData:
     names = obs["bulk_labels"].astype(str)
     for column, position in (("cell_type", 0), ("lineage", 1)):
         obs[column] = pd.Categorical([_CELL_TYPES[name][position] for name in names])
+    obs["half"] = _halves(obs["cell_type"])
+    obs["kind"] = pd.Categorical(np.where(obs["cell_type"] == "B", "B cell", "other"))
     var = pd.DataFrame(index=shipped.raw.var_names.astype(str))
     return ad.AnnData(values, obs=obs, var=var, uns={"source": dict(_SOURCE)})
+
+
+def _halves(cell_type: pd.Series) -> pd.Categorical:
+    """Return the half of each cell; the first has one more of a type whose number is odd."""
+    order = np.random.default_rng(derive_seed("pbmc68k_reduced", "half")).random(len(cell_type))
+    place = pd.Series(order, cell_type.index).groupby(cell_type, observed=True).rank()
+    count = cell_type.groupby(cell_type, observed=True).transform("size").astype(int)
+    return pd.Categorical(np.where(2 * place <= count + 1, "first", "second"))

@@ -27,6 +27,7 @@ from bcnmf_pipeline.figures.tables import (
     data_sets,
     method_handles,
     methods_in,
+    range_lengths,
     require_columns,
 )
 from bcnmf_pipeline.plan.drivers import beta_of
@@ -64,7 +65,7 @@ def plot_beta(
     -------
     Figure
         One panel per score. Points are means over data replicates (of each, the mean over its
-        seeds), bars one standard deviation over data replicates.
+        seeds), bars from the lowest to the highest data replicate.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def plot_beta(
 def beta_means(
     table: pd.DataFrame, methods: Sequence[str], automatic: Collection[str] = AUTOMATIC
 ) -> pd.DataFrame:
-    """Return mean and sd over data replicates of the setting shown of each method.
+    """Return mean and range over data replicates of the setting shown of each method.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def beta_means(
     Returns
     -------
     DataFrame
-        method, beta, score, mean, sd (missing for one replicate), n_replicates, reported.
+        method, beta, score, mean, low, high, n_replicates, reported.
     """
     rows = representative_rows(table, methods, automatic=automatic)
     if "reported" not in rows:
@@ -126,7 +127,8 @@ def beta_means(
     grouped = by_replicate.reset_index().groupby(keys, sort=False)
     return grouped.agg(
         mean=("value", "mean"),
-        sd=("value", "std"),
+        low=("value", "min"),
+        high=("value", "max"),
         n_replicates=("value", "count"),
         reported=("reported", "first"),
     ).reset_index()
@@ -154,13 +156,13 @@ def _panel(axes: Axes, values: pd.DataFrame, ticks: list[float], marks: dict[str
                 markeredgewidth=0.6, zorder=2, gid=f"reported {method}",
             )  # fmt: skip
         axes.errorbar(
-            x, line["mean"], yerr=line["sd"].fillna(0.0), color=mark.colour, marker=mark.marker,
+            x, line["mean"], yerr=range_lengths(line), color=mark.colour, marker=mark.marker,
             markersize=3.2, elinewidth=0.8, capsize=1.6, capthick=0.8, zorder=3,
             gid=f"mean {method}",
         )  # fmt: skip
     axes.set_xticks(range(len(ticks)), [f"{beta:g}" for beta in ticks])
     axes.set_xlim(-0.4, len(ticks) - 0.6)
-    lowest = min(0.0, np.nanmin(values["mean"] - values["sd"].fillna(0.0)))
+    lowest = min(0.0, values["low"].min())
     axes.set_ylim(lowest - 0.06, 1.06)
     axes.set_xlabel("β (strength of the shared programs)")
 

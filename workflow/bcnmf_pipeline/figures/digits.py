@@ -89,10 +89,10 @@ def plot_digits(
     Returns
     -------
     Figure
-        a: targets (with their label) and backgrounds; b: ARI of every method and alpha, mean and
-        standard deviation over the splits, splits as dots, reported values as diamonds. Then a
-        column a method: components as images; with two classes the plane of the two topics most
-        associated with the label; the UMAP; the usages of all samples, sorted by label.
+        a: targets (with their label) and backgrounds; b: ARI of every method and alpha, mean over
+        the splits, splits as dots, reported values as diamonds. Then a column a method: components
+        as images; with two classes the plane of the two topics most associated with the label; the
+        UMAP; the usages of all samples, sorted by label.
 
     Raises
     ------
@@ -253,7 +253,7 @@ def _examples(block: Any, examples: pd.DataFrame, shape: tuple[int, ...], letter
 
 
 def _bars(block: Any, means: pd.DataFrame, labels: Mapping[str, str] | None, letter: str) -> None:
-    """Draw mean and standard deviation over splits, a bar a method, K and alpha."""
+    """Draw the mean over splits, and the splits, a bar a method, K and alpha."""
     methods = methods_in(means, list(labels) if labels else None, "scores")
     marks = method_marks(methods)
     lines = setting_rows(means[means["method"].isin(methods)], methods, labels, between=", ")
@@ -282,10 +282,6 @@ def _bar(axes: Axes, place: int, rows: pd.DataFrame, mark: Mark, height: float) 
     mean = values.mean()
     axes.barh(place, mean, height=height, color=mark.colour, alpha=0.55, linewidth=0, gid="mean")
     if len(values) > 1:
-        axes.errorbar(
-            mean, place, xerr=values.std(ddof=1), color=INK, elinewidth=0.8, capsize=1.6,
-            capthick=0.8, zorder=4, gid="sd",
-        )  # fmt: skip
         axes.scatter(
             values, np.full(len(values), place), s=6, color=mark.colour, edgecolors="white",
             linewidths=0.2, zorder=3, gid="splits",

@@ -31,6 +31,7 @@ from bcnmf_pipeline.figures.tables import (
     method_handles,
     method_label,
     methods_in,
+    range_lengths,
     require_columns,
     short_number,
 )
@@ -100,7 +101,7 @@ def plot_drivers(
     -------
     Figure
         Small multiples, see `driver_panels`. Points are means over data replicates (of each, the
-        mean over its seeds), bars one standard deviation over data replicates.
+        mean over its seeds), bars from the lowest to the highest data replicate.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def plot_drivers(
     figure = new_figure(width, 1.7 * rows + (0.1 if spare else 0.6))
     figure.set_layout_engine("constrained", hspace=0.06)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    lowest = min((panel.points["mean"] - panel.points["sd"].fillna(0)).min() for panel in panels)
+    lowest = min(panel.points["low"].min() for panel in panels)
     chance = _CHANCE.get(score, 0.0)
     for axes, panel in zip(grid.flat, panels, strict=False):
         axes.axhline(chance, color="#D9D9D9", linewidth=0.6, zorder=0)
@@ -290,7 +291,7 @@ def _means(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     # Seeds of one data set are no replicates of the experiment: they are averaged first.
     of_replicates = rows.groupby(["method", by, "replicate"], sort=False)["value"].mean()
     grouped = of_replicates.reset_index().groupby(["method", by], sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", n_replicates="count").reset_index()
+    return grouped.agg(mean="mean", low="min", high="max", n_replicates="count").reset_index()
 
 
 def _draw(axes: Axes, panel: Panel, marks: dict[str, Mark]) -> None:
@@ -302,7 +303,7 @@ def _draw(axes: Axes, panel: Panel, marks: dict[str, Mark]) -> None:
         line = panel.points[panel.points["method"] == method].sort_values("place")
         if len(line):
             axes.errorbar(
-                line["place"] + offset, line["mean"], yerr=line["sd"].fillna(0.0),
+                line["place"] + offset, line["mean"], yerr=range_lengths(line),
                 color=mark.colour, marker=mark.marker, markersize=3.0, elinewidth=0.7,
                 capsize=1.4, capthick=0.7, zorder=3, gid=f"mean {method}",
             )  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
@@ -73,8 +72,8 @@ def plot_scores(
     Returns
     -------
     Figure
-        One panel per representation. Bars: means over runs (replicates x seeds); error bars: one
-        standard deviation over runs, none for a single run; dots: runs; diamonds: reported values.
+        One panel per representation. Bars: means over runs (replicates x seeds); dots: runs, where
+        there are several; diamonds: reported values.
         Squares, where units exist: the ARI over units; lines: the 95% interval of the row-level ARI
         when whole units are resampled, of the first run (lowest replicate and seed).
 
@@ -211,13 +210,8 @@ def _row(axes: Axes, place: int, runs: pd.DataFrame, score: str, mark: Mark) -> 
         axes.text(0.015, place, "–", color=FAINT, va="center_baseline")
         return
     mean = values.mean()
-    sd = values.std(ddof=1) if values.size > 1 else None
     axes.barh(place, mean, height=0.56, color=mark.colour, alpha=0.55, linewidth=0, zorder=1)
-    if sd is not None:
-        axes.errorbar(
-            mean, place, xerr=sd, color=INK, elinewidth=0.8, capsize=1.8, capthick=0.8, zorder=4,
-            gid="sd",
-        )  # fmt: skip
+    if values.size > 1:
         jitter = np.random.default_rng(derive_seed("jitter", score, place)).uniform(
             -0.19, 0.19, values.size
         )
@@ -275,18 +269,16 @@ def _finish(
 
 def _legend(figure: Figure | SubFigure, table: pd.DataFrame, unit: str, has_units: bool) -> None:
     runs = table.groupby(["method", "setting", "score"])["value"].count()
-    handles: list[Line2D | ErrorbarContainer] = []
+    handles: list[Line2D] = []
     if runs.max() > 1:
         handles.append(
             Line2D([], [], linestyle="none", marker="o", markersize=2.6, color=FAINT, label="run")
         )
-        # Outside the axes' limits: only its entry in the legend is seen.
         handles.append(
-            figure.axes[0].errorbar(
-                9.0, 0.0, xerr=1.0, linestyle="none", color=INK, elinewidth=0.8, capsize=1.8,
-                capthick=0.8, label="mean ± s.d. over runs",
+            Line2D(
+                [], [], color=FAINT, alpha=0.55, linewidth=5, solid_capstyle="butt", label="mean"
             )
-        )  # fmt: skip
+        )
     if "reported" in table and table["reported"].notna().any():
         handles.append(
             Line2D(

@@ -111,6 +111,20 @@ def data_sets(counts: pd.Series) -> str:
     return f"{low} data sets" if low == high else f"{low}–{high} data sets"
 
 
+def range_lengths(means: pd.DataFrame) -> np.ndarray:
+    """Return how far the lowest and the highest data set are from the mean, (2, points).
+
+    Standard deviations would say little of a few data sets, and leave the range of a score.
+
+    Parameters
+    ----------
+    means : DataFrame
+        mean, low, high: a row a point.
+    """
+    below, above = means["mean"] - means["low"], means["high"] - means["mean"]
+    return np.stack([below, above]).clip(min=0)
+
+
 def short_number(value: float, digits: int = 3) -> str:
     """Return a number with so many significant digits and no exponent where that is readable."""
     rounded = float(f"{value:.{digits}g}")

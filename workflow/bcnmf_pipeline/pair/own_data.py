@@ -31,7 +31,7 @@ from bcnmf_pipeline.pair.samples import (
     select_side,
 )
 from bcnmf_pipeline.pair.source import Heads, heads
-from bcnmf_pipeline.pair.values import all_zero, checked, kind_of_values, not_zero, odd_values
+from bcnmf_pipeline.pair.values import Found, all_zero, checked, kind_of_values, odd_values
 from bcnmf_pipeline.plan.paths import check_path
 from bcnmf_pipeline.plan.selected import column_of
 from bcnmf_pipeline.plan.selection_syntax import parse_names, parse_selection
@@ -194,13 +194,13 @@ class _Looker:
             for name, mask in zip(SIDES, masks, strict=True)
         ]
         for mask, name, values in zip(masks, SIDES, sides, strict=True):
-            if values.shape[0] == mask.sum() and not not_zero(values, axis=1).any():
+            if values.shape[0] == mask.sum() and not values.max() > 0:
                 raise all_zero(
                     f"{name} of {self.found.path}", values.shape[0], values.shape[1], self.where
                 )
-        declared = self.row.get("values", "")
-        kind = kind_of_values(sides, declared, is_image, self.where, self.found.elsewhere)
-        return kind, odd_values(sides, kind, is_image)
+        declared, found = self.row.get("values", ""), [Found().add(values) for values in sides]
+        kind = kind_of_values(found, declared, is_image, self.where, self.found.elsewhere)
+        return kind, odd_values(found, kind, is_image)
 
     def _rows(self, mask: np.ndarray) -> Any:
         try:

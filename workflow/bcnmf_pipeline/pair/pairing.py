@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from anndata.io import write_elem
 
 from bcnmf.errors import InputError
+from bcnmf.files import atomic_path
 from bcnmf_pipeline.pair.annotation import named_plainly, with_symbols, writable
 from bcnmf_pipeline.pair.batches import batches_of
+from bcnmf_pipeline.pair.blocks import by_rows
 from bcnmf_pipeline.pair.samples import (
     check_target,
     check_unique,
@@ -23,18 +29,10 @@ from bcnmf_pipeline.pair.samples import (
     overlap,
     remarks_of,
 )
+from bcnmf_pipeline.pair.sides import Side
 from bcnmf_pipeline.pair.source import NoLayer, elsewhere, of_layer
-from bcnmf_pipeline.pair.values import (
-    Side,
-    all_zero,
-    kind_of_values,
-    log_per_10k,
-    not_zero,
-    odd_values,
-    side_of,
-    top_features,
-    totals_of,
-)
+from bcnmf_pipeline.pair.values import all_zero, kind_of_values, log_per_10k, odd_values
+from bcnmf_pipeline.pair.variable import top_features
 
 
 def make_pair(
@@ -42,13 +40,16 @@ def make_pair(
 ) -> tuple[AnnData, AnnData]:
     """Select target and background, check them, and bring them to the values that are fitted.
 
+    For large data there is `write_pair`, which holds the counts or their logs, but not both.
+
     Samples that are zero throughout and features that are zero in both sides are left out, with a
     recorded warning (an image keeps all its pixels). Sparse data stay sparse.
 
     Parameters
     ----------
     data : AnnData
-        Samples x features, in memory.
+        Samples x features, in memory, or with its matrix on disk, as `load` has it: then no more
+        of it is held than what is selected.
     study : mapping
         The studies sheet's row: `study`, `target`, `background` and, where they are not empty,
         `label`, `unit`, `batch`, `values` ("counts", "log" or "raw"; else told by the values),
@@ -84,6 +85,53 @@ def make_pair(
     exp(x) - 1 for ``values=log`` (natural logs, as scanpy assumes), of the values themselves for
     ``values=raw``. Exactly as many are kept as asked for; of equal ones, those that come first.
     """
+    target, background = _pair(data, study, where, scaled_over)
+    return target.whole(), background.whole()
+
+
+def write_pair(
+    data: AnnData,
+    study: Mapping[str, str],
+    where: str,
+    scaled_over: str,
+    paths: Sequence[str | os.PathLike[str]],
+) -> dict[str, Any]:
+    """Write what `make_pair` returns to two .h5ad, and return its `pair_record`.
+
+    Counts are overwritten by their logs once they are on the disk, so that both are never held.
+    """
+    made = _pair(data, study, where, scaled_over)
+    for one, path in zip(made, paths, strict=True):
+        with atomic_path(path) as temporary:
+            one.write(temporary)
+    return pair_record(made[0].data)
+
+
+@dataclass
+class _Made:
+    """A side as it is written: of counts without X, the logs, which are to be made of them."""
+
+    data: AnnData
+    totals: np.ndarray | None
+
+    def whole(self) -> AnnData:
+        """Return the side with its logs beside the counts."""
+        if "counts" in self.data.layers:
+            self.data.X = log_per_10k(self.data.layers["counts"], self.totals)
+        return self.data
+
+    def write(self, path: Path) -> None:
+        self.data.write_h5ad(path)
+        if "counts" in self.data.layers:
+            logs = log_per_10k(self.data.layers["counts"], self.totals, copy=False)
+            with h5py.File(path, "r+") as file:
+                write_elem(file, "X", logs)
+            del self.data.layers["counts"]
+
+
+def _pair(
+    data: AnnData, study: Mapping[str, str], where: str, scaled_over: str
+) -> tuple[_Made, _Made]:
     warnings = [str(text) for text in data.uns.get("remarks", ())]
     data, other = _in_layer(data, study.get("layer", ""), where)
     obs = named_plainly(data.obs)
@@ -92,15 +140,17 @@ def make_pair(
     check_unique(obs.index[target | background], "selected samples", "obs", where)
     image_shape = image_shape_of(data.uns.get("image_shape"), data.n_vars)
     n_top = n_top_features_of(study, data.n_vars, image_shape, where)
+    if data.X is None:
+        raise InputError(f"{where}, column dataset: the data have no matrix X; {other or 'set it'}")
+    matrix = by_rows(data.X)
     sides = (
-        side_of(data, "target", target, where, other),
-        side_of(data, "background", background, where, other),
+        Side(matrix, "target", target, where, other),
+        Side(matrix, "background", background, where, other),
     )
-    values = kind_of_values(
-        [side.values for side in sides], study["values"], image_shape is not None, where, other
-    )
+    found = [side.found for side in sides]
+    values = kind_of_values(found, study["values"], image_shape is not None, where, other)
     study = {**study, "values": values}
-    odd = odd_values([side.values for side in sides], values, image_shape is not None)
+    odd = odd_values(found, values, image_shape is not None)
     pair = _Pair(
         *sides,
         features=np.arange(data.n_vars),
@@ -109,27 +159,25 @@ def make_pair(
     pair.leave_out_zero_samples(where)
     if image_shape is None:
         pair.leave_out_zero_features()
-    if values == "counts" and scaled_over == "all":
-        pair.keep_totals()
     if n_top is not None:
         pair.keep_top_features(n_top, values)
-        pair.leave_out_zero_samples(where)
+    for side in sides:
+        side.take(pair.features, keep_totals=values == "counts" and scaled_over == "all")
+    pair.leave_out_zero_samples(where)
     pair.look_for_absent_features()
     tables = [obs.iloc[side.rows] for side in pair.sides]
     check_target(tables[0], study, where)  # Once more, without the samples that were left out.
     pair.warnings += remarks_of(tables[0], tables[1], study)
     var = writable(var.iloc[pair.features])
-    made = [
-        _as_anndata(side, _used(writable(table)), var, values)
-        for side, table in zip(pair.sides, tables, strict=True)
-    ]
     uns = _description(data, study, image_shape, pair)
     if study.get("unit"):
         uns["pairing"]["n_background_units"] = int(tables[1][study["unit"]].nunique())
     if values == "counts":
         uns["pairing"]["scaled_over"] = scaled_over
-    for side in made:
-        side.uns = uns.copy()
+    made = [
+        _as_anndata(side, _used(writable(table)), var, uns, values)
+        for side, table in zip(pair.sides, tables, strict=True)
+    ]
     return made[0], made[1]
 
 
@@ -198,7 +246,7 @@ class _Pair:
 
     def leave_out_zero_samples(self, where: str) -> None:
         for side in self.sides:
-            kept = not_zero(side.values, axis=1)
+            kept = side.in_rows > 0
             missing = int((~kept).sum())
             if missing == len(kept):
                 raise all_zero(side.name, missing, len(self.features), where)
@@ -207,23 +255,17 @@ class _Pair:
                     f"{missing} of {len(kept)} {side.name} samples are zero in all "
                     f"{len(self.features)} features and were left out"
                 )
-                side.rows, side.values = side.rows[kept], side.values[kept]
-                side.totals = None if side.totals is None else side.totals[kept]
-
-    def keep_totals(self) -> None:
-        """Scale by the totals of now, whatever features are left out later."""
-        for side in self.sides:
-            side.totals = totals_of(side.values)
+                side.keep(kept)
 
     def leave_out_zero_features(self) -> None:
-        kept = np.logical_or(*(not_zero(side.values, axis=0) for side in self.sides))
+        kept = self.target.in_columns + self.background.in_columns > 0
         missing = int((~kept).sum())
         if missing:
             self.warnings.append(
                 f"{missing} of {len(kept)} features are zero in all samples of target and "
                 "background and were left out"
             )
-            self._keep_features(kept)
+            self.features = self.features[kept]
 
     def keep_top_features(self, n_top: int, values: str) -> None:
         if n_top >= len(self.features):
@@ -232,21 +274,18 @@ class _Pair:
                 "throughout: all of them were kept"
             )
             return
-        sides = [side.values for side in self.sides]
-        chosen, dispersions = top_features(sides, n_top, values)
+        chosen, dispersions = top_features(self.sides, self.features, n_top, values)
         unranked = int(np.isneginf(dispersions[chosen]).sum())
         if unranked:
             self.warnings.append(
                 f"{unranked} of the {n_top} highly variable features have no rank (they do not "
                 "vary, or all of like mean vary alike): those that come first were taken"
             )
-        kept = np.zeros(len(self.features), dtype=bool)
-        kept[chosen] = True
-        self._keep_features(kept)
+        self.features = self.features[np.sort(chosen)]
 
     def look_for_absent_features(self) -> None:
         """Warn where half of the features are in one side only: likely measured there only."""
-        found = [not_zero(side.values, axis=0) for side in self.sides]
+        found = [side.in_columns > 0 for side in self.sides]
         for here, there in ((0, 1), (1, 0)):
             absent = int((found[there] & ~found[here]).sum())
             if 2 * absent >= len(self.features):
@@ -255,11 +294,6 @@ class _Pair:
                     f"{self.sides[here].name} samples but not in the {self.sides[there].name}: "
                     "were they measured in both?"
                 )
-
-    def _keep_features(self, kept: np.ndarray) -> None:
-        self.features = self.features[kept]
-        for side in self.sides:
-            side.values = side.values[:, kept]
 
 
 def _description(
@@ -288,8 +322,11 @@ def _used(obs: pd.DataFrame) -> pd.DataFrame:
     return obs
 
 
-def _as_anndata(side: Side, obs: pd.DataFrame, var: pd.DataFrame, kind: str) -> AnnData:
+def _as_anndata(
+    side: Side, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any], kind: str
+) -> _Made:
     if kind == "counts":
-        values = log_per_10k(side.values, side.totals)
-        return AnnData(values, obs=obs, var=var, layers={"counts": side.values})
-    return AnnData(side.values, obs=obs, var=var)
+        made = AnnData(obs=obs, var=var, uns=uns.copy(), layers={"counts": side.values})
+    else:
+        made = AnnData(side.values, obs=obs, var=var, uns=uns.copy())
+    return _Made(made, side.totals)

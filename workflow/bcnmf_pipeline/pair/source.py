@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.abc import CSCDataset
 from anndata.io import read_elem, sparse_dataset
 
 from bcnmf.errors import InputError
@@ -134,8 +136,9 @@ def _heads(
     return _named(found)
 
 
-def load(path: str | os.PathLike[str], layer: str) -> AnnData:
-    """Read what a pair is made of, and nothing else of a file: what `heads` and `values` looked at.
+@contextmanager
+def load(path: str | os.PathLike[str], layer: str) -> Iterator[AnnData]:
+    """Open what a pair is made of, and nothing else of a file: what `heads` and `values` looked at.
 
     Parameters
     ----------
@@ -144,10 +147,11 @@ def load(path: str | os.PathLike[str], layer: str) -> AnnData:
     layer : str
         The layer that is wanted; "" or "X" for X.
 
-    Returns
-    -------
+    Yields
+    ------
     AnnData of shape (samples, features)
         With X, or that layer; without columns of obs that nothing can read, with a remark on them.
+        The matrix stays on disk where that can be; else a warning says why it is read whole.
 
     Raises
     ------
@@ -157,35 +161,69 @@ def load(path: str | os.PathLike[str], layer: str) -> AnnData:
     path = Path(path).expanduser()
     kind = kind_of(path)
     if kind not in STORED:
-        return read(path)
-    with _group(path, kind) as group:
-        if _is_old(group):
-            return read(path)
-        layer = layer_of(layer, _layers(group))
-        matrix = _matrix(group, layer)
-        values = read_elem(matrix) if _is_dense(matrix) else sparse_dataset(matrix).to_memory()
-        obs, remarks = _readable_columns(group["obs"])
-        kept = {name: f"uns/{name}" for name in ("image_shape", "source")}
-        uns = {name: read_elem(group[place]) for name, place in kept.items() if place in group}
-        if remarks:
-            uns["remarks"] = np.array(remarks, dtype=object)
-        return AnnData(
-            None if layer else values, obs=obs, var=_features(group, layer), uns=uns,
-            layers={layer: values} if layer else None,
-        )  # fmt: skip
+        _warn_whole(path, f"a file of this kind ({kind})")
+        yield read(path)
+        return
+    with ExitStack() as opened:
+        with _damage(path, kind):
+            group = opened.enter_context(stored(path, kind))
+            _check_tables(group, path)
+            data = _opened(group, layer)
+        if data is None:
+            _warn_whole(path, "a file that an anndata before 0.7 wrote")
+            data = read(path)
+        elif isinstance(data.layers.get(layer, data.X), CSCDataset):
+            _warn_whole(path, "a matrix that is stored by columns (CSC)")
+        yield data
+
+
+def _opened(group: Any, layer: str) -> AnnData | None:
+    """Return the parts of a file with its matrix on disk; None where parts cannot be had."""
+    if _is_old(group):
+        return None
+    layer = layer_of(layer, _layers(group))
+    matrix = _matrix(group, layer)
+    values = matrix if _is_dense(matrix) else sparse_dataset(matrix)
+    obs, remarks = _readable_columns(group["obs"])
+    kept = {name: f"uns/{name}" for name in ("image_shape", "source")}
+    uns = {name: read_elem(group[place]) for name, place in kept.items() if place in group}
+    if remarks:
+        uns["remarks"] = np.array(remarks, dtype=object)
+    return AnnData(
+        None if layer else values, obs=obs, var=_features(group, layer), uns=uns,
+        layers={layer: values} if layer else None,
+    )  # fmt: skip
+
+
+def _warn_whole(path: Path, what: str) -> None:
+    warnings.warn(
+        f"{path}: {what} is read into memory whole; write it as .h5ad with its matrix by rows "
+        "(data.X = data.X.tocsr()) to pair it in little more memory than the pair takes",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 @contextmanager
 def _group(path: Path, kind: str) -> Iterator[Any]:
-    """Open one of the formats of AnnData; what its libraries cannot read is the file's fault."""
-    remedy = f"copy it again if it is damaged, or write it again with AnnData.write_{kind}"
-    with reading(path, f"not a readable .{kind} file", remedy), stored(path, kind) as group:
-        missing = [name for name in ("obs", "var") if name not in group]
-        if missing:
-            raise InputError(
-                f"{path}: holds no {', '.join(missing)}; expected a file as AnnData writes it"
-            )
+    """Open one of the formats of AnnData."""
+    with _damage(path, kind), stored(path, kind) as group:
+        _check_tables(group, path)
         yield group
+
+
+def _damage(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Take what the libraries of a format of AnnData cannot read for the file's fault."""
+    remedy = f"copy it again if it is damaged, or write it again with AnnData.write_{kind}"
+    return reading(path, f"not a readable .{kind} file", remedy)
+
+
+def _check_tables(group: Any, path: Path) -> None:
+    missing = [name for name in ("obs", "var") if name not in group]
+    if missing:
+        raise InputError(
+            f"{path}: holds no {', '.join(missing)}; expected a file as AnnData writes it"
+        )
 
 
 def _is_old(group: Any) -> bool:

@@ -56,10 +56,8 @@ def test_functions_are_kept_where_they_can_be(monkeypatch, tmp_path):
     [
         "from bcnmf_pipeline.evaluate.compiled_umap import umap_class; umap_class()",
         "from bcnmf_pipeline.datasets.pbmc import pbmc68k_reduced; pbmc68k_reduced()",
-        "import numpy as np; from bcnmf_pipeline.pair.values import top_features; "
-        "top_features([np.random.default_rng(0).random((9, 5))], 2, 'log')",
     ],
-    ids=["umap", "pbmc", "pair"],
+    ids=["umap", "pbmc"],
 )
 def test_libraries_that_insist_on_a_cache_work_without(use):
     code = (

@@ -247,7 +247,8 @@ def test_what_is_looked_at_is_what_is_paired(what, tmp_path):
     path = make(tmp_path)
     found = look(path, ROW, WHERE)
     row = ROW | {"values": found.values}
-    target, background = make_pair(load(path, ""), row, WHERE, scaled_over="all")
+    with load(path, "") as data:
+        target, background = make_pair(data, row, WHERE, scaled_over="all")
     assert (target.n_obs, background.n_obs) == (found.n_target, found.n_background) == (30, 30)
     warnings = " ".join(target.uns["pairing"]["warnings"])
     assert remark in warnings

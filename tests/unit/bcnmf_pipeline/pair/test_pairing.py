@@ -275,7 +275,7 @@ def test_values_of_the_background_are_checked_too():
 
 
 def test_few_fractions_among_many_values_are_found(monkeypatch):
-    monkeypatch.setattr("bcnmf_pipeline.pair.values._BLOCK", 7)
+    monkeypatch.setattr("bcnmf_pipeline.pair.blocks._BLOCK", 7)
     counts = counts_of()
     counts[2, 5], counts[116, 29] = 0.25, 0.75
     with pytest.raises(InputError, match=r"but 2 of 1800 .*\(the first: 0.25; the largest: "):
