@@ -132,7 +132,8 @@ def _measure(options: Any) -> None:
 
 
 def _bad(row: Row) -> bool:
-    return row["status"].startswith("failed") or not row.get("agrees", True)
+    same = row.get("agrees", True) and row.get("same_again", True)
+    return row["status"].startswith("failed") or not same
 
 
 def _machine(device: str) -> str:

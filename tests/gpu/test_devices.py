@@ -60,10 +60,13 @@ def test_the_device_does_not_change_the_fit(device, container, loss, solver):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_auto_takes_cuda():
+@pytest.mark.parametrize(("least", "device"), [("0", "cuda"), ("inf", "cpu"), ("", "cpu")])
+def test_auto_takes_cuda_for_fits_that_are_large_enough(least, device, monkeypatch):
+    monkeypatch.setenv("BCNMF_GPU_FROM", least)
     x, y = pair()
     model = BCNMF(3, solver="mu", max_iter=3, tol=0, device="auto").fit(x, background=y)
-    assert model.device_ == "cuda"
+    assert model.device_ == device
+    assert "stored values x 3 topics x at most 3 iterations" in model.device_reason_
 
 
 @pytest.mark.parametrize("device", DEVICES)
