@@ -119,6 +119,9 @@ def test_jobs_ask_for_more_the_larger_their_input_is(tiny_run):
     size = sum((pair / f"{side}.h5ad").stat().st_size for side in ("target", "background")) / 1e6
     assert f"mem_mb={math.ceil(4000 + 8 * size)}," in done.output
     assert f"runtime={math.ceil(120 + 2 * size)}," in done.output
+    data = tiny_run.folder / "results/tiny/datasets/simulation_beta8/0.h5ad"
+    # Pairs are read by rows.
+    assert f"mem_mb={math.ceil(1000 + 8 * data.stat().st_size / 1e6)}," in done.output
 
 
 def test_a_change_of_a_solver_refits_and_makes_all_after(changed):

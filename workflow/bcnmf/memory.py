@@ -13,17 +13,20 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf.errors import InputError
+from bcnmf.kernels import accelerated
+from bcnmf.matrices.base import block_elements
+from bcnmf.matrices.csr_fused import device_bytes, rows_of_a_tile
 
 # Copies of the usages that a fit holds at once: start, present, on trial, and one in float64.
 _USAGE_COPIES = 5
 # Arrays of features x K: components, accumulators of several threads, and of five steps back what
 # a step was, what it changed, and both again as they enter the next direction.
 _COMPONENT_COPIES = 46
-# What an accelerator keeps per stored value beside the two CSR copies when the loss is Poisson:
-# values, flat places, and the permutation to the transpose.
+# What an accelerator without Triton keeps per stored value beside the two CSR copies when the loss
+# is Poisson: values, flat places, and the permutation to the transpose.
 _POISSON_BYTES_PER_VALUE = 40
-# Passes over dense data in blocks form up to so many elements, in float64, a few times.
-_BLOCK_BYTES = 4 * 8 * (1 << 22)
+# Passes over data in dense blocks form each of their elements in float64, a few times.
+_BYTES_PER_BLOCK_ELEMENT = 4 * 8
 _INDEX_BYTES = 4
 # torch, libraries and fragments.
 _MARGIN = 1.1
@@ -60,13 +63,19 @@ def required(
     samples = sum(data.shape[0] for data in datasets)
     features = datasets[0].shape[1]
     total = _factors(k, samples, features, size)
+    fused, in_blocks = accelerated.present(device), 0
     for data in datasets:
-        total += _copy_of(data, size, on_host, scaled)
-        if not on_host and loss == "poisson" and sp.issparse(data):
-            total += _POISSON_BYTES_PER_VALUE * data.nnz
-    if loss == "poisson" and (not on_host or not all(map(sp.issparse, datasets))):
-        total += _BLOCK_BYTES
-    return int(_MARGIN * total)
+        sparse = sp.issparse(data)
+        if sparse and fused:
+            # The sums of the tiles too, and once more in float64.
+            tiles = -(-data.shape[0] // rows_of_a_tile(data.shape, data.nnz))
+            total += device_bytes(data.shape, data.nnz, size) + (size + 8) * k * tiles * features
+        else:
+            total += _copy_of(data, size, on_host, scaled)
+        if loss == "poisson" and not (sparse and (fused or on_host)):
+            in_blocks = max(in_blocks, min(block_elements(device), data.shape[0] * features))
+            total += _POISSON_BYTES_PER_VALUE * data.nnz if sparse else 0
+    return int(_MARGIN * (total + _BYTES_PER_BLOCK_ELEMENT * in_blocks))
 
 
 def beside_data(k: int, samples: int, features: int, dtype: torch.dtype, buffers: int = 0) -> int:
@@ -114,7 +123,9 @@ def at_once(
 def free(device: torch.device) -> int:
     """Return how many bytes this process may still take on `device`."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # torch keeps memory that tensors gave back, and takes of it first.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     on_host = min([_free_on_host(), *_left_in_control_groups()])
     if device.type == "mps":  # takes of the host's memory, up to a limit
         return min(

@@ -19,7 +19,7 @@ rule pair:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **OF_DATA,
+        **OF_PAIRS,
     params:
         code=code("pair.py"),
         # Texts of the sheet that change no number are left out: editing them reruns nothing.

@@ -24,9 +24,16 @@ def megabytes(path: str) -> float:
     return sum(map(os.path.getsize, files)) / 1e6
 
 
+def of_pair(wildcards, input, attempt):
+    """Return the memory of a pair: of what rows can be read from, no more is held than is selected."""
+    by_rows = Path(input.data).suffix in (".h5ad", ".zarr")
+    return by_size(*((1000, 8) if by_rows else (1500, 15)))(wildcards, input, attempt)
+
+
 # MB and minutes, about twice what was measured: docs/clusters.md.
 SMALL = {"mem_mb": by_size(1000, 20), "runtime": by_size(30)}
 OF_DATA = {"mem_mb": by_size(1500, 15), "runtime": by_size(60, 0.5)}
+OF_PAIRS = OF_DATA | {"mem_mb": of_pair}
 OF_DOWNLOADS = {"mem_mb": by_size(4000, 15), "runtime": by_size(60, 0.5)}
 OF_FITS = {"mem_mb": by_size(4000, 8), "runtime": by_size(120, 2)}
 OF_GRIDS = OF_FITS | {"runtime": by_size(240, 2)}

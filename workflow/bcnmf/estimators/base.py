@@ -275,8 +275,11 @@ class Factorisation(
         """Say where the fit runs, why there, and what memory it takes."""
         dtype, device = self._precision_and_device()
         samples = sum(side.shape[0] for side in sides)
-        buffers = sum(side.buffer_bytes for side in sides)
-        needed = memory.beside_data(self._n_topics(), samples, self.n_features_in_, dtype, buffers)
+        buffers = max(side.buffer_bytes for side in sides)  # passes go over one at a time
+        target, *background = sides
+        shared = together.shared(target, background[0] if background else None)
+        topics = self._n_topics() * self._at_once(self._starts_to_run(), *shared)
+        needed = memory.beside_data(topics, samples, self.n_features_in_, dtype, buffers)
         why = "as asked for" if self._placement is None else self._placement.why
         announce(f"{device} ({why})", needed, memory.free(device))
 

@@ -227,7 +227,9 @@ class BCNMF(NMF):
         Stopping tolerance; 0 runs all `max_iter` iterations.
     n_init : int
         Starts, of which the one with the lowest last `objective_` is kept. With init="nndsvd" the
-        first is that, the others are random. A given start is the only one.
+        first is that, the others are random. A given start is the only one. Where data are read in
+        batches or are on an accelerator, starts share the passes over them, as many at a time as
+        fit into memory (one by one with a checkpoint, which holds the state of one).
     batch_size : int, optional
         Samples in memory at a time, see `bcnmf.matrices.streamed`: the numbers are those of
         data in memory, up to rounding. Data on disk (backed AnnData, HDF5) are always read in

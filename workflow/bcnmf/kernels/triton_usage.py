@@ -27,8 +27,11 @@ def solve(
     inside = (rows < samples)[:, None] & (topics < k)[None, :]
     places = rows[:, None] * k + topics[None, :]
     present = tl.load(usage + places, mask=inside, other=0.0).to(tl.float64)
+    aim = tl.load(product + places, mask=inside, other=0.0).to(tl.float64)
+    # An empty sample has no usages, and rounding would leave it some.
+    present = tl.where((tl.max(aim, 1) > 0)[:, None], present, 0.0)
     # Half the gradient, kept up to date.
-    slope = -tl.load(product + places, mask=inside, other=0.0).to(tl.float64)
+    slope = -aim
     for topic in range(k):
         own = tl.load(gram + topic * k + topics, mask=topics < k, other=0.0)
         one = tl.sum(tl.where((topics == topic)[None, :], present, 0.0), 1)
@@ -41,16 +44,17 @@ def solve(
             here = (topics == topic)[None, :]
             own = tl.load(gram + topic * k + topics, mask=topics < k, other=0.0)
             curvature = tl.load(gram + topic * k + topic)
-            before = tl.sum(tl.where(here, present, 0.0), 1)
-            after = before - tl.sum(tl.where(here, slope, 0.0), 1) / tl.where(
-                curvature > 0, curvature, 1.0
-            )
             # An empty topic explains nothing.
-            after = tl.where((after > 0) & (curvature > 0), after, 0.0)
+            used = tl.where(curvature > 0, 1.0, 0.0)
+            before = tl.sum(tl.where(here, present, 0.0), 1)
+            step = tl.sum(tl.where(here, slope, 0.0), 1) / tl.where(curvature > 0, curvature, 1.0)
+            after = tl.maximum(before - step, 0.0) * used
             change = tl.where(moving > 0, after - before, 0.0)
             slope += change[:, None] * own[None, :]
             present = tl.where(here, (before + change)[:, None], present)
             most = tl.maximum(most, tl.abs(change))
         moving = tl.where(most > tol * tl.max(present, 1), moving, 0)
         left = tl.where(tl.max(moving, 0) > 0, left - 1, 0)
+    # Rounding again: on its way to zero a usage comes as near as the digits of others allow.
+    present = tl.where(present > 1e-15 * tl.max(present, 1)[:, None], present, 0.0)
     tl.store(usage + places, present.to(usage.dtype.element_ty), mask=inside)

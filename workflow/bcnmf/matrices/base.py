@@ -20,8 +20,9 @@ from bcnmf.kernels.usage import nonnegative_least_squares
 from bcnmf.matrices.divergence import EPS_POISSON, poisson_at_stored
 from bcnmf.matrices.weighting import Weighting
 
-# Rows of a block are chosen so that a dense block of samples x features stays near this size.
-_BLOCK_ELEMENTS = 1 << 22
+# Rows of a block are chosen so that a dense block of samples x features stays near this size, for
+# which a GPU is not worth starting.
+_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_OF_A_GPU = 1 << 22, 1 << 25
 _LOOK_EVERY = 10
 _ROWS_OF_A_SUM = 1024
 
@@ -199,10 +200,10 @@ class Matrix(ABC):
     def blocks(self) -> Iterator[Block]:
         """Yield blocks of consecutive rows that together cover X once."""
 
-    def _slices(self) -> Iterator[slice]:
+    def _slices(self, device: torch.device) -> Iterator[slice]:
         """Yield the rows of blocks that are small when dense."""
         n, features = self.shape
-        step = max(1, _BLOCK_ELEMENTS // max(1, features))
+        step = max(1, block_elements(device) // max(1, features))
         return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
@@ -231,6 +232,11 @@ class Block(ABC):
     @abstractmethod
     def transposed_times(self, values: torch.Tensor, usage: torch.Tensor) -> torch.Tensor:
         """Return H' V, V being this block with `values` in place of its own."""
+
+
+def block_elements(device: torch.device) -> int:
+    """Return about how many elements a dense block has."""
+    return _BLOCK_ELEMENTS_OF_A_GPU if device.type == "cuda" else _BLOCK_ELEMENTS
 
 
 def usage_gram(usage: torch.Tensor) -> torch.Tensor:

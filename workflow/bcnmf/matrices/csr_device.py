@@ -55,7 +55,7 @@ class DeviceSparseMatrix(Matrix):
         if self._blocks is None:
             self._blocks = [
                 _SparseBlock(rows, self._host[rows], self._dtype, self._device)
-                for rows in self._slices()
+                for rows in self._slices(self._device)
             ]
         return iter(self._blocks)
 

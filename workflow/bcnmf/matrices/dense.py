@@ -41,7 +41,7 @@ class DenseMatrix(Matrix):
 
     def blocks(self) -> Iterator[Block]:
         self.passes += 1
-        return (_DenseBlock(rows, self.values[rows]) for rows in self._slices())
+        return (_DenseBlock(rows, self.values[rows]) for rows in self._slices(self.values.device))
 
 
 class _DenseBlock(Block):

@@ -203,6 +203,8 @@ def _shared(side: Matrix, number: int) -> Matrix:
 class _Stream(StreamedMatrix):
     """Data in batches, read once for all fits."""
 
+    _data: StreamedMatrix
+
     def __init__(self, data: StreamedMatrix, number: int) -> None:
         vars(self).update(vars(data))
 

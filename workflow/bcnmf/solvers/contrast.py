@@ -8,7 +8,7 @@ theorem the gradient of f needs no derivative of the usages.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,21 +83,38 @@ def normalise(components: torch.Tensor) -> torch.Tensor:
 
 def evaluate(terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]) -> Point:
     """Solve the usages, warm-started from `usages` (overwritten), and evaluate the objective."""
+    gram, moments = solve(terms, components, usages)
+    errors: list[float] = errors_of(terms, moments, gram).tolist()
+    return Point(components, usages, moments, gram, errors, objective(terms, errors))
+
+
+def solve(
+    terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]
+) -> tuple[torch.Tensor, list[Moments]]:
+    """Solve the usages, from `usages` on (overwritten); return the components' Gram matrix too."""
     gram = gram_float64(components)
     moments = [
         term.data.exact_pass(components, gram, usage)
-        for term, usage in zip(terms, usages, strict=False)
+        for term, usage in zip(terms, usages, strict=True)
     ]
-    errors = errors_of(terms, moments, gram)
-    return Point(components, usages[: len(terms)], moments, gram, errors, objective(terms, errors))
+    return gram, moments
 
 
-def errors_of(terms: Sequence[Term], moments: Sequence[Moments], gram: torch.Tensor) -> list[float]:
+def errors_of(
+    terms: Sequence[Term], moments: Sequence[Moments], gram: torch.Tensor
+) -> torch.Tensor:
     """Return the terms' squared errors after a pass with components of this Gram matrix."""
-    return [
-        float(squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram))
-        for term, part in zip(terms, moments, strict=True)
-    ]
+    return torch.stack(
+        [
+            squared_error(term.data.squared_norm, part.fit, part.usage_gram, gram)
+            for term, part in zip(terms, moments, strict=True)
+        ]
+    )
+
+
+def weighted(terms: Sequence[Term], losses: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the weighted sum of the terms' losses, left on the device."""
+    return torch.stack([term.weight * loss for term, loss in zip(terms, losses, strict=True)]).sum()
 
 
 def objective(terms: Sequence[Term], errors: Sequence[float]) -> float:

@@ -94,13 +94,15 @@ def descend(
         components, usages = following.components, following.usages
     while True:
         numerator, denominator = torch.zeros_like(components), torch.zeros_like(components)
-        objective, evaluated = 0.0, []
+        losses, evaluated = [], []
         for (data, used), usage in zip(datasets, usages, strict=True):
             loss_of_data, usage_evaluated, *parts = step(data, components[:used], usage)
-            objective += float(loss_of_data)
+            losses.append(loss_of_data)
             evaluated.append(usage_evaluated)
             numerator[:used] += parts[0]
             denominator[:used] += parts[1]
+        # Here the host waits for the device, once an iteration.
+        objective = sum(torch.stack(losses).tolist())
         if reached.objective and objective > reached.objective[-1]:
             reached.converged = True
             return reached

@@ -18,7 +18,7 @@ from bcnmf.device import as_float64, flush, to_match
 from bcnmf.errors import InputError
 from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.matrices.divergence import EPS_POISSON, squared_error
-from bcnmf.solvers.contrast import Term, terms_of
+from bcnmf.solvers.contrast import Term, terms_of, weighted
 from bcnmf.solvers.result import (
     FACTORS,
     Monitor,
@@ -178,7 +178,7 @@ def fit_poisson(
                 term.data.poisson_loss(components, usage)
                 for term, usage in zip(terms, usages, strict=False)
             ]
-            trace.append(_weighted(terms, losses))
+            trace.append(weighted(terms, losses))
             evaluated, converged = True, trace.settled()
             if last or converged:
                 break
@@ -188,7 +188,7 @@ def fit_poisson(
             for term, usage in zip(terms, usages, strict=False)
         ]
         if not evaluated:
-            trace.append(_weighted(terms, [loss for loss, _ in passes]))
+            trace.append(weighted(terms, [loss for loss, _ in passes]))
         numerator, denominator = passes[0][1], usages[0].sum(0)[:, None]
         if background is not None:
             numerator = numerator + alpha * usages[1].sum(0)[:, None]
@@ -224,7 +224,7 @@ def _contrast(
         )
         for term, part in zip(terms, moments, strict=True)
     ]
-    return _weighted(terms, errors)
+    return weighted(terms, errors)
 
 
 def _inner_product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -237,7 +237,3 @@ def _inner_product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def _model(moments: Moments, components: torch.Tensor) -> torch.Tensor:
     return to_match(moments.usage_gram, components) @ components
-
-
-def _weighted(terms: Sequence[Term], losses: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.stack([term.weight * loss for term, loss in zip(terms, losses, strict=True)]).sum()

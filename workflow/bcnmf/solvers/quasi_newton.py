@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,19 +39,30 @@ class Memory:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def add(self, step: torch.Tensor, change: torch.Tensor) -> None:
-        """Remember a step and the change of the gradient, both (K, features)."""
+    def add(self, step: torch.Tensor, change: torch.Tensor) -> Memory:
+        """Remember a step and the change of the gradient, both (K, features); return itself."""
         self._steps = [*self._steps[1 - _PAIRS :], step]
         self._changes = [*self._changes[1 - _PAIRS :], change]
+        return self
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._steps, self._changes = [], []
+    def copy(self) -> Memory:
+        """Return a memory that remembers the same."""
+        other = Memory()
+        other._steps, other._changes = self._steps, self._changes
+        return other
 
     def direction(
         self, gradient: torch.Tensor, free: torch.Tensor, curvature: torch.Tensor
     ) -> tuple[torch.Tensor, float]:
         """Return where to go, (K, features), and the slope there: direction times gradient.
+
+        Parameters are those of `basis`.
+        """
+        basis = self.basis(gradient, free, curvature)
+        return basis.direction(basis.products().tolist())
+
+    def basis(self, gradient: torch.Tensor, free: torch.Tensor, curvature: torch.Tensor) -> Basis:
+        """Return the vectors that a direction is made of.
 
         Parameters
         ----------
@@ -66,14 +77,11 @@ class Memory:
         # products alone, so it runs on numbers, and a device is waited for once.
         root = curvature.sqrt()[:, None]
         steps, changes = root * free, free / root
-        basis = torch.stack(
+        vectors = torch.stack(
             [step * steps for step in self._steps]
             + [change * changes for change in (*self._changes, gradient)]
         )
-        flat = basis.flatten(1)
-        shares, slope = _two_loops((flat @ flat.T).tolist(), len(self))
-        weights = torch.tensor(shares, dtype=flat.dtype).to(flat.device)
-        return (weights @ flat).reshape(free.shape) * changes, slope
+        return Basis(vectors.flatten(1), changes)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what `restore` takes."""
@@ -87,6 +95,33 @@ class Memory:
             list(as_tensor(state[name], precision)) if name in state else []
             for name in ("steps", "changes")
         )
+
+
+class Basis(NamedTuple):
+    """The vectors that a direction is made of: steps, changes, and the gradient.
+
+    Attributes
+    ----------
+    vectors : torch.Tensor of shape (2 * pairs + 1, K * features)
+        In units in which the first curvature is one.
+    unit : torch.Tensor of shape (K, features)
+        What a direction is multiplied by to leave these units.
+    """
+
+    vectors: torch.Tensor
+    unit: torch.Tensor
+
+    def products(self) -> torch.Tensor:
+        """Return the inner products, which `direction` takes as numbers."""
+        return self.vectors @ self.vectors.T
+
+    def direction(self, products: list[list[float]]) -> tuple[torch.Tensor, float]:
+        """Return where to go, (K, features), and the slope there."""
+        shares, slope = _two_loops(products, len(self.vectors) // 2)
+        # From pinned memory, or the host would wait.
+        weights = torch.tensor(shares, dtype=self.vectors.dtype, pin_memory=self.vectors.is_cuda)
+        weights = weights.to(self.vectors.device, non_blocking=True)
+        return (weights @ self.vectors).reshape(self.unit.shape) * self.unit, slope
 
 
 def _two_loops(products: list[list[float]], count: int) -> tuple[list[float], float]:

@@ -120,10 +120,13 @@ class Trace:
         done = len(self._values)
         return done > 0 and done % _CHECK_EVERY == 0 and self.tol > 0
 
+    def looks(self) -> bool:
+        """Whether `settled` looks at the latest value, for which the host waits for a device."""
+        return self.tol > 0 and (len(self._values) - 1) % _CHECK_EVERY == 0
+
     def settled(self) -> bool:
         """Whether the stopping rule holds after the latest value."""
-        done = len(self._values) - 1
-        if self.tol == 0 or done % _CHECK_EVERY:
+        if not self.looks():
             return False
         change = self._change()
         return change is not None and change <= self.tol

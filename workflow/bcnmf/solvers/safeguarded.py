@@ -17,22 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bcnmf.device import flush, gram_float64, to_match
-from bcnmf.matrices.base import Matrix
+from bcnmf.device import as_float64, flush, gram_float64, to_match
+from bcnmf.kernels import accelerated
+from bcnmf.matrices.base import Matrix, Moments
 from bcnmf.solvers.contrast import (
     Point,
     Term,
     at_floor,
     errors_of,
     evaluate,
-    gradient_parts,
     kkt_residual,
     kkt_tolerance,
     normalise,
     objective,
     relative_contrast,
     scale,
+    solve,
     terms_of,
+    weighted,
     weighted_parts,
     whole,
     with_share_of_contrast,
@@ -165,9 +167,8 @@ class _Descent:
 
     def __init__(self, terms: Sequence[Term], point: Point) -> None:
         self.exhausted = False
-        self._terms = terms
-        self._move(point)
-        self._memory = Memory()
+        self._terms, self.point = terms, point
+        self._ahead = _Ahead(terms, point.components, point.moments, Memory())
         self._radius = _FIRST_RADIUS
         self._reseeds = [0] * len(point.components)
 
@@ -180,8 +181,8 @@ class _Descent:
         self._reseeds[idle] += 1
         found = _reseeded(self._terms, self.point, idle, self._reseeds[idle])
         if found.objective <= self.point.objective:
-            self._move(found)
-            self._memory.clear()
+            self.point = found
+            self._forget()
 
     def stationary(self, tol: float) -> bool:
         """Whether the projected gradient is as small as `tol` asks for."""
@@ -190,49 +191,74 @@ class _Descent:
 
     def _step(self) -> None:
         """Go along the direction of the memory, or of the bare gradient if that leads nowhere."""
-        while True:
-            found = self._descend(_CUTS if len(self._memory) else _MOST_CUTS)
-            if found is not None:
-                before = self._gradient
-                step = found.components - self.point.components
-                self._move(found)
-                self._memory.add(step, self._gradient - before)
-                return
-            if not len(self._memory):
+        while not self._descend(_CUTS if len(self._ahead.memory) else _MOST_CUTS):
+            if not len(self._ahead.memory):
                 self.exhausted = True
                 return
-            self._memory.clear()
+            self._forget()
 
-    def _move(self, point: Point) -> None:
-        negative, positive = gradient_parts(self._terms, point)
-        self.point, self._gradient = point, positive - negative
+    def _forget(self) -> None:
+        point = self.point
+        self._ahead = _Ahead(self._terms, point.components, point.moments, Memory())
 
-    def _descend(self, tries: int) -> Point | None:
-        """Return a lower point, None if neither a step nor cutting it leads to one."""
-        components, energy = self.point.components, self.point.moments[0].usage_gram.diagonal()
-        # Topics that the target hardly uses have no curvature of their own.
-        least = (1e-8 * energy.max()).clamp(min=1e-30)
-        curvature = to_match(energy.clamp(min=least), components)
-        free = ~(at_floor(components) & (self._gradient >= 0))
-        direction, slope = self._memory.direction(self._gradient, free, curvature)
-        farthest = float(direction.norm(dim=1).max())
-        if not (slope < 0 and math.isfinite(farthest)):
-            return None
-        length = min(1.0, self._radius / farthest)
+    def _descend(self, tries: int) -> bool:
+        """Move to a lower point; return whether a step, or cutting it, leads to one."""
+        components, gradient = self.point.components, self._ahead.gradient
+        direction, slope = self._ahead.direction()
+        reach = as_float64(direction.norm(dim=1).max())
+        if not slope < 0:
+            return False
+        # By a tensor, which torch divides by; a number it would multiply with the inverse.
+        limit = (torch.full_like(reach, self._radius) / reach).clamp(max=1.0)
+        length = math.nan
         for attempt in range(tries):
-            moved = (components + length * direction).clamp(min=0)
+            share = length if attempt else limit
+            moved = (components + share * direction).clamp(min=0)
             # A topic that would lose all its features stays.
             moved = torch.where(moved.amax(dim=1, keepdim=True) > 0, moved, components)
-            usages = [usage.clone() for usage in self.point.usages]
-            found = evaluate(self._terms, normalise(moved), usages)
+            gain = -2 * as_float64(((moved - components) * gradient).sum())
+            found, ahead, (farthest, gained) = self._look_at(moved, reach, gain)
+            if not math.isfinite(farthest):
+                return False
+            if attempt == 0:
+                length = min(1.0, self._radius / farthest)
             if found.objective <= self.point.objective:
                 if attempt == 0 and length < 1:
                     self._radius *= 2
-                return found
-            gain = -2 * float(((moved - components) * self._gradient).sum())
-            length *= _cut(gain, found.objective - self.point.objective)
+                self.point, self._ahead = found, ahead or self._ahead_of(found)
+                return True
+            length *= _cut(gained, found.objective - self.point.objective)
             self._radius = length * farthest
-        return None
+        return False
+
+    def _look_at(
+        self, moved: torch.Tensor, *beside: torch.Tensor
+    ) -> tuple[Point, _Ahead | None, list[float]]:
+        """Evaluate a point, and return other tensors' numbers as well.
+
+        The host waits for a device once: also for what a step from there would need.
+        """
+        components, usages = normalise(moved), [usage.clone() for usage in self.point.usages]
+        gram, moments = solve(self._terms, components, usages)
+        errors = errors_of(self._terms, moments, gram)
+        point = Point(components, usages, moments, gram, [], math.nan)
+        wanted, ahead = [errors, torch.stack(beside)], None
+        if accelerated.present(components.device):
+            ahead = self._ahead_of(point)
+            wanted.append(as_float64(ahead.products).flatten())
+        numbers: list[float] = torch.cat(wanted).tolist()
+        point.errors, rest = numbers[: len(errors)], numbers[len(errors) :]
+        point.objective = objective(self._terms, point.errors)
+        if ahead is not None:
+            ahead.read(rest[len(beside) :])
+        return point, ahead, rest[: len(beside)]
+
+    def _ahead_of(self, point: Point) -> _Ahead:
+        """Return what a step from another point would need, with the step to it remembered."""
+        last, step = self._ahead, point.components - self.point.components
+        return _Ahead(
+            self._terms, point.components, point.moments, last.memory, step, last.gradient
+        )
 
     def state(self, iteration: int, trace: Trace) -> State:
         """Return what `restored` takes: all that the next iteration starts from."""
@@ -242,7 +268,7 @@ class _Descent:
             "components": point.components, "usage": usages[0], "background_usage": usages[1],
             "errors": point.errors, "point_objective": point.objective, "radius": self._radius,
             "reseeds": self._reseeds, "iteration": iteration, "objective": trace.recorded(),
-        } | packed_moments(point.moments) | self._memory.state()  # fmt: skip
+        } | packed_moments(point.moments) | self._ahead.memory.state()  # fmt: skip
 
     @classmethod
     def restored(
@@ -257,9 +283,47 @@ class _Descent:
         errors, reached = state["errors"].tolist(), float(state["point_objective"])
         point = Point(components, usages, moments, gram_float64(components), errors, reached)
         descent = cls(terms, point)
-        descent._memory.restore(state, (components.dtype, components.device))
+        memory = Memory()
+        memory.restore(state, (components.dtype, components.device))
+        descent._ahead = _Ahead(terms, components, moments, memory)
         descent._radius, descent._reseeds = float(state["radius"]), state["reseeds"].tolist()
         return descent
+
+
+class _Ahead:
+    """What the next step from some components needs: a gradient, and what was learnt on the way."""
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        components: torch.Tensor,
+        moments: Sequence[Moments],
+        memory: Memory,
+        step: torch.Tensor | None = None,
+        before: torch.Tensor | None = None,
+    ) -> None:
+        negative, positive = weighted_parts(terms, moments, components)
+        self.gradient = positive - negative
+        self.memory = memory
+        if step is not None and before is not None:
+            self.memory = memory.copy().add(step, self.gradient - before)
+        energy = moments[0].usage_gram.diagonal()
+        # Topics that the target hardly uses have no curvature of their own.
+        least = (1e-8 * energy.max()).clamp(min=1e-30)
+        curvature = to_match(energy.clamp(min=least), components)
+        free = ~(at_floor(components) & (self.gradient >= 0))
+        self._basis = self.memory.basis(self.gradient, free, curvature)
+        self.products = self._basis.products()
+        self._numbers: list[list[float]] | None = None
+
+    def read(self, products: list[float]) -> None:
+        """Take the products as numbers."""
+        size = len(self.products)
+        self._numbers = [products[i * size : (i + 1) * size] for i in range(size)]
+
+    def direction(self) -> tuple[torch.Tensor, float]:
+        """Return where to go, and the slope there."""
+        return self._basis.direction(self._numbers or self.products.tolist())
 
 
 def _cut(gain: float, rise: float) -> float:
@@ -288,11 +352,12 @@ def _first_updates(
             for term, usage in zip(terms, usages, strict=True)
         ]
         if eases == 1.0 or i >= _WARM_UP_UPDATES:
-            reached = objective(terms, errors_of(terms, moments, gram))
-            trace.append(reached)
-            trace.scale = scale(terms, reached)
-            if trace.settled():
-                break
+            errors = errors_of(terms, moments, gram)
+            trace.append(weighted(terms, errors))
+            if trace.looks():
+                trace.scale = scale(terms, objective(terms, errors.tolist()))
+                if trace.settled():
+                    break
         negative, positive = weighted_parts(eased, moments, components)
         moved = components * negative / (positive + _EPS)
         norms = moved.norm(dim=1)

@@ -151,14 +151,14 @@ def fit_runs(
         ]
         try:
             fit_together(models, x, y, checkpoints=list(paths.values()), done=ended, **weights)
-        except StaleCheckpoint as stale:
-            print(f"from the start: {stale}")
-            for path in paths.values():
-                path.unlink(missing_ok=True)
         except InputError as error:
             if error.number is None:  # of a fit that was told to `done`
                 raise
-            raise InputError(f"{_where(left[error.number])}: {error}") from error
+            run = left[error.number]
+            if not isinstance(error, StaleCheckpoint):
+                raise InputError(f"{_where(run)}: {error}") from error
+            print(f"from the start: {error}")
+            paths[run].unlink()
 
 
 def _where(run: Run) -> str:

@@ -223,8 +223,10 @@ def test_progress_of_starts_is_one_line(capsys, monkeypatch):
     BCNMF(
         2, solver="mu", n_init=3, max_iter=3, tol=0, batch_size=30, verbose=1, device="cpu"
     ).fit(X, background=Y)  # fmt: skip
-    lines = capsys.readouterr().err.replace("\n", "\r").split("\r")
-    assert all(line.startswith("3 of 3 starts at once, iteration") for line in lines if line)
+    first, *lines = filter(None, capsys.readouterr().err.replace("\n", "\r").split("\r"))
+    assert first.startswith("computing on cpu")
+    assert lines
+    assert all(line.startswith("3 of 3 starts at once, iteration") for line in lines)
 
 
 def test_progress_of_models_says_which(capsys, monkeypatch):
