@@ -15,7 +15,7 @@
 # make docs        these pages as a site that opens from the disk: docs/_build/html/index.html
 # make archive     a finished run as one .zip with RO-Crate metadata: make archive NAME=paper
 # make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
-# make lint        style, types, import contracts, links of the pages
+# make lint        style, types, import contracts, links and spelling of the pages
 # make format      apply what of style can be applied
 # make lock        requirements.lock anew, e.g. after a new name in requirements.in
 # make clean       remove results, not downloads
@@ -146,8 +146,9 @@ archive: setup
 checksums: setup
 	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
-# Nothing is fetched. A warning, such as a link that leads nowhere, is an error.
+# Nothing is fetched. A warning, such as a link that leads nowhere, is an error, and so is a known misspelling.
 docs: setup
+	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md config/*.md results/README.md workflow
 	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . docs/_build/html
 	@echo docs/_build/html/index.html
 

@@ -21,7 +21,7 @@ import contents  # noqa: E402
 import settings  # noqa: E402
 
 SHEETS = ("studies", "methods", "datasets", "reported")
-HEADINGS = re.findall(r"^## `(.+)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+HEADINGS = re.findall(r"^### `(.+)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
 
 
 def text_of(node: ast.expr) -> str:
@@ -129,7 +129,7 @@ def test_every_public_name_has_its_place():
         assert inspect.getdoc(getattr(bcnmf, name))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_site_is_made_without_a_warning_and_asks_nothing_of_a_network(tmp_path):
     pytest.importorskip("sphinx", reason="the packages of the site are not installed")
     options = ["-q", "-E", "-W", "--keep-going", "-c", "docs"]
