@@ -9,6 +9,9 @@ import torch
 
 from bcnmf import BCNMF, CombinedBasisNMF, SharedTargetNMF, memory
 from bcnmf.checkpoint import Checkpoint
+from bcnmf.kernels import accelerated
+from bcnmf.matrices.csr_fused import FusedSparseMatrix
+from bcnmf.matrices.in_memory import matrix_of
 
 DEVICES = [
     name
@@ -18,6 +21,8 @@ DEVICES = [
     }.items()
     if found
 ]
+
+WITH_TRITON = "cuda" in DEVICES and accelerated.present(torch.device("cuda"))
 
 pytestmark = [
     pytest.mark.gpu,
@@ -170,3 +175,75 @@ def test_the_estimate_of_memory_covers_what_is_taken(loss, container):
     taken = torch.cuda.max_memory_allocated()
     estimate = memory.required(sides, 20, torch.float32, torch.device("cuda"), loss)
     assert taken <= estimate <= 4 * taken
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize(
+    "settings", [{}, {"solver": "mu"}, {"solver": "mu", "loss": "poisson"}], ids=str
+)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+def test_the_same_seed_gives_the_same_numbers(container, settings):
+    x, y = (container(side) for side in pair())
+    fits = [
+        BCNMF(7, alpha=0.5, max_iter=15, tol=0, random_state=3, device="cuda", **settings).fit(
+            x, background=y
+        )
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(fits[0].components_, fits[1].components_)
+    np.testing.assert_array_equal(fits[0].usage_, fits[1].usage_)
+
+
+@pytest.mark.skipif(not WITH_TRITON, reason="needs Triton")
+@pytest.mark.parametrize("k", [1, 5, 20, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kernels_compute_what_the_cpu_does(k, dtype):
+    rng, tol = np.random.default_rng(k), {torch.float32: 1e-4, torch.float64: 1e-7}[dtype]
+    x = sp.random(9000, 300, 0.1, "csr", random_state=0)
+    here, there = (matrix_of(x, dtype, torch.device(name)) for name in ("cpu", "cuda"))
+    assert isinstance(there, FusedSparseMatrix)
+    components, usage = (
+        torch.as_tensor(rng.random(shape)).to(dtype) for shape in ((k, 300), (9000, k))
+    )
+    for name in ("multiplicative_pass", "exact_pass", "poisson_pass", "poisson_usage"):
+        starts, found = (usage.clone(), usage.clone().cuda()), []
+        for matrix, start in zip((here, there), starts, strict=True):
+            topics = components.to(start.device)
+            gram = topics.double() @ topics.double().T
+            rest = {
+                "multiplicative_pass": (topics, gram.to(dtype), start, 1e-10),
+                "exact_pass": (topics, gram, start),
+                "poisson_pass": (topics, start, 0.5),
+                "poisson_usage": (topics, start, 20, 0.0),
+            }[name]
+            found.append(getattr(matrix, name)(*rest))
+        close = {"rtol": tol, "atol": tol * float(starts[0].max())}
+        torch.testing.assert_close(starts[1].cpu(), starts[0], **close)
+        if name.endswith("pass"):
+            expected, actual = (
+                one if isinstance(one, tuple) else tuple(vars(one).values()) for one in found
+            )
+            for a, b in zip(actual, expected, strict=True):
+                torch.testing.assert_close(a.cpu(), b, rtol=tol, atol=tol * float(b.abs().max()))
+
+
+@pytest.mark.skipif(not WITH_TRITON, reason="needs Triton")
+def test_passes_never_wait_for_the_device():
+    x = matrix_of(
+        sp.random(9000, 300, 0.1, "csr", random_state=0), torch.float32, torch.device("cuda")
+    )
+    components, usage = torch.rand(9, 300).cuda(), torch.rand(9000, 9).cuda()
+    gram = components.double() @ components.double().T
+    passes = [
+        lambda: x.multiplicative_pass(components, gram, usage, 1e-10),
+        lambda: x.exact_pass(components, gram, usage),
+        lambda: x.poisson_pass(components, usage, 0.5),
+    ]
+    for one in passes:  # compiled at the first launch
+        one()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for one in passes:
+            one()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -24,7 +24,9 @@ def test_data_in_the_precision_of_the_factors_are_not_copied():
     assert other - same == pytest.approx(1.1 * 4 * 90 * 40, abs=2)
 
 
-def test_an_accelerator_holds_sparse_data_twice_and_maps_for_counts():
+def test_an_accelerator_holds_sparse_data_twice_and_maps_for_counts(monkeypatch):
+    """By torch's operations, where Triton is not there."""
+    monkeypatch.setattr(memory.accelerated, "present", lambda device: False)
     sparse = [sp.csr_matrix(side) for side in sides()]
     stored = sum(side.nnz for side in sparse)
     needed = {
@@ -141,3 +143,29 @@ def test_what_a_fit_takes_beside_data_that_are_there():
 def test_the_peak_is_what_linux_says():
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     assert memory.peak(CPU) == pytest.approx(1024 * int(line.split()[1]), rel=0.05)
+
+
+def test_cuda_counts_what_torch_keeps_for_tensors_to_come(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (500, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    assert memory.free(CUDA) == 700
+
+
+def test_kernels_of_the_gpu_hold_the_data_and_their_transpose_alone(monkeypatch):
+    """int32 places, and no dense blocks for counts."""
+    monkeypatch.setattr(memory.accelerated, "present", lambda device: device.type == "cuda")
+    sparse = [sp.csr_matrix(side) for side in sides()]
+    stored = sum(side.nnz for side in sparse)
+    squared, poisson = (
+        memory.required(sparse, 5, torch.float32, CUDA, loss)
+        for loss in ("squared_error", "poisson")
+    )
+    assert squared == poisson
+    on_host = memory.required(sparse, 5, torch.float32, CPU, "squared_error")
+    # What sorting needs stands beside, for one tile of rows.
+    assert (
+        16 * stored
+        <= squared - on_host
+        <= 1.1 * (64 * stored + 8 * (150 + 150 + 2 * 40) + 2 * 12 * 5 * 40)
+    )

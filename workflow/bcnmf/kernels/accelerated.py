@@ -16,6 +16,9 @@ import torch
 # registers, those in float64 too.
 _NUMBERS_OF_A_WARP, _FLOAT64_OF_A_WARP = 512, 256
 
+# Not compiled anew where one of these is 1, or a multiple of 16.
+_SIZES = ("samples", "features", "segments", "starts", "max_sweeps", "max_iter")
+
 
 def present(device: torch.device) -> bool:
     """Whether kernels in Triton can run on a device."""
@@ -26,7 +29,7 @@ def jit(function: Callable[..., Any]) -> Any:
     """Return a kernel, compiled by Triton when it is launched; see `triton.jit`."""
     import triton
 
-    return triton.jit(function)
+    return triton.jit(function, do_not_specialize=_SIZES)
 
 
 def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None:

@@ -17,7 +17,7 @@ from bcnmf.kernels.accelerated import jit
 def times(
     pointer: tl.tensor, index: tl.tensor, values: tl.tensor, components: tl.tensor,
     product: tl.tensor, samples: tl.tensor, features: tl.tensor, k: tl.tensor,
-    starts: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
+    starts: tl.tensor, width: tl.constexpr, values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Write X C' to `product` (starts, samples, K) for components of `starts` fits.
 

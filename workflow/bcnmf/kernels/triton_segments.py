@@ -16,7 +16,7 @@ from bcnmf.kernels.accelerated import jit
 def transposed_times(
     pointer: tl.tensor, sample: tl.tensor, values: tl.tensor, usage: tl.tensor,
     components: tl.tensor, sums: tl.tensor, samples: tl.tensor, features: tl.tensor,
-    segments: tl.tensor, k: tl.tensor, starts: tl.constexpr, poisson: tl.constexpr,
+    segments: tl.tensor, k: tl.tensor, starts: tl.tensor, poisson: tl.constexpr,
     eps: tl.constexpr, width: tl.constexpr, values_at_once: tl.constexpr,
 ) -> None:  # fmt: skip
     """Write X' H of each segment to `sums` (starts, segments, K), or if `poisson` (X / H C)' H.

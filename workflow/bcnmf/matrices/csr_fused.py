@@ -76,9 +76,9 @@ class FusedSparseMatrix(Matrix):
         host_pointer = values.indptr.astype(np.int64, copy=False)
         self._hold(
             host_pointer,
-            torch.tensor(host_pointer).to(device),
-            torch.tensor(values.indices.astype(np.int32, copy=False)).to(device),
-            torch.tensor(values.data).to(dtype).to(device),
+            _tensor(host_pointer).to(device),
+            _tensor(values.indices.astype(np.int32, copy=False)).to(device),
+            _tensor(values.data).to(dtype).to(device),
             values.shape,
         )
 
@@ -296,6 +296,11 @@ class FusedSparseMatrix(Matrix):
             begins = slice(tile * features, (tile + 1) * features)
             found.pointer[begins] = low + torch.searchsorted(by_feature, every)
         return found
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor, copied only if it must not be written to."""
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
 def _check(usage: torch.Tensor) -> None:

@@ -9,16 +9,39 @@ import pytest
 
 pytest.importorskip("triton", reason="triton is not installed (it comes with torch's CUDA builds)")
 
-ROOT = Path(__file__).parents[4]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[3]
 
 
-def test_kernels_compute_what_the_cpu_does():
-    """In a process of its own: an interpreted Triton stays so for the whole process."""
-    tests = Path(__file__).with_name("interpreted.py")
+def ran(*command, **variables):
+    """Run Python in a process of its own: an interpreted Triton stays so for the whole process."""
+    variables |= {"PYTHONPATH": str(ROOT / "workflow"), "NUMBA_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", tests],
-        cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1", "NUMBA_NUM_THREADS": "1"},
+        [sys.executable, *map(str, command)], cwd=ROOT, env=os.environ | variables,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
+    return run.stdout
+
+
+def interpreted(*options):
+    out = ran("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider",
+              HERE / "interpreted.py", *options, TRITON_INTERPRET="1")  # fmt: skip
+    assert " passed" in out
+
+
+@pytest.mark.slow
+def test_some_kernels_compute_what_the_cpu_does():
+    interpreted("-k", "(passes and 3-dtype0) or exact or (solve and 5-) or rows_are")
+
+
+@pytest.mark.long
+def test_kernels_compute_what_the_cpu_does():
+    """Three minutes of one core."""
+    interpreted()
+
+
+@pytest.mark.slow
+def test_code_for_gpus_can_be_made_of_every_kernel():
+    out = ran(HERE / "made_for_gpus.py", TRITON_INTERPRET="0")
+    assert len(out.splitlines()) == 18
