@@ -72,7 +72,7 @@ another-torch: ;
 CUDA_PACKAGES := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
 LOCK ?=
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	$(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	  --no-emit-package torch --excludes <(printf '%s\n' $(CUDA_PACKAGES)) --extra pipeline $(LOCK) -o requirements.lock pyproject.toml requirements.in
 
 paper: setup
