@@ -6,8 +6,12 @@ accelerator computes by torch's own operations.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +31,41 @@ def present(device: torch.device) -> bool:
 
 def jit(function: Callable[..., Any]) -> Any:
     """Return a kernel, compiled by Triton when it is launched; see `triton.jit`."""
+    keep_compiled()
     import triton
 
     return triton.jit(function, do_not_specialize=_SIZES)
+
+
+@cache
+def keep_compiled() -> None:
+    """Let Triton keep what it compiles where that can be written: it does not work without.
+
+    Its own choice, below the home, comes first, then the user's cache, then a folder that lasts as
+    long as the process.
+    """
+    if os.environ.keys() & {"TRITON_CACHE_DIR", "TRITON_HOME"}:
+        return
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for folder in (Path(os.path.expanduser("~"), ".triton", "cache"), Path(caches, "triton")):
+        if folder.is_absolute() and _can_be_written(folder):
+            os.environ["TRITON_CACHE_DIR"] = str(folder)
+            return
+    _of_this_process.append(tempfile.TemporaryDirectory(prefix="bcnmf-triton-"))
+    os.environ["TRITON_CACHE_DIR"] = _of_this_process[0].name
+
+
+# Removed when the process ends.
+_of_this_process: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None:
