@@ -146,7 +146,7 @@ def test_warnings_of_the_command_line_are_one_line(files, tmp_path):
     home.touch()
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(package)}
     done = subprocess.run(
-        [sys.executable, "-m", "bcnmf", *fit_command(files, "--folds", "0")],
+        [sys.executable, "-m", "bcnmf", *fit_command(files, "--folds", "0", "--quiet")],
         env=environment | {"TMPDIR": "/nowhere"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

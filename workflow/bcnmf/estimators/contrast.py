@@ -279,6 +279,8 @@ class BCNMF(NMF):
         Poisson the fraction of the deviance from the best rank-one model (sample total x feature
         share), NaN where that leaves none. At most 1. Below 0: "Results that cannot be, and results
         that say nothing" in docs/method.md.
+    n_passes_ : float
+        How often the fit read the data, since it was last taken up from a checkpoint.
     device_, device_reason_ : str
         Where the fit ran, and why there.
     seed_ : int

@@ -20,6 +20,8 @@ class Stored(ABC):
     # Attributes that a file holds, without the underscore: arrays, and what JSON can say.
     _arrays: ClassVar[tuple[str, ...]] = ("components", "usage", "background_usage", "objective")
     _facts: ClassVar[tuple[str, ...]]
+    # And where and how the fit went, of which files of earlier versions say nothing.
+    _run: ClassVar[tuple[str, ...]] = ("device_reason", "n_passes")
     # Words for `init`, the first for models whose start was given.
     _starts: ClassVar[tuple[str, ...]]
 
@@ -71,7 +73,8 @@ class Stored(ABC):
         parameters["random_state"] = self.seed_
         if not isinstance(self.init, str):  # given factors are data, not a setting to store
             parameters["init"] = self._starts[0]
-        fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in self._facts}
+        facts = [*self._facts, *(name for name in self._run if hasattr(self, f"{name}_"))]
+        fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in facts}
         return Fit(
             **{name: getattr(self, f"{name}_") for name in self._arrays},
             objective_name=self._objective_name(),

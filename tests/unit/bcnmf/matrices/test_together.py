@@ -220,6 +220,15 @@ def test_an_error_of_a_pass_ends_all(monkeypatch):
     assert not threads()
 
 
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C arrive, of which a shell keeps processes in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all():
     seat, _ = together.shared(in_batches(), None)
 
