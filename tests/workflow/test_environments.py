@@ -24,8 +24,8 @@ MODULES = {
     "PIL": "pillow", "llvmlite": "numba",  # which needs just one version of it
 }  # fmt: skip
 # Imported in a function that the jobs of an environment do not come to: threads of torch are set
-# where a script imported it, who brings a .loom is told to install loompy, and kernels in Triton are
-# for GPUs, where torch brings it.
+# where a script imported it, who brings a .loom is told to install loompy, and kernels in Triton
+# are for GPUs, where torch brings it.
 NOT_REACHED = {("analysis", "torch"), ("analysis", "loompy"), ("fit", "triton")}
 # The environments of fits, by the build of torch: `compute.environment`.
 FIT_ENVS = sorted(FIT.values())

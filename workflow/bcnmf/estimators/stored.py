@@ -21,7 +21,7 @@ class Stored(ABC):
     _arrays: ClassVar[tuple[str, ...]] = ("components", "usage", "background_usage", "objective")
     _facts: ClassVar[tuple[str, ...]]
     # And where and how the fit went, of which files of earlier versions say nothing.
-    _run: ClassVar[tuple[str, ...]] = ("device_reason", "n_passes")
+    _of_the_run: ClassVar[tuple[str, ...]] = ("device_reason", "n_passes")
     # Words for `init`, the first for models whose start was given.
     _starts: ClassVar[tuple[str, ...]]
 
@@ -73,7 +73,7 @@ class Stored(ABC):
         parameters["random_state"] = self.seed_
         if not isinstance(self.init, str):  # given factors are data, not a setting to store
             parameters["init"] = self._starts[0]
-        facts = [*self._facts, *(name for name in self._run if hasattr(self, f"{name}_"))]
+        facts = [*self._facts, *(name for name in self._of_the_run if hasattr(self, f"{name}_"))]
         fitted = {f"{name}_": plain(getattr(self, f"{name}_")) for name in facts}
         return Fit(
             **{name: getattr(self, f"{name}_") for name in self._arrays},
