@@ -82,7 +82,7 @@ class CombinedBasisNMF(Factorisation):
         Both in absolute terms.
     explained_target_, explained_background_ : float
         Fraction of the data's energy that the factors explain.
-    device_, seed_, n_features_in_, feature_names_in_
+    n_passes_, device_, device_reason_, seed_, n_features_in_, feature_names_in_
         See `BCNMF`.
 
     Notes

@@ -115,7 +115,7 @@ class SharedTargetNMF(Factorisation):
     explained_target_, explained_background_ : float
         Fraction of the data's energy that all their topics explain, or for Poisson of the deviance
         from the best rank-one model; see `BCNMF`.
-    device_, seed_, n_features_in_, feature_names_in_
+    n_passes_, device_, device_reason_, seed_, n_features_in_, feature_names_in_
         See `BCNMF`.
 
     Notes

@@ -62,7 +62,7 @@ def fit_together(
     InputError
         Anything that a model refuses; a note and `number` say which model. Parameters of all are
         looked at first. Where a model fails while it is fitted, the others are fitted before that
-        is raised.
+        is raised, with a note on each other one that failed.
 
     Examples
     --------
@@ -93,7 +93,11 @@ def fit_together(
     for group in groups.values():
         _fit_group(group, failures, done)
     if failures:
-        raise failures[0]
+        first, *others = failures
+        for other in others:
+            which = getattr(other, "__notes__", [])
+            first.add_note("; ".join(["not fitted either", *which, str(other)]))
+        raise first
     return models
 
 

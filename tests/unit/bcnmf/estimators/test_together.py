@@ -182,10 +182,13 @@ def test_the_others_are_fitted_where_one_cannot_be(monkeypatch):
 
     monkeypatch.setattr(BCNMF, "_solve", diverges)
     for options in ({}, {"batch_size": 30}):
-        made = [BCNMF(k, max_iter=5, device="cpu", **options) for k in (3, 2)]
+        made = [BCNMF(k, max_iter=5, device="cpu", **options) for k in (3, 2, 3)]
         with pytest.raises(ImpossibleResult, match="diverged") as raised:
             fit_together(made, X, Y)
-        assert raised.value.__notes__[0].startswith("estimators[0]: BCNMF(")
+        of_first, of_third = raised.value.__notes__
+        assert of_first.startswith("estimators[0]: BCNMF(")
+        assert of_third.startswith("not fitted either; estimators[2]: BCNMF(")
+        assert of_third.endswith("; diverged")
         assert made[1].components_.shape == (2, 20)
 
 
