@@ -156,7 +156,7 @@ docs: setup
 # The pages are read, their links followed; no cell is run.
 lint: setup
 	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md docs/tutorials config/*.md results/README.md workflow
-	$(SPHINX) -b dummy -D nb_execution_mode=off . docs/_build/lint
+	$(SPHINX) -b dummy -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer,mystnb.glue . docs/_build/lint
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow/rules

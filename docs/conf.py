@@ -46,7 +46,7 @@ toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 
-# Cells run again when they, or the code, are others. An error in one is a warning, which `make docs` ends with.
+# Cells run again when they, or the code, are others. An error in one is a warning: with -W an end.
 prepare()
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(BUILD / "executed" / code_digest())

@@ -52,9 +52,7 @@ def code_digest() -> str:
 def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    return [
-        path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    ]
+    return [path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _as_typed(app: Sphinx, tree: nodes.document) -> None:
