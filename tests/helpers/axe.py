@@ -1,4 +1,4 @@
-"""axe-core, the checker of accessibility, and Chromium, or the reason why a test goes without them."""
+"""axe-core, which checks accessibility, and Chromium; or why a test goes without them."""
 
 from __future__ import annotations
 
