@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bcnmf import __version__, evidence_commands
 from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
-from bcnmf.files import atomic_path
+from bcnmf.files import atomic_path, check_storable
 from bcnmf.options import add_quiet, check_apart, output_path
 from bcnmf.progress import clear, doing, duration, watched
 from bcnmf.stopping import ended_by_sigterm
@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fit(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import batch_remark, check_storable, fit, looks_like_counts, write
+    from bcnmf.tools import batch_remark, fit, looks_like_counts, write
 
     check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
@@ -373,7 +373,7 @@ def _select(options: argparse.Namespace) -> int:
 def _project(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import check_storable, project, write
+    from bcnmf.tools import project, write
 
     check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)
