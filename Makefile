@@ -146,13 +146,17 @@ archive: setup
 checksums: setup
 	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
-# Nothing is fetched. A warning, such as a link that leads nowhere, is an error, and so is a known misspelling.
+# Nothing is fetched. A warning, such as a link that leads nowhere, is an error, and so is a cell that fails. Cells take
+# minutes; they run again when they, or the code, are others.
+SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs
 docs: setup
-	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md config/*.md results/README.md workflow
-	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . docs/_build/html
+	$(SPHINX) . docs/_build/html
 	@echo docs/_build/html/index.html
 
-lint: setup docs
+# The pages are read, their links followed; no cell is run.
+lint: setup
+	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md docs/tutorials config/*.md results/README.md workflow
+	$(SPHINX) -b dummy -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer,mystnb.glue . docs/_build/lint
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow/rules

@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ from bcnmf import __version__, evidence_commands
 from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
-from bcnmf.options import check_apart, output_path
-from bcnmf.progress import duration
+from bcnmf.options import add_quiet, check_apart, output_path
+from bcnmf.progress import clear, doing, duration, watched
 from bcnmf.stopping import ended_by_sigterm
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     """
     options = parser.parse_args(arguments)
     in_full, warnings.formatwarning = warnings.formatwarning, _in_one_line
+    told = nullcontext() if getattr(options, "verbose", 1) == 0 else watched()
     try:
-        with ended_by_sigterm():
+        with ended_by_sigterm(), told:
             return options.command(options) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,6 +66,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
 
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> str:
+    clear()
     return f"warning: {message}\n"
 
 
@@ -153,12 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model", type=output_path, help="also save the model here (.npz), for `project`"
     )
-    fit.add_argument(
-        "-v", "--verbose", action="count", default=1, help="say how the fit is doing (default)"
-    )
-    fit.add_argument(
-        "-q", "--quiet", dest="verbose", action="store_const", const=0, help="results alone"
-    )
+    add_quiet(fit, counted=True)
     fit.set_defaults(command=_fit)
 
     select = commands.add_parser(
@@ -184,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     select.add_argument("--layer", help="layer to fit instead of X")
     select.add_argument("--out", required=True, type=output_path, help=".tsv: one row a setting")
+    add_quiet(select)
     select.set_defaults(command=_select)
 
     evidence_commands.add(commands)
@@ -195,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     project.add_argument(
         "--out", required=True, type=output_path, help=".h5ad: the data with usages"
     )
+    add_quiet(project)
     project.set_defaults(command=_project)
     return parser
 
@@ -378,7 +378,8 @@ def _project(options: argparse.Namespace) -> int:
     check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)
     check_storable(data, options.out)
-    project(data, options.model, layer=options.layer)
+    with doing("solving usages"):
+        project(data, options.model, layer=options.layer)
     if not save(partial(write, data), options.out):
         return 2
     scored = "bcnmf_target_score" in data.obs

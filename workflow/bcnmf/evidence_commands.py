@@ -8,7 +8,7 @@ from typing import Any
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
-from bcnmf.options import check_apart, output_path
+from bcnmf.options import add_quiet, check_apart, output_path
 
 
 def add(commands: Any) -> None:
@@ -41,6 +41,7 @@ def _add_null(commands: Any) -> None:
     null.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     null.add_argument("--layer", help="layer to fit instead of X")
     null.add_argument("--out", required=True, type=output_path, help=".tsv: one row a refit")
+    add_quiet(null)
     null.set_defaults(command=_null)
 
 
@@ -64,6 +65,7 @@ def _add_diagnose(commands: Any) -> None:
         "--batch", nargs="+", metavar="COLUMN", help="columns of obs: in which batch"
     )
     diagnose.add_argument("--out", type=output_path, help=".tsv: one row a finding")
+    add_quiet(diagnose)
     diagnose.set_defaults(command=_diagnose)
 
 

@@ -20,6 +20,18 @@ def output_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def add_quiet(parser: argparse.ArgumentParser, counted: bool = False) -> None:
+    """Add -q, and -v for symmetry where what is said comes from estimators, in `verbose`."""
+    if counted:
+        parser.add_argument(
+            "-v", "--verbose", action="count", default=1, help="say how it is doing (default)"
+        )
+    parser.add_argument(
+        "-q", "--quiet", dest="verbose", action="store_const", const=0, default=1,
+        help="results alone, not how it is doing",
+    )  # fmt: skip
+
+
 def check_apart(options: argparse.Namespace, outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Raise `InputError` if an option's output is that of another, or an input, by a link too."""
     places = {

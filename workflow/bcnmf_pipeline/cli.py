@@ -12,7 +12,8 @@ from bcnmf import __version__
 from bcnmf.cli import run
 from bcnmf.errors import InputError
 from bcnmf.files import check_writable
-from bcnmf.options import output_path
+from bcnmf.options import add_quiet, output_path
+from bcnmf.progress import doing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,10 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--out", required=True, type=output_path, help=".h5ad, column `side` in obs"
     )
+    add_quiet(simulate)
     simulate.set_defaults(command=_simulate)
 
     show = commands.add_parser("show", help="print the answer and the scores of a finished run")
     show.add_argument("folder", type=Path, help="for instance results/quick")
+    add_quiet(show)
     show.set_defaults(command=_show)
 
     archive = commands.add_parser(
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("folder", type=Path, help="for instance results/paper")
     archive.add_argument("--out", type=output_path, help="default: in the folder of the run")
     archive.add_argument("--with-fits", action="store_true", help="also the fits")
+    add_quiet(archive)
     archive.set_defaults(command=_archive)
 
     checksums = commands.add_parser(
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     checksums.add_argument("--folder", type=Path, default=Path("resources/downloads"))
     checksums.add_argument("--dataset", nargs="*", default=[], help="only these; default: all")
     checksums.add_argument("--mirror", help="folder or base URL that is asked first")
+    add_quiet(checksums)
     checksums.set_defaults(command=_checksums)
     return parser
 
@@ -111,6 +116,7 @@ def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     new.add_argument(
         "--check", type=Path, metavar="SHEET", help="only look at a .tsv or .yaml that is there"
     )
+    add_quiet(new)
     new.set_defaults(command=_new)
 
 
@@ -132,10 +138,12 @@ def _new(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.start.new import start
 
     if options.check is not None:
-        print(check_file(options.check))
+        with doing(f"checking {options.check}"):
+            found = check_file(options.check)
+        print(found)
         return
-    print(
-        start(
+    with doing(f"looking into {options.data}"):
+        found = start(
             options.name,
             options.data,
             {
@@ -152,7 +160,7 @@ def _new(options: argparse.Namespace) -> None:
             title=options.title,
             force=options.force,
         )
-    )
+    print(found)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -160,13 +168,14 @@ def _simulate(options: argparse.Namespace) -> int:
     from bcnmf.tools import write
     from bcnmf_pipeline.datasets.simulation import simulate_counts
 
-    drawn = simulate_counts(
-        beta=options.beta,
-        n_genes=options.genes,
-        n_target=options.cells,
-        n_background=options.cells,
-        random_state=options.seed,
-    )
+    with doing("drawing counts"):
+        drawn = simulate_counts(
+            beta=options.beta,
+            n_genes=options.genes,
+            n_target=options.cells,
+            n_background=options.cells,
+            random_state=options.seed,
+        )
     if not save(partial(write, drawn), options.out):
         return 2
     print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
@@ -206,8 +215,9 @@ def _show(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.report.front import answer_text
     from bcnmf_pipeline.report.tables import scores_text_table
 
-    answer = answer_text(options.folder)
-    summary = read_table(options.folder / "tables" / "summary.tsv")
+    with doing(f"reading {options.folder}"):
+        answer = answer_text(options.folder)
+        summary = read_table(options.folder / "tables" / "summary.tsv")
     print(answer)
     if scores := scores_text_table(summary):
         print(scores)

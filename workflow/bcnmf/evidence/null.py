@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from bcnmf import checks
+from bcnmf import checks, progress
 from bcnmf.batches import checked, named
 from bcnmf.errors import InputError
 from bcnmf.evidence.arrangements import BySamples, ByUnits
@@ -241,7 +241,9 @@ def permutation_null(
         estimator, _stacked(sides), _weights(sides), max_iter, derive_seed("null", random_state)
     )
     statistic = refit(drawn.observed())
-    refits = np.array([refit(one) for one in drawn.others(n_refits)])
+    count = min(n_refits, (drawn.arrangements or n_refits + 1) - 1)
+    others = progress.counted(drawn.others(n_refits), "refit", count)
+    refits = np.array([refit(one) for one in others])
     as_much = int((refits >= statistic - _ROUNDING).sum())
     return Null(
         statistic=statistic,
