@@ -11,5 +11,6 @@
       if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
       else box.removeAttribute('tabindex');
   };
+  reach();
   new ResizeObserver(reach).observe(document.body);
 })();
