@@ -1,21 +1,18 @@
 """The report in a browser: headless Chromium runs a script in the page and prints what it saw."""
 
-import html
-import json
-import os
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from axe import browser
 from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.topic_words import topics_of
+from browser import seen
 from plot_tables import mouse_scores, study_tables, summarise
 from report_figures import (
     CAPTIONS,
@@ -30,19 +27,8 @@ from report_figures import (
 
 pytestmark = pytest.mark.slow
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 LABELS = {"pca": "PCA", "nmf": "NMF", "cpca_auto": "cPCA", "bcnmf": "bcNMF"}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        # Where all has to hold, as in .ci/run, a test that is skipped is a test that failed.
-        stop = pytest.fail if os.environ.get("BCNMF_REQUIRE_BROWSER") else pytest.skip
-        stop("no Chromium on the PATH (Debian: apt-get install chromium)")
 
 
 def samples_of(n):
@@ -59,8 +45,9 @@ def samples_of(n):
 
 
 @pytest.fixture(scope="module")
-def report(browser, tmp_path_factory):
+def report(tmp_path_factory):
     """A report of two studies: the mice, and one with ten thousand samples."""
+    browser()  # Or the tests are skipped.
     folder = tmp_path_factory.mktemp("browser")
     tables, scores = study_tables(seeds=2), mouse_scores(3)
     samples = tables["samples"]
@@ -113,41 +100,6 @@ def report(browser, tmp_path_factory):
         methods_text="Fitted were things.", reproduced=reproduced_of(scores, LABELS, others),
     )  # fmt: skip
     return path
-
-
-def seen(report, script, width=1280, dark=False):
-    """Run a script in the page, which calls `tell(object)`; return the object and console lines."""
-    page = report.read_text(encoding="utf-8")
-    probe = (
-        "<script>window.onerror = (message) => { window.failed = String(message); };\n"
-        "function tell(what) { const out = document.createElement('pre'); out.id = 'told';\n"
-        "out.textContent = JSON.stringify({...what, failed: window.failed || ''});\n"
-        "parent.document.body.append(out); }</script>"
-    )
-    page = page.replace("<body>", "<body>" + probe, 1)
-    # After the page's own script, when layout and resize observers have run.
-    late = f"<script>setTimeout(() => {{ {script} }}, 300);</script>"
-    page = page.replace("</body>", late + "</body>", 1)
-    if width < 500:  # Chromium has no narrower window.
-        size = f"width: {width}px; height: 800px; border: 0"
-        page = f'<body style="margin: 0"><iframe style="{size}" srcdoc="{html.escape(page)}">'
-    path = report.parent / "probe.html"
-    path.write_text(page, encoding="utf-8")
-    command = [
-        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        "--enable-logging=stderr", f"--user-data-dir={report.parent / 'profile'}",
-        f"--window-size={width},900", "--virtual-time-budget=8000", "--dump-dom",
-        *(["--blink-settings=preferredColorScheme=0"] if dark else []), path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert told, done.stderr[-2000:]
-    text = told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    answer = json.loads(text)
-    assert answer.pop("failed") == ""
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    # A hint on the test's own reading of pixels.
-    return answer, [line for line in console if "Multiple readback operations" not in line]
 
 
 def test_it_loads_without_errors_or_requests(report):

@@ -326,12 +326,12 @@ def looks_like_counts(data: ad.AnnData, layer: str | None = None) -> bool:
 
 def project(
     data: ad.AnnData,
-    model: str | os.PathLike[str],
+    model: BCNMF | str | os.PathLike[str],
     *,
     layer: str | None = None,
     key: str = "bcnmf",
 ) -> np.ndarray:
-    """Store in ``data.obsm["X_<key>"]`` the usages of its samples under a saved model.
+    """Store in ``data.obsm["X_<key>"]`` the usages of its samples under a model, fitted or saved.
 
     If the model holds topics of its background, ``data.obs["<key>_target_score"]`` is stored too.
 
@@ -340,7 +340,8 @@ def project(
     InputError
         The features are not those of the fit, in its order.
     """
-    loaded, values = BCNMF.load(model), _values(data, layer, "data")
+    loaded = model if isinstance(model, BCNMF) else BCNMF.load(model)
+    values = _values(data, layer, "data")
     usage = loaded.transform(values)
     data.obsm[f"X_{key}"] = usage
     if loaded.has_target_score:
