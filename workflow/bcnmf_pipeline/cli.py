@@ -28,7 +28,7 @@ _EXAMPLES = """
   bcnmf-pipeline show results/mine
   bcnmf-pipeline archive results/mine
 """
-_NEW = """
+_NEW_EXAMPLES = """
   bcnmf-pipeline new mine --data cells.h5ad
   bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
   bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug quality=good \\
@@ -113,7 +113,7 @@ def _add_new(commands: Any) -> None:
         commands,
         "new",
         "start with your own data: look into the file, write its sheet and configuration",
-        _NEW,
+        _NEW_EXAMPLES,
         " NAME.tsv and NAME.yaml, which the pipeline runs, are written into this folder; without "
         "--target it shows what the file holds, and writes nothing.",
     )
