@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 from IPython.core.magic import register_cell_magic
+
+import slurm
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path.cwd()
@@ -28,7 +31,6 @@ def checkout() -> None:
         (programs / name).write_text(f'#!/bin/sh\nexec "{programs}/python" -m {module} "$@"\n')
         (programs / name).chmod(0o755)
     os.environ["PYTHONPATH"] = str(HERE / "workflow")
-    os.environ["XDG_CACHE_HOME"] = str(HERE / ".cache")
 
 
 @register_cell_magic
@@ -47,3 +49,5 @@ def bash(line: str, cell: str) -> None:
 
 
 checkout()
+# No page sends jobs to a real cluster.
+slurm.install(HERE / ".slurm")

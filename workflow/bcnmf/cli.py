@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bcnmf import __version__, evidence_commands, fit_command
 from bcnmf.errors import InputError
-from bcnmf.files import atomic_path
+from bcnmf.files import atomic_path, check_storable
 from bcnmf.options import (
     CONTRAST,
     add_command,
@@ -165,7 +165,7 @@ def _select(options: argparse.Namespace) -> int:
 def _project(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import check_storable, project, write
+    from bcnmf.tools import project, write
 
     check_apart(options, ["out"], ["data", "model"])
     data = read(options.data)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bcnmf.agreement import UNSTABLE
 from bcnmf.errors import InputError
+from bcnmf.files import check_storable
 from bcnmf.options import (
     add_command,
     add_contrast,
@@ -117,7 +118,7 @@ def add(commands: Any) -> None:
 def _fit(options: argparse.Namespace) -> int:
     from bcnmf.readers import read
     from bcnmf.saving import save
-    from bcnmf.tools import batch_remark, check_storable, fit, looks_like_counts, write
+    from bcnmf.tools import batch_remark, fit, looks_like_counts, write
 
     check_apart(options, ("out", "model", "checkpoint"), ("target", "background"))
     backed = options.batch_size is not None
