@@ -30,7 +30,11 @@ to do; 130 Ctrl-C; 143 SIGTERM.
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Show the default of every option that has one."""
+    """Show the default of every option that has one, and wrap what is one paragraph."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        kept = super()._fill_text(text, width, indent)
+        return kept if "\n" in text else textwrap.fill(text, width)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text, default = action.help, action.default
@@ -69,7 +73,7 @@ def add_command(
     found: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
-        description=textwrap.fill(f"{what[0].upper()}{what[1:]}.{more}", 78),
+        description=f"{what[0].upper()}{what[1:]}.{more}",
         epilog=f"examples:{examples}{_CODES}",
         formatter_class=_Help,
     )

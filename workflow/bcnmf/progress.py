@@ -91,20 +91,26 @@ class Watch:
         Where to print; standard error if not given.
     clock : callable
         Seconds, from any origin.
+    whole : str
+        What all stages are parts of; of a program without it nothing is told between them.
     """
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        whole: str = "",
     ) -> None:
         self.line = Line(sys.stderr if stream is None else stream, clock)
-        # Until the first stage begins, libraries are loaded.
-        self.stages = [_Stage("loading libraries", clock())]
+        # Until the first stage begins, a program loads libraries.
+        self._loading = None if whole else _Stage("loading libraries", clock())
+        self.stages = [self._loading or _Stage(whole, clock())]
         self._changed, self._told = clock(), False
 
     def begin(self, what: str, of: int = 0) -> _Stage:
         """Note that a stage begins."""
-        if self.stages and self.stages[0].what == "loading libraries":
-            self.end(self.stages[0])
+        if self._loading in self.stages:
+            self.end(self._loading)
         stage = _Stage(what, self.line.clock(), of=of)
         self.stages.append(stage)
         if len(self.stages) == 1:

@@ -120,10 +120,10 @@ def test_only_a_verbose_fit_speaks(capsys, solver):
         assert ("iteration 0/3  objective" in captured.err) == bool(verbose)
 
 
-def told_by(stream, script):
+def told_by(stream, script, **options):
     """Run `script(clock)` before a watch, which looks after every step of the clock."""
     clock = Clock()
-    watch = Watch(stream, clock)
+    watch = Watch(stream, clock, **options)
     watch.line.shown = clock.now
 
     def wait(seconds):
@@ -153,6 +153,19 @@ def test_a_log_is_told_what_takes_more_than_two_seconds():
         # Short ones are not told of, and where nothing is under way nothing is.
         "refit 1 of 3, fitting  0:02",
         "refit 2 of 3, fitting  0:12, about 0:24 left",
+    ]
+
+
+def test_a_job_is_told_of_between_stages_too():
+    def job(wait):
+        wait(14)
+        with doing("fitting"):
+            wait(9)
+
+    assert told_by(io.StringIO(), job, whole="evaluate").splitlines() == [
+        "evaluate  0:02",
+        "evaluate  0:12",
+        "evaluate, fitting  0:22",
     ]
 
 

@@ -60,7 +60,7 @@ def logged(snakemake: Any) -> Iterator[None]:
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _shown_by(_Tee(log, terminal), log)
         try:
-            with watched(Watch(log)):
+            with watched(Watch(log, whole=snakemake.rule)):
                 yield
         except InputError as error:
             _Tee(log, terminal).write(f"\nERROR in rule {snakemake.rule}: {error}\n\n")
