@@ -67,3 +67,4 @@ html_copy_source = False
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["tutorials.css"]
+html_js_files = [("access.js", {"defer": "defer"})]

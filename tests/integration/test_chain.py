@@ -93,7 +93,7 @@ def test_figures_and_report_are_whole(results):
     report = (results / "report.html").read_text()
     figures = sorted(results.glob("figures/*/*.png"))
     assert len(figures) >= 6
-    assert report.count("data:image/png;base64,") == len(figures)
+    assert report.count("data:image/webp;base64,") == len(figures)
     assert not re.search(r"(src|href)=[\"']https?://(?!doi|arxiv)", report)
     for png in figures:
         assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -1,21 +1,18 @@
 """The report in a browser: headless Chromium runs a script in the page and prints what it saw."""
 
-import html
-import json
-import os
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from axe import axe_script, browser
 from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
 from bcnmf_pipeline.report.page import StudyDetails, write_report
 from bcnmf_pipeline.report.topic_words import topics_of
+from browser import seen
 from plot_tables import mouse_scores, study_tables, summarise
 from report_figures import (
     CAPTIONS,
@@ -30,19 +27,8 @@ from report_figures import (
 
 pytestmark = pytest.mark.slow
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 LABELS = {"pca": "PCA", "nmf": "NMF", "cpca_auto": "cPCA", "bcnmf": "bcNMF"}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        # Where all has to hold, as in .ci/run, a test that is skipped is a test that failed.
-        stop = pytest.fail if os.environ.get("BCNMF_REQUIRE_BROWSER") else pytest.skip
-        stop("no Chromium on the PATH (Debian: apt-get install chromium)")
 
 
 def samples_of(n):
@@ -59,8 +45,9 @@ def samples_of(n):
 
 
 @pytest.fixture(scope="module")
-def report(browser, tmp_path_factory):
+def report(tmp_path_factory):
     """A report of two studies: the mice, and one with ten thousand samples."""
+    browser()  # Or the tests are skipped.
     folder = tmp_path_factory.mktemp("browser")
     tables, scores = study_tables(seeds=2), mouse_scores(3)
     samples = tables["samples"]
@@ -113,41 +100,6 @@ def report(browser, tmp_path_factory):
         methods_text="Fitted were things.", reproduced=reproduced_of(scores, LABELS, others),
     )  # fmt: skip
     return path
-
-
-def seen(report, script, width=1280, dark=False):
-    """Run a script in the page, which calls `tell(object)`; return the object and console lines."""
-    page = report.read_text(encoding="utf-8")
-    probe = (
-        "<script>window.onerror = (message) => { window.failed = String(message); };\n"
-        "function tell(what) { const out = document.createElement('pre'); out.id = 'told';\n"
-        "out.textContent = JSON.stringify({...what, failed: window.failed || ''});\n"
-        "parent.document.body.append(out); }</script>"
-    )
-    page = page.replace("<body>", "<body>" + probe, 1)
-    # After the page's own script, when layout and resize observers have run.
-    late = f"<script>setTimeout(() => {{ {script} }}, 300);</script>"
-    page = page.replace("</body>", late + "</body>", 1)
-    if width < 500:  # Chromium has no narrower window.
-        size = f"width: {width}px; height: 800px; border: 0"
-        page = f'<body style="margin: 0"><iframe style="{size}" srcdoc="{html.escape(page)}">'
-    path = report.parent / "probe.html"
-    path.write_text(page, encoding="utf-8")
-    command = [
-        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        "--enable-logging=stderr", f"--user-data-dir={report.parent / 'profile'}",
-        f"--window-size={width},900", "--virtual-time-budget=8000", "--dump-dom",
-        *(["--blink-settings=preferredColorScheme=0"] if dark else []), path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert told, done.stderr[-2000:]
-    text = told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    answer = json.loads(text)
-    assert answer.pop("failed") == ""
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    # A hint on the test's own reading of pixels.
-    return answer, [line for line in console if "Multiple readback operations" not in line]
 
 
 def test_it_loads_without_errors_or_requests(report):
@@ -378,6 +330,66 @@ def test_everything_that_acts_is_reached_by_the_keyboard(report):
     assert answer["bare"] == 0
     assert answer["n"] > 20
     assert answer["skip"] == "#main"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_axe_finds_nothing_with_all_sections_open(report, width, dark):
+    answer, _ = seen(
+        report,
+        f"{axe_script()};"
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+        "const dark = matchMedia('(prefers-color-scheme: dark)').matches;"
+        "axe.run().then((found) => tell({dark, passed: found.passes.map((rule) => rule.id),"
+        " wrong: found.violations.flatMap((rule) => rule.nodes.map((node) =>"
+        " `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))}));",
+        width=width,
+        dark=dark,
+    )
+    assert answer["wrong"] == []
+    assert answer["dark"] is dark
+    # It did look: at colours, names, tables and what scrolls.
+    passed = {"color-contrast", "button-name", "scope-attr-valid", "scrollable-region-focusable"}
+    assert passed <= set(answer["passed"])
+
+
+def test_where_the_keyboard_is_can_be_seen(report):
+    answer, _ = seen(
+        report,
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+        "const acts = [...document.querySelectorAll('a[href], button, input, select, canvas,"
+        ' summary, .scroll, .paper[tabindex="0"]\')].filter((a) => a.offsetParent !== null);'
+        "const line = (a) => { a.focus({focusVisible: true}); const look = getComputedStyle(a);"
+        " return document.activeElement === a && look.outlineStyle !== 'none' &&"
+        " parseFloat(look.outlineWidth) >= 2; };"
+        "const papers = acts.filter((a) => a.matches('.paper')).length;"
+        "tell({papers, n: acts.length, unseen: acts.filter((a) => !line(a))"
+        ".map((a) => a.outerHTML.slice(0, 80))});",
+        width=400,
+    )
+    assert answer["unseen"] == []
+    assert answer["n"] > 20
+    # The large picture is wider than a telephone, the others are not.
+    assert answer["papers"] == 1
+
+
+def test_on_paper_it_is_light_and_nothing_scrolls(report):
+    """The rules for print, applied to the screen."""
+    answer, _ = seen(
+        report,
+        "for (const rule of document.styleSheets[0].cssRules)"
+        " if (rule.media && rule.media.mediaText === 'print') rule.media.mediaText = 'all';"
+        "document.documentElement.dataset.theme = 'dark';"
+        "const shown = (name) => [...document.querySelectorAll(name)].some("
+        " (one) => getComputedStyle(one).display !== 'none');"
+        "tell({page: getComputedStyle(document.body).backgroundColor,"
+        " tools: ['nav', '.theme', '.filter', '.explorer'].filter(shown),"
+        " cut: [...document.querySelectorAll('.scroll, .paper')].filter("
+        "   (one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML),"
+        " over: document.documentElement.scrollWidth - innerWidth});",
+        width=700,
+    )
+    assert answer == {"page": "rgb(255, 255, 255)", "tools": [], "cut": [], "over": 0}
 
 
 def test_tables_can_be_had_from_the_file_alone(report):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from bcnmf_pipeline.figures.representative import AUTOMATIC, representative_runs
 from bcnmf_pipeline.figures.shares import (
@@ -133,7 +134,11 @@ def _heatmap(axes: Axes, grid: pd.DataFrame) -> None:
         np.ma.masked_invalid(grid.to_numpy(dtype=float)), aspect="auto", interpolation="nearest",
         cmap="PuOr_r" if signed else "Purples", vmin=-1 if signed else 0, vmax=1,
     )  # fmt: skip
-    axes.set_facecolor("#E8E8E8")
+    # Grey lies below the image alone: the axis, which both panels share, is longer.
+    rows, columns = grid.shape
+    axes.add_patch(
+        Rectangle((-0.5, -0.5), columns, rows, facecolor="#E8E8E8", linewidth=0, zorder=-1)
+    )
     names = [str(name) for name in grid.columns]
     axes.set_xticks(range(len(names)), distinct(names, 16), rotation=90)
     axes.tick_params(axis="both", length=0, labelleft=False)

@@ -221,6 +221,7 @@ def _proteins(
         significance.plot(
             length[here], places[here], linestyle="none", marker=mark.marker, markersize=4,
             color=mark.colour, markeredgecolor="white", markeredgewidth=0.3, gid="protein",
+            clip_on=False,  # most lie at zero
         )  # fmt: skip
     for place in np.flatnonzero(np.isnan(length)):
         significance.text(0, float(place), " not tested", va="center", fontsize=SMALL, color=FAINT)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bcnmf_pipeline.figures.style import (
     DOUBLE_COLUMN,
@@ -81,6 +82,7 @@ def _panel(axes: Axes, refits: np.ndarray, observed: float, row: object, colour:
     axes.axvline(observed, color=colour, linewidth=1.4, gid="observed")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(top=1.35 * axes.get_ylim()[1])
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     p, smallest = float(row.p_value), float(row.smallest_p)  # type: ignore[attr-defined]
     text = f"p = {p:.2g}" + (f", {smallest:.2g} at least" if smallest > 0.05 else "")
     right = observed > (edges[0] + edges[-1]) / 2

@@ -108,6 +108,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, mark: Mark) -> None:
             alpha=0.75, gid="run",
         )  # fmt: skip
     _limits(axes, rows["objective"], settled, unit)
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     axes.set_xscale("log")
     axes.set_xlim(1, max(last + 1, 2))
     ticks = [10.0**power for power in range(6) if 10**power <= last + 1]
@@ -139,11 +140,13 @@ def _limits(axes: Axes, values: pd.Series, settled: pd.Series, unit: float) -> N
     finite = values[np.isfinite(values)]
     if finite.max() > top:
         axes.text(
-            0.98, 0.86, f"start ≤ {_scientific(finite.max())}", transform=axes.transAxes,
+            0.98, 0.86, f"highest {_scientific(finite.max())}", transform=axes.transAxes,
             ha="right", va="top", fontsize=SMALL, color=FAINT,
         )  # fmt: skip
 
 
 def _scientific(value: float) -> str:
     digits, exponent = f"{value:.1e}".split("e")
-    return f"{digits}×10{superscript(int(exponent))}" if abs(int(exponent)) > 3 else f"{value:.3g}"
+    far = abs(int(exponent)) > 3
+    text = f"{digits}×10{superscript(int(exponent))}" if far else f"{value:.3g}"
+    return text.replace("-", "−")

@@ -281,23 +281,26 @@ def _joined(names: Sequence[str]) -> str:
 def tests_table(programs: pd.DataFrame, unit: str) -> Table:
     """Return one row a program and contrast: the test of units, and that of samples beside it."""
     several = len(programs["contrast"].unique()) > 1
+    # Without units, columns of dashes would say nothing; the last column gives the reason.
+    by_units = bool(unit) or programs["p_units"].notna().any()
     rows = [
         [
             Cell("Target score" if row.program == 0 else f"Topic {int(row.program)}",
                  str(int(row.program))),
             *([Cell(str(row.contrast), str(row.contrast))] if several else []),
             _effect_cell(row),
-            _units_cell(row),
-            p_cell(row.p_units), p_cell(row.q_units),
+            *([_units_cell(row), p_cell(row.p_units), p_cell(row.q_units)] if by_units else []),
             p_cell(row.p_cells), p_cell(row.q_cells),
             Cell(str(row.test) or "–", str(row.test), (str(row.tested),) if row.tested else ()),
         ]
         for row in programs.itertuples()
     ]  # fmt: skip
     name = unit or "units"
-    columns = ["Program", *(["Contrast"] if several else []), "Effect", f"Units ({name})"]
-    columns += [f"p, {name}", f"q, {name}", "p, samples", "q, samples", "Test of units"]
-    return Table("Tests of programs, by unit and, beside it, by sample", columns, rows)
+    columns = ["Program", *(["Contrast"] if several else []), "Effect"]
+    columns += [f"Units ({name})", f"p, {name}", f"q, {name}"] if by_units else []
+    columns += ["p, samples", "q, samples", "Test of units"]
+    how = "by unit and, beside it, by sample" if by_units else "by sample"
+    return Table(f"Tests of programs, {how}", columns, rows)
 
 
 def tests_note(programs: pd.DataFrame, unit: str) -> str:

@@ -331,7 +331,7 @@ def test_objective_shows_where_a_high_start_lies(mouse):
     assert low < settled.min()
     assert high > settled.max()
     assert high < mouse["traces"]["objective"].max() / 1e4
-    assert any(text.startswith("start ≤ 9.") for text in texts(axes))
+    assert any(text.startswith("highest 9.") for text in texts(axes))
 
 
 def test_objective_of_two_values_and_not_finite(mouse):

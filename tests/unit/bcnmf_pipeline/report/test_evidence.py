@@ -90,7 +90,9 @@ def test_where_there_is_no_p_value_the_reason_is_said():
     found = evidence(unit="", programs=without)
     # The answer says that no unit is named.
     assert found.words == []
-    assert texts(found.table)[0]["Units (units)"] == "–"
+    assert found.table.columns == ["Program", "Effect", "p, samples", "q, samples", "Test of units"]
+    assert found.table.caption == "Tests of programs, by sample"
+    assert all(len(row) == 5 for row in found.table.rows)
     assert "it calls" not in found.note
 
 

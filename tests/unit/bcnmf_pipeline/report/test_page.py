@@ -6,17 +6,20 @@ import base64
 import dataclasses
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from bcnmf import InputError
 from bcnmf_pipeline.figures.representative import Chosen
 from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.page import StudyDetails, write_report
-from bcnmf_pipeline.report.pictures import png_size, render_caption
+from bcnmf_pipeline.report.pictures import render_caption, smaller
 from bcnmf_pipeline.report.tables import mean_sd, scores_text_table, study_table
 from bcnmf_pipeline.report.topic_words import Topic
 from plot_tables import beta_scores, mouse_scores, summarise
@@ -124,7 +127,7 @@ def test_nothing_is_fetched_from_anywhere(page):
     for tag, attributes in page.elements:
         assert tag not in {"link", "iframe", "object", "embed", "base"}
         if "src" in attributes:
-            assert attributes["src"].startswith("data:image/png;base64,")
+            assert attributes["src"].startswith("data:image/webp;base64,")
         if "href" in attributes:
             assert not re.match(r"[a-z]+:|//|/", attributes["href"])
     assert len(page.scripts) == 1
@@ -155,10 +158,13 @@ def test_headers_can_be_sorted_from_the_keyboard(page):
     assert "aria-sort" in page.scripts[0]
 
 
-def test_pictures_are_embedded_as_they_are(page):
+def test_pictures_are_embedded_pixel_by_pixel(page):
     images = page.of("img")
+    drawn = np.asarray(Image.open(BytesIO(tiny_png())).convert("RGB"))
     for image in images:
-        assert base64.b64decode(image["src"].split(",", 1)[1]) == tiny_png()
+        embedded = Image.open(BytesIO(base64.b64decode(image["src"].split(",", 1)[1])))
+        assert embedded.format == "WEBP"
+        np.testing.assert_array_equal(np.asarray(embedded), drawn)
         # 300 dots an inch, shown at 96 times 1.3.
         assert (image["width"], image["height"]) == ("12", "5")
     assert [image["alt"] for image in images] == [
@@ -446,9 +452,20 @@ def test_figures_need_an_alternative_text_and_a_png(tmp_path, scores):
         make(tmp_path, scores, figures=[figure_of(tmp_path, "mouse", "scores", alt=" ")])
     broken = figure_of(tmp_path, "mouse", "scores")
     broken["png"].write_bytes(b"GIF89a" + b"0" * 40)
-    with pytest.raises(InputError, match="not a PNG"):
+    with pytest.raises(InputError, match="not a whole PNG"):
         make(tmp_path, scores, figures=[broken])
-    assert png_size(tiny_png(7, 9), "x") == (7, 9)
+    broken["png"].write_bytes(tiny_png()[:45])
+    with pytest.raises(InputError, match="not a whole PNG"):
+        make(tmp_path, scores, figures=[broken])
+
+
+def test_a_picture_is_much_smaller_in_the_page_than_on_the_disk(tmp_path):
+    figure = Figure(figsize=(7.2, 4))
+    figure.subplots().plot(np.random.default_rng(0).normal(size=200))
+    figure.savefig(tmp_path / "one.png", dpi=300)
+    content, width, height = smaller(tmp_path / "one.png")
+    assert (width, height) == (2160, 1200)
+    assert len(content) < 0.6 * (tmp_path / "one.png").stat().st_size
 
 
 # --- captions ----------------------------------------------------------------

@@ -42,6 +42,12 @@ for (const box of document.querySelectorAll(".filter input")) {
   });
 }
 
+// A picture that is wider than the screen is scrolled by the keyboard too; others are no stop on the way.
+const wide = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+});
+for (const paper of document.querySelectorAll(".paper")) wide.observe(paper);
+
 // Light or dark, whatever the system says.
 const theme = document.querySelector(".theme");
 theme.hidden = false;
