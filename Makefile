@@ -1,30 +1,41 @@
 # make             set up .venv, then the whole chain on embedded data (minutes, no network)
 # make help        these lines
 # make setup       .venv alone, with the versions of requirements.lock
+#
+# Runs
+# make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
+# make figures     the paper's figures
+# make report      the report of a run, e.g. make report NAME=paper
+# make archive     a finished run as one .zip with RO-Crate metadata, e.g. make archive NAME=paper
+# make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
+# make clean       remove results, not downloads
+# make distclean   remove results, downloads and .venv
+# Your own data:   .venv/bin/bcnmf-pipeline new --help
+#
+# Checks
 # make test        most tests, in minutes
 # make test-long   the long ones: runs that are cut off, published studies from files to figures, benchmarks
 # make test-all    both
 # make test-pythons the unit tests on every other Python that is here, each in an environment of its own
 # make test-slurm  the pipeline on a real Slurm of one node
 # make test-conda  the pipeline in conda environments, solved and installed from a channel of what .venv holds
+# make test-site   every page of the site in a browser: accessibility, nothing too wide
 # make torture     runs that are cut off in many ways
-# make paper       the paper's experiments, e.g. make paper STUDIES="simulation mouse" MIRROR=/path/to/files
-# make figures     the paper's figures
-# make report      the report of a run: make report NAME=paper
 # make bench       speed and memory against other programs, see docs/benchmarks.md
-# make docs        these pages as a site that opens from the disk: docs/_build/html/index.html
-# make archive     a finished run as one .zip with RO-Crate metadata: make archive NAME=paper
-# make checksums   fetch files whose checksum is not known yet, and write it into config/datasets.tsv
 # make lint        style, types, import contracts, links and spelling of the pages
+#
+# Work on it
+# make docs        these pages as a site that opens from the disk: docs/_build/html/index.html
 # make format      apply what of style can be applied
 # make lock        requirements.lock anew, e.g. after a new name in requirements.in
-# make clean       remove results, not downloads
-# make distclean   remove results, downloads and .venv
+#
+# CORES=4 at a time, all if not said; QUIET= shows every job; PYTHON=/path/to/python3, TORCH="torch==..." for the set-up.
+# What fails ends with a code other than 0. The same command goes on where it stopped.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := quick
-.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda torture archive paper figures report bench checksums docs lint format lock clean distclean
+.PHONY: help quick setup test test-long test-all test-pythons test-slurm test-conda test-site torture archive paper figures report bench checksums docs lint format lock clean distclean
 
 # The first of these that the lock is made for; another: make PYTHON=/path/to/python3
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -50,9 +61,10 @@ CONFIG := $(if $(STUDIES),studies="$(STUDIES)") $(if $(MIRROR),mirror="$(MIRROR)
 WITH_CONFIG := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
+	@sed -n '/^$$/q;s/^# \{0,1\}//p' $(MAKEFILE_LIST)
 
 quick: setup
+	@echo "Planning; then every job that is done is counted. What each is doing: results/quick/logs"
 	$(SNAKEMAKE) quick $(WITH_CONFIG)
 	@$(BIN)/python -m bcnmf_pipeline show results/quick
 
@@ -136,6 +148,13 @@ test-conda: setup .venv/.conda
 	rm -rf $@
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ -r $< && touch $@ || echo "$< could not be installed"
 
+# Chromium, and axe-core out of a package that is installed without what else it needs.
+test-site: docs .venv/.axe
+	$(BIN)/python -m pytest -q tests/site/check_site.py
+
+.venv/.axe: tests/site/requirements.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
+
 torture: setup
 	BCNMF_ROUNDS=20 $(BIN)/python -m pytest tests/integration/test_faults.py
 
@@ -146,13 +165,17 @@ archive: setup
 checksums: setup
 	$(BIN)/python -m bcnmf_pipeline checksums $(if $(MIRROR),--mirror "$(MIRROR)")
 
-# Nothing is fetched. A warning, such as a link that leads nowhere, is an error, and so is a known misspelling.
+# Nothing is fetched. A warning, such as a link that leads nowhere, is an error, and so is a cell that fails. Cells take
+# minutes; they run again when they, or the code, are others.
+SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs
 docs: setup
-	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md config/*.md results/README.md workflow
-	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . docs/_build/html
+	$(SPHINX) . docs/_build/html
 	@echo docs/_build/html/index.html
 
-lint: setup docs
+# The pages are read, their links followed; no cell is run.
+lint: setup
+	$(BIN)/codespell --ignore-words-list coo,theis *.md docs/*.md docs/tutorials config/*.md results/README.md workflow
+	$(SPHINX) -b dummy -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer,mystnb.glue . docs/_build/lint
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m snakefmt --check Snakefile workflow/rules

@@ -1,4 +1,4 @@
-"""What the target score finds: the tables of docs/answer.md.
+"""What the target score finds: the tables of docs/answer_evidence.md.
 
     python benchmarks/answer.py FOLDER                                       all of them, one thread
     python benchmarks/answer.py FOLDER --tables topics --draws 1             one of them

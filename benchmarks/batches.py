@@ -1,4 +1,4 @@
-"""Whether weights keep batches out of the topics: the tables of "Batches" in docs/how_sure.md.
+"""Whether weights keep batches out of the topics: the tables of docs/background_evidence.md.
 
     python benchmarks/batches.py                                         simulations, one thread
     python benchmarks/batches.py --kang FOLDER/kang/kang.h5ad            and real cells

@@ -1,4 +1,4 @@
-"""Diagnostics on data that deserve them and on data that do not: the tables of docs/how_sure.md.
+"""Diagnostics where they are due and where they are not: tables of docs/how_sure_evidence.md.
 
     python benchmarks/diagnostics.py FOLDER                       ten draws a scene, one thread
     python benchmarks/diagnostics.py FOLDER --draws 2 --scenes nothing "two programs"

@@ -2,7 +2,7 @@
 
     python benchmarks/null.py calibration power     20 minutes, one thread
     python benchmarks/null.py time                  10 minutes, two threads
-    python benchmarks/null.py cells --data FOLDER   3 minutes; needs kang.h5ad, see docs/answer.md
+    python benchmarks/null.py cells --data FOLDER   3 minutes; kang.h5ad: docs/answer_evidence.md
 
 Simulated data: log1p of counts per 10,000 of three cell types. Every donor has a gene-wise factor
 of its own (log-sd 0.3) and its own composition of cell types. A signal is a program of a fifteenth

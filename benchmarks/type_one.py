@@ -1,4 +1,4 @@
-"""How often tests find programs where there are none, and where there are: docs/how_sure.md.
+"""How often tests find programs, where there are none and some: docs/how_sure_evidence.md.
 
     python benchmarks/type_one.py                                  all tables, one thread
     python benchmarks/type_one.py --tables label --data-sets 200   one of them

@@ -161,6 +161,8 @@ def install_lock() -> None:
     for tool in TOOLS:
         lines = lines.replace(pinned(tool), "")
     rest.write_text(lines)
+    n = len(re.findall(r"^[\w.-]+==", lines, re.MULTILINE))
+    say(f"Installing {n} packages of {LOCK.name}, then torch; what was downloaded once is kept")
     install("--no-deps", "--require-hashes", "-r", rest)
 
 

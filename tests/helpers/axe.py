@@ -1,4 +1,4 @@
-"""axe-core, the checker of accessibility, and Chromium, or the reason why a test goes without them."""
+"""axe-core, which checks accessibility, and Chromium; or why a test goes without them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-# A package that is installed for the script in it alone; what it needs besides is not.
-REQUIREMENT = "axe-playwright-python==0.1.8"
 
 
 def missing(what: str) -> None:
@@ -33,6 +31,6 @@ def axe_script() -> str:
     """Return axe-core's source."""
     found = find_spec("axe_playwright_python")
     if found is None or found.origin is None:
-        missing(f"no axe-core (.venv/bin/pip install --no-deps {REQUIREMENT})")
+        missing("no axe-core (make .venv/.axe)")
         raise AssertionError  # missing() never returns
     return Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8")

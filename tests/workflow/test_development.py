@@ -55,6 +55,12 @@ def test_make_help_names_every_target():
     described = set(re.findall(r"^# make (\S+) ", MAKEFILE, re.MULTILINE))
     # The bare `make`, described first, is `make quick`.
     assert described | {"quick"} == targets
+    printed = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert all(f"make {target} " in printed for target in described)
+    assert "bcnmf-pipeline new" in printed
+    assert "SHELL" not in printed
 
 
 def test_make_clean_follows_a_link_to_scratch_space(tmp_path):

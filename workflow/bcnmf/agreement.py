@@ -1,6 +1,6 @@
 """What the topics of many starts agree on: their programs, and how stable each is.
 
-After Kotliar et al. 2019 (cNMF), with two departures, both measured in docs/how_sure.md. Outliers
+After Kotliar et al. 2019 (cNMF), with two departures (docs/how_sure_evidence.md). Outliers
 are dropped from the medians, not before the clustering: with more topics than programs that would
 leave K clusters to fewer programs, and cut those that all starts find in two. And a program's
 stability counts starts, not silhouettes: in how many is it found again.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A program below it is flagged: too few starts find it again. Measured, see docs/how_sure.md.
+# A program below it is flagged: too few starts find it again (docs/how_sure_evidence.md).
 UNSTABLE = 0.7
 # A topic is the program found again where it is nearer to it than this share of the way from the
 # program to the next one.

@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bcnmf import batches, checks
+from bcnmf import batches, checks, progress
 from bcnmf.calibration import CHANCE, CrossFit
 from bcnmf.errors import InputError
 from bcnmf.matrices.inputs import check_non_negative, host_array, is_anndata
@@ -120,8 +120,9 @@ def crossfit(
         reference = getattr(estimator, "components_", None)
     weights = sample_weight, background_weight
     return _judged(
-        fitted, X, background, folds, random_state, units, background_units, weights, reference
-    )
+        "judging samples, part", fitted, X, background, folds, random_state, units,
+        background_units, weights, reference,
+    )  # fmt: skip
 
 
 def coverage(
@@ -197,10 +198,14 @@ def coverage(
         return judge, weights @ space.components_
 
     counts = sample_weight, background_weight
-    return _judged(fitted, X, background, folds, random_state, units, background_units, counts)
+    return _judged(
+        "classifier, part", fitted, X, background, folds, random_state, units, background_units,
+        counts,
+    )  # fmt: skip
 
 
 def _judged(
+    what: str,
     fitted: Fitting,
     X: Any,
     background: Any,
@@ -223,7 +228,7 @@ def _judged(
     folds = _cut(target, other, folds, random_state)
     threshold, components, cosines = np.empty(folds), [], []
     location, scale = np.empty(folds), np.empty(folds)
-    for fold in range(folds):
+    for fold in progress.counted(range(folds), what, folds):
         counted = target.weights_without(fold) | other.weights_without(fold)
         judge, topics = fitted(target.without(fold), other.without(fold), counted)
         components.append(topics)

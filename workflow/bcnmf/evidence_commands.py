@@ -8,7 +8,23 @@ from typing import Any
 
 from bcnmf.errors import InputError
 from bcnmf.files import atomic_path
-from bcnmf.options import check_apart, output_path
+from bcnmf.options import (
+    add_command,
+    add_contrast,
+    add_machine,
+    add_quiet,
+    add_sides,
+    check_apart,
+    output_path,
+)
+
+_NULL = """
+  bcnmf null --target t.h5ad --background b.h5ad -k 10 --unit donor --out null.tsv
+"""
+_DIAGNOSE = """
+  bcnmf diagnose --target t.h5ad --background b.h5ad -k 10
+  bcnmf diagnose --target t.h5ad --background b.h5ad --model model.npz --unit donor --out found.tsv
+"""
 
 
 def add(commands: Any) -> None:
@@ -18,52 +34,51 @@ def add(commands: Any) -> None:
 
 
 def _add_null(commands: Any) -> None:
-    null = commands.add_parser(
-        "null", help="is there anything at all: refits with target and background exchanged"
+    null = add_command(
+        commands,
+        "null",
+        "is there anything at all: refits with target and background exchanged",
+        _NULL,
     )
-    null.add_argument("--target", required=True, type=Path, help="data, samples x features")
-    null.add_argument("--background", required=True, type=Path, help="data, same features")
+    add_sides(null)
     null.add_argument("-k", "--n-components", required=True, type=int, help="number of topics")
-    null.add_argument("--alpha", type=float, default=1.5, help="contrast (default: %(default)s)")
-    null.add_argument("--contrast", choices=("relative", "absolute"), default="relative")
+    add_contrast(null)
     null.add_argument(
         "--unit",
         metavar="COLUMN",
         help="column of obs that says what samples come from, such as the donor; whole units then "
         "change sides. Without it, halves of the background are set against one another",
     )
-    null.add_argument("--refits", type=int, default=200, help="(default: %(default)s)")
+    null.add_argument("--refits", type=int, default=200, help="how many")
     null.add_argument("--folds", type=int, default=2, help="parts of the units, each left out once")
     null.add_argument(
         "--max-iter", type=int, help="iterations of a fit at most (default: 10, after the warm-up)"
     )
-    null.add_argument("--seed", type=int, default=0)
-    null.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    null.add_argument("--layer", help="layer to fit instead of X")
+    add_machine(null)
     null.add_argument("--out", required=True, type=output_path, help=".tsv: one row a refit")
+    add_quiet(null)
     null.set_defaults(command=_null)
 
 
 def _add_diagnose(commands: Any) -> None:
-    diagnose = commands.add_parser(
-        "diagnose", help="what may be wrong with a fit and its data, in sentences with remedies"
+    diagnose = add_command(
+        commands,
+        "diagnose",
+        "what may be wrong with a fit and its data, in sentences with remedies",
+        _DIAGNOSE,
     )
-    diagnose.add_argument("--target", required=True, type=Path, help="data, samples x features")
-    diagnose.add_argument("--background", required=True, type=Path, help="data, same features")
+    add_sides(diagnose)
     diagnose.add_argument("-k", "--n-components", type=int, help="number of topics")
-    diagnose.add_argument(
-        "--alpha", type=float, default=1.5, help="contrast (default: %(default)s)"
-    )
+    diagnose.add_argument("--alpha", type=float, default=1.5, help="contrast")
     diagnose.add_argument("--model", type=Path, help=".npz from `fit --model`, in place of -k")
-    diagnose.add_argument("--max-iter", type=int, default=500)
-    diagnose.add_argument("--seed", type=int, default=0)
-    diagnose.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    diagnose.add_argument("--layer", help="layer to fit instead of X")
+    diagnose.add_argument("--max-iter", type=int, default=500, help="iterations at most")
+    add_machine(diagnose)
     diagnose.add_argument("--unit", metavar="COLUMN", help="column of obs, such as the donor")
     diagnose.add_argument(
         "--batch", nargs="+", metavar="COLUMN", help="columns of obs: in which batch"
     )
     diagnose.add_argument("--out", type=output_path, help=".tsv: one row a finding")
+    add_quiet(diagnose)
     diagnose.set_defaults(command=_diagnose)
 
 

@@ -190,3 +190,32 @@ def _element(error: Exception) -> str:
     notes = "\n".join(getattr(error, "__notes__", ()))
     found = re.search(r"while reading key '(.+?)' of .* from /(.*)", notes)
     return f", in {'/'.join(filter(None, (found[2], found[1])))}" if found else ""
+
+
+class _Tried(Exception):
+    """All was written that was to be tried."""
+
+
+def check_storable(data: AnnData, path: str | os.PathLike[str]) -> None:
+    """Write the annotation of data to `path`, and remove it: not all that can be read can be.
+
+    Raises
+    ------
+    InputError
+        An .h5ad does not hold a column, or an entry of uns; names it.
+    """
+    annotation = type(data)(obs=data.obs.copy(), var=data.var.copy(), uns=dict(data.uns))
+    try:
+        with atomic_path(path) as temporary:
+            annotation.write_h5ad(temporary)
+            raise _Tried
+    except _Tried:
+        return
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, Exception itself among them
+        where = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        raise InputError(
+            f"{path}: the annotation of the data cannot be written as .h5ad ({where}); leave this "
+            "out, or make it text in Python: data.obs[column] = data.obs[column].astype(str)"
+        ) from error

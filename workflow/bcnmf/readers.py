@@ -14,6 +14,7 @@ from bcnmf.checks import import_extra
 from bcnmf.errors import InputError
 from bcnmf.files import read_h5ad, reading
 from bcnmf.formats import companions_of, kind_of, stem_of, unpacked
+from bcnmf.progress import doing
 from bcnmf.text_tables import (
     import_reader,
     read_table,
@@ -74,7 +75,8 @@ def read(path: str | os.PathLike[str], backed: bool = False) -> AnnData:
             f'bcnmf.readers.read("{path.name}").write_h5ad("{stem_of(path)}.h5ad")'
         )
     remarks: list[str] = []
-    data = _read(path, kind, backed, remarks)
+    with doing(f"reading {path}"):
+        data = _read(path, kind, backed, remarks)
     names, repeated = unique_names(data.var_names)
     if repeated:
         data.var_names = names

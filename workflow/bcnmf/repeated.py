@@ -8,7 +8,7 @@ which it comes alone (in the memory of an accelerator up to rounding).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from bcnmf import checks
+from bcnmf import checks, progress
 from bcnmf.agreement import UNSTABLE, Agreement, agreement
 from bcnmf.errors import InputError
 from bcnmf.estimators.base import Factorisation
@@ -282,7 +282,15 @@ class _Starts:
 
     def _run(self, target: Matrix, background: Matrix | None) -> list[_Start]:
         """Return the starts in their order."""
-        works = [partial(self._start, number, target, background) for number in range(self._n)]
+        with progress.counting("start", self._n) as step:
+            return self._run_all(target, background, step)
+
+    def _run_all(
+        self, target: Matrix, background: Matrix | None, step: Callable[[], None]
+    ) -> list[_Start]:
+        works = [
+            partial(self._start, number, target, background, step) for number in range(self._n)
+        ]
         at_once = self._model._at_once(self._most, target, background)
         if at_once > 1:
             ended = dict[int, _Start]()
@@ -299,7 +307,9 @@ class _Starts:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _start(self, number: int, target: Matrix, background: Matrix | None) -> _Start:
+    def _start(
+        self, number: int, target: Matrix, background: Matrix | None, step: Callable[[], None]
+    ) -> _Start:
         one = clone(self._model)
         known = {name: value for name, value in vars(self._model).items() if name != "_solve"}
         vars(one).update(known)
@@ -308,6 +318,7 @@ class _Starts:
         fitted = {name: value for name, value in vars(one).items() if name not in known}
         result = solution.result
         self._best.offer(number, result.objective[-1], (solution, fitted))
+        step()
         topics = solution.factors["components"].cpu().numpy()
         return _Start(topics, result.objective[-1], result.n_iter, result.converged)
 

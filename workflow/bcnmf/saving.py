@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from bcnmf.progress import doing
 from bcnmf.stopping import Stop, noted
 
 # A library that cannot close a file on a full disk says so with a RuntimeError.
@@ -37,7 +38,8 @@ def save(write: Callable[[Path], object], path: Path) -> bool:
     """
     stop = Stop()
     with noted(stop, f"stopping when {path} is written; once more stops at once"):
-        fault = _fault(write, path)
+        with doing(f"writing {path}"):
+            fault = _fault(write, path)
         if fault:
             print(f"error: {path}: could not be written ({fault})", file=sys.stderr)
             print(_elsewhere(write, path), file=sys.stderr)

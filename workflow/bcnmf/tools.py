@@ -266,14 +266,16 @@ def select(
 
     Parameters
     ----------
-    target, background : AnnData
-        Same features in the same order.
-    layer : str, optional
-        Layer to fit instead of X.
-    unit : str, optional
-        Column of obs of both sides: what samples come from, for instance the donor.
+    target, background, layer, unit
+        See `crossfit`.
     **options
-        Of `bcnmf.selection.select`.
+        Of `bcnmf.selection.select`; `n_components` and `alphas` are required.
+
+    Returns
+    -------
+    Selection
+        `n_components` and `alpha` are what is recommended, None where nothing is; `summary` is a
+        table of all settings; `advice()` says it in a sentence.
     """
     sides = [_values(target, layer, "target"), _values(background, layer, "background")]
     return selection.select(
@@ -298,16 +300,16 @@ def permutation_null(
 
     Parameters
     ----------
-    target, background : AnnData
-        Same features in the same order.
-    layer : str, optional
-        Layer to fit instead of X.
-    unit : str, optional
-        Column of obs of both sides: what samples come from, for instance the donor.
+    target, background, layer, unit
+        See `crossfit`.
     n_refits, folds, max_iter, random_state
         Of `bcnmf.permutation_null`.
     **parameters
         Of `BCNMF`.
+
+    Returns
+    -------
+    Null
     """
     return null.permutation_null(
         BCNMF(**parameters), _values(target, layer, "target"),
@@ -326,21 +328,36 @@ def looks_like_counts(data: ad.AnnData, layer: str | None = None) -> bool:
 
 def project(
     data: ad.AnnData,
-    model: str | os.PathLike[str],
+    model: BCNMF | str | os.PathLike[str],
     *,
     layer: str | None = None,
     key: str = "bcnmf",
 ) -> np.ndarray:
-    """Store in ``data.obsm["X_<key>"]`` the usages of its samples under a saved model.
+    """Store in ``data.obsm["X_<key>"]`` the usages of its samples under a model, fitted or saved.
 
     If the model holds topics of its background, ``data.obs["<key>_target_score"]`` is stored too.
+
+    Parameters
+    ----------
+    data : AnnData
+        The features of the fit, in its order.
+    model : BCNMF or path
+        Fitted, or what `BCNMF.save` wrote.
+    layer, key
+        See `fit`.
+
+    Returns
+    -------
+    ndarray of shape (n, K)
+        The usages.
 
     Raises
     ------
     InputError
         The features are not those of the fit, in its order.
     """
-    loaded, values = BCNMF.load(model), _values(data, layer, "data")
+    loaded = model if isinstance(model, BCNMF) else BCNMF.load(model)
+    values = _values(data, layer, "data")
     usage = loaded.transform(values)
     data.obsm[f"X_{key}"] = usage
     if loaded.has_target_score:
@@ -352,35 +369,6 @@ def write(data: ad.AnnData, path: str | os.PathLike[str]) -> None:
     """Write an .h5ad file whole or not at all."""
     with atomic_path(path) as temporary:
         data.write_h5ad(temporary)
-
-
-class _Tried(Exception):
-    """All was written that was to be tried."""
-
-
-def check_storable(data: ad.AnnData, path: str | os.PathLike[str]) -> None:
-    """Write the annotation of data to `path`, and remove it: not all that can be read can be.
-
-    Raises
-    ------
-    InputError
-        An .h5ad does not hold a column, or an entry of uns; names it.
-    """
-    annotation = type(data)(obs=data.obs.copy(), var=data.var.copy(), uns=dict(data.uns))
-    try:
-        with atomic_path(path) as temporary:
-            annotation.write_h5ad(temporary)
-            raise _Tried
-    except _Tried:
-        return
-    except OSError:
-        raise
-    except Exception as error:  # of many kinds, Exception itself among them
-        where = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        raise InputError(
-            f"{path}: the annotation of the data cannot be written as .h5ad ({where}); leave this "
-            "out, or make it text in Python: data.obs[column] = data.obs[column].astype(str)"
-        ) from error
 
 
 def _values(data: ad.AnnData, layer: str | None, name: str) -> ad.AnnData:

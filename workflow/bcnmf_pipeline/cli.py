@@ -7,12 +7,14 @@ import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bcnmf import __version__
 from bcnmf.cli import run
 from bcnmf.errors import InputError
 from bcnmf.files import check_writable
-from bcnmf.options import output_path
+from bcnmf.options import add_command, add_quiet, output_path, program
+from bcnmf.progress import doing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,70 +22,100 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(_parser(), arguments)
 
 
-_EXAMPLES = """examples:
+_EXAMPLES = """
   bcnmf-pipeline new mine --data cells.h5ad
   bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
   bcnmf-pipeline show results/mine
   bcnmf-pipeline archive results/mine
+"""
+_NEW_EXAMPLES = """
+  bcnmf-pipeline new mine --data cells.h5ad
+  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
+  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug quality=good \\
+      --background treatment=vehicle quality=good --unit donor --each cell_type
+  bcnmf-pipeline new --check mine.yaml
 
-`bcnmf-pipeline COMMAND --help` has the options. Exit status: 0 done; 2 something cannot be used,
-and the message says what to do; 130 Ctrl-C.
+Several conditions must hold all; several values, with commas, are any of them: treatment=drug,both.
+Put names with spaces into quotes: --target 'cell type=B cell'.
+"""
+_SIMULATE = """
+  bcnmf-pipeline simulate --beta 2 --out drawn.h5ad
+  bcnmf-pipeline simulate --beta 0 --genes 1500 --cells 200 --seed 1 --out drawn.h5ad
+"""
+_SHOW = """
+  bcnmf-pipeline show results/quick
+"""
+_ARCHIVE = """
+  bcnmf-pipeline archive results/quick
+  bcnmf-pipeline archive results/quick --with-fits --out quick.zip
+"""
+_CHECKSUMS = """
+  bcnmf-pipeline checksums --dataset mnist --mirror /path/to/files
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bcnmf-pipeline",
-        description="Around runs of the bcNMF pipeline.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser, commands = program(
+        "bcnmf-pipeline", "Around runs of the bcNMF pipeline.", _EXAMPLES, __version__
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     _add_new(commands)
 
-    simulate = commands.add_parser("simulate", help="draw the paper's count simulation")
+    simulate = add_command(commands, "simulate", "draw the paper's count simulation", _SIMULATE)
     simulate.add_argument("--beta", type=float, required=True, help="strength of shared programs")
-    simulate.add_argument("--genes", type=int, default=3000)
+    simulate.add_argument("--genes", type=int, default=3000, help="how many")
     simulate.add_argument("--cells", type=int, default=1000, help="cells in each of the two sides")
-    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--seed", type=int, default=0, help="of all that is random")
     simulate.add_argument(
         "--out", required=True, type=output_path, help=".h5ad, column `side` in obs"
     )
+    add_quiet(simulate)
     simulate.set_defaults(command=_simulate)
 
-    show = commands.add_parser("show", help="print the answer and the scores of a finished run")
+    show = add_command(commands, "show", "print the answer and the scores of a finished run", _SHOW)
     show.add_argument("folder", type=Path, help="for instance results/quick")
+    add_quiet(show)
     show.set_defaults(command=_show)
 
-    archive = commands.add_parser(
-        "archive", help="a finished run as one .zip with RO-Crate metadata, for Zenodo and the like"
+    archive = add_command(
+        commands,
+        "archive",
+        "a finished run as one .zip with RO-Crate metadata, for Zenodo and the like",
+        _ARCHIVE,
     )
     archive.add_argument("folder", type=Path, help="for instance results/paper")
     archive.add_argument("--out", type=output_path, help="default: in the folder of the run")
     archive.add_argument("--with-fits", action="store_true", help="also the fits")
+    add_quiet(archive)
     archive.set_defaults(command=_archive)
 
-    checksums = commands.add_parser(
-        "checksums", help="fetch files whose checksum is pending, and write it into the sheet"
+    checksums = add_command(
+        commands,
+        "checksums",
+        "fetch files whose checksum is pending, and write it into the sheet",
+        _CHECKSUMS,
     )
-    checksums.add_argument("--sheet", type=Path, default=Path("config/datasets.tsv"))
-    checksums.add_argument("--folder", type=Path, default=Path("resources/downloads"))
+    checksums.add_argument(
+        "--sheet", type=Path, default=Path("config/datasets.tsv"), help="of data sets"
+    )
+    checksums.add_argument(
+        "--folder", type=Path, default=Path("resources/downloads"), help="of downloads"
+    )
     checksums.add_argument("--dataset", nargs="*", default=[], help="only these; default: all")
     checksums.add_argument("--mirror", help="folder or base URL that is asked first")
+    add_quiet(checksums)
     checksums.set_defaults(command=_checksums)
     return parser
 
 
-def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    new = commands.add_parser(
+def _add_new(commands: Any) -> None:
+    new = add_command(
+        commands,
         "new",
-        help="start with your own data: look into the file, write its sheet and configuration",
-        description="Looks into a file of your own and writes NAME.tsv and NAME.yaml, which the "
-        "pipeline runs, into this folder. Without --target it shows what the file holds.",
-        epilog=_NEW_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "start with your own data: look into the file, write its sheet and configuration",
+        _NEW_EXAMPLES,
+        " NAME.tsv and NAME.yaml, which the pipeline runs, are written into this folder; without "
+        "--target it shows what the file holds, and writes nothing.",
     )
     new.add_argument("name", nargs="?", metavar="NAME", help="of the study; letters, digits, _, -")
     new.add_argument("--data", metavar="FILE", help="samples x features; README.md names formats")
@@ -111,20 +143,8 @@ def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     new.add_argument(
         "--check", type=Path, metavar="SHEET", help="only look at a .tsv or .yaml that is there"
     )
+    add_quiet(new)
     new.set_defaults(command=_new)
-
-
-_NEW_EXAMPLES = """examples:
-  bcnmf-pipeline new mine --data cells.h5ad
-  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug --background treatment=vehicle
-  bcnmf-pipeline new mine --data cells.h5ad --target treatment=drug quality=good \\
-      --background treatment=vehicle quality=good --unit donor --each cell_type
-  bcnmf-pipeline new --check mine.yaml
-
-Several conditions must hold all; several values, with commas, are any of them: treatment=drug,both.
-Put names with spaces into quotes: --target 'cell type=B cell'.
-Exit status: 0 done; 2 something cannot be used, and the message says what to do; 130 Ctrl-C.
-"""
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -132,10 +152,12 @@ def _new(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.start.new import start
 
     if options.check is not None:
-        print(check_file(options.check))
+        with doing(f"checking {options.check}"):
+            found = check_file(options.check)
+        print(found)
         return
-    print(
-        start(
+    with doing(f"looking into {options.data}"):
+        found = start(
             options.name,
             options.data,
             {
@@ -152,7 +174,7 @@ def _new(options: argparse.Namespace) -> None:
             title=options.title,
             force=options.force,
         )
-    )
+    print(found)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -160,13 +182,14 @@ def _simulate(options: argparse.Namespace) -> int:
     from bcnmf.tools import write
     from bcnmf_pipeline.datasets.simulation import simulate_counts
 
-    drawn = simulate_counts(
-        beta=options.beta,
-        n_genes=options.genes,
-        n_target=options.cells,
-        n_background=options.cells,
-        random_state=options.seed,
-    )
+    with doing("drawing counts"):
+        drawn = simulate_counts(
+            beta=options.beta,
+            n_genes=options.genes,
+            n_target=options.cells,
+            n_background=options.cells,
+            random_state=options.seed,
+        )
     if not save(partial(write, drawn), options.out):
         return 2
     print(f"{options.out}: {drawn.n_obs} cells x {drawn.n_vars} genes")
@@ -206,8 +229,9 @@ def _show(options: argparse.Namespace) -> None:
     from bcnmf_pipeline.report.front import answer_text
     from bcnmf_pipeline.report.tables import scores_text_table
 
-    answer = answer_text(options.folder)
-    summary = read_table(options.folder / "tables" / "summary.tsv")
+    with doing(f"reading {options.folder}"):
+        answer = answer_text(options.folder)
+        summary = read_table(options.folder / "tables" / "summary.tsv")
     print(answer)
     if scores := scores_text_table(summary):
         print(scores)

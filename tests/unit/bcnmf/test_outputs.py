@@ -15,7 +15,8 @@ import pytest
 
 from bcnmf import BCNMF
 from bcnmf.cli import main
-from bcnmf.tools import check_storable, write
+from bcnmf.files import check_storable
+from bcnmf.tools import write
 from conftest import ROOT
 
 

@@ -1,6 +1,7 @@
 """What a long fit says on the way."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from bcnmf import BCNMF, NMF, memory
-from bcnmf.progress import Progress, announce
+from bcnmf.progress import Progress, Watch, announce, counted, doing, watched
 from bcnmf.solvers.result import Monitor, Trace
 
 
@@ -117,3 +118,104 @@ def test_only_a_verbose_fit_speaks(capsys, solver):
         captured = capsys.readouterr()
         assert captured.out == ""
         assert ("iteration 0/3  objective" in captured.err) == bool(verbose)
+
+
+def told_by(stream, script, **options):
+    """Run `script(clock)` before a watch, which looks after every step of the clock."""
+    clock = Clock()
+    watch = Watch(stream, clock, **options)
+    watch.line.shown = clock.now
+
+    def wait(seconds):
+        for _ in range(seconds):
+            clock.now += 1
+            watch.tick()
+
+    with watched(watch):
+        script(wait)
+    return stream.getvalue()
+
+
+def three_parts(wait):
+    wait(3)
+    with doing("reading x.h5ad"):
+        wait(1)
+    wait(30)
+    for _ in counted("abc", "refit", 3):
+        with doing("fitting"):
+            wait(6)
+    wait(5)
+
+
+def test_a_log_is_told_what_takes_more_than_two_seconds():
+    assert told_by(io.StringIO(), three_parts).splitlines() == [
+        "loading libraries  0:02",
+        # Short ones are not told of, and where nothing is under way nothing is.
+        "refit 1 of 3, fitting  0:02",
+        "refit 2 of 3, fitting  0:12, about 0:24 left",
+    ]
+
+
+def test_a_job_is_told_of_between_stages_too():
+    def job(wait):
+        wait(14)
+        with doing("fitting"):
+            wait(9)
+
+    assert told_by(io.StringIO(), job, whole="evaluate").splitlines() == [
+        "evaluate  0:02",
+        "evaluate  0:12",
+        "evaluate, fitting  0:22",
+    ]
+
+
+def test_a_terminal_counts_seconds_in_one_line_and_leaves_none():
+    said = told_by(Terminal(), three_parts)
+    lines = [line.rstrip() for line in said.split("\r")]
+    assert "\n" not in said
+    assert lines[1:3] == ["loading libraries  0:02", "loading libraries  0:03"]
+    assert "refit 1 of 3, fitting  0:02" in lines
+    assert "refit 2 of 3, fitting  0:07, about 0:14 left" in lines
+    assert "refit 3 of 3, fitting  0:18, about 0:09 left" in lines
+    assert [line for line in lines if "reading" in line] == []
+    # Spaces have covered the last words.
+    assert said.endswith(" \r")
+
+
+def test_nothing_is_told_over_lines_of_a_fit():
+    def fits(wait):
+        with doing("fitting"):
+            progress = Progress(100, stream, lambda: 0.0)
+            for iteration in range(5):
+                wait(1)
+                progress.update(iteration, 1.5, None)
+
+    stream = io.StringIO()
+    said = told_by(stream, fits).splitlines()
+    assert [line.partition(" ")[0] for line in said] == ["iteration"] * 5
+
+
+def test_without_a_watch_nothing_is_told_and_other_threads_are_left_out():
+    stream = io.StringIO()
+    watch = Watch(stream, Clock())
+    with doing("something"):
+        pass
+    with watched(watch):
+        thread = threading.Thread(target=lambda: list(counted("ab", "part", 2)))
+        thread.start()
+        thread.join()
+        assert [stage.what for stage in watch.stages] == ["loading libraries"]
+    assert stream.getvalue() == ""
+
+
+def test_first_updates_are_told_now_and_then():
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(100, stream, clock)
+    for update in range(25):
+        progress.before(update, 100)
+        clock.now += 1.0
+    assert progress.due()
+    assert stream.getvalue().splitlines() == [
+        "first updates 10/100  0:10",
+        "first updates 20/100  0:20",
+    ]

@@ -93,6 +93,16 @@ def test_a_model_without_background_scores_nothing(pair, tmp_path):
     assert "bcnmf_target_score" not in pair[1].obs
 
 
+def test_a_fitted_model_projects_as_its_file_does(pair, tmp_path):
+    target, background = pair
+    model = fit(target, background, n_components=2, max_iter=5, tol=0, device="cpu")
+    model.save(tmp_path / "model.npz")
+    saved = project(background, tmp_path / "model.npz")
+    scores = background.obs.pop("bcnmf_target_score")
+    np.testing.assert_array_equal(project(background, model), saved)
+    np.testing.assert_array_equal(background.obs["bcnmf_target_score"], scores)
+
+
 def test_counts_are_told_from_log_values_and_marks(pair):
     assert looks_like_counts(pair[0])
     for values in (np.log1p(pair[0].X.toarray()), (pair[0].X.toarray() > 0).astype(float)):

@@ -28,7 +28,7 @@ from bcnmf.matrices import together
 from bcnmf.matrices.base import Matrix
 from bcnmf.matrices.csr_compiled import leave_threads_to_passes
 from bcnmf.matrices.inputs import host_array
-from bcnmf.progress import Progress, announce
+from bcnmf.progress import Progress, announce, doing
 from bcnmf.seeds import RandomState, seed_of
 from bcnmf.sklearn_errors import NotFittedError, warn_user
 from bcnmf.solvers.restarts import Restarts
@@ -240,7 +240,8 @@ class Factorisation(
         target, other = self._read(given)
         if self.verbose:
             self._announce(*(side for side in (target, other) if side is not None))
-        self._fit_to(target, other, given, checkpoint)
+        with doing("fitting"):
+            self._fit_to(target, other, given, checkpoint)
         self._finish(target, other, given)
         return self
 

@@ -1,7 +1,7 @@
 """Diagnostics that name the trouble: of each program, and of target and background.
 
 A program is judged by samples that no fit has seen: its share in the target over that in the
-background. Where there is nothing, it is about 1. Thresholds were measured, see docs/how_sure.md.
+background. Where there is nothing, it is about 1. Thresholds: docs/how_sure_evidence.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is to be said of programs, by samples that no fit has seen.
 
-Thresholds were measured, see docs/how_sure.md.
+Thresholds were measured, see docs/how_sure_evidence.md.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from bcnmf import checks
+from bcnmf import checks, progress
 from bcnmf.batches import checked, named
 from bcnmf.errors import InputError
 from bcnmf.evidence.arrangements import BySamples, ByUnits
@@ -84,7 +84,7 @@ class Null:
         as_much = round(self.p_value * (1 + len(self.refits))) - 1
         found = "There is something" if self.p_value <= _LEVEL else "No evidence of anything"
         if self.smallest_p > _LEVEL:
-            found = "Too few units to tell"
+            found = f"Too few {'units' if self.exact else 'refits'} to tell"
         of = (
             "refits with units exchanged between the sides"
             if self.by == "units"
@@ -96,6 +96,11 @@ class Null:
             f"the target than of the background, and at least as much in {as_much} of {every}"
             f"{len(self.refits)} {of} (p = {self.p_value:.2g})."
         )
+        if self.smallest_p > _LEVEL and not self.exact:
+            return (
+                f"{text} With so few refits p cannot be below {self.smallest_p:.2g} whatever the "
+                f"data hold: {round(1 / _LEVEL) - 1} are needed at least."
+            )
         if self.smallest_p > _LEVEL:
             return (
                 f"{text} With {self.n_units[0]} and {self.n_units[1]} units there are only "
@@ -241,7 +246,9 @@ def permutation_null(
         estimator, _stacked(sides), _weights(sides), max_iter, derive_seed("null", random_state)
     )
     statistic = refit(drawn.observed())
-    refits = np.array([refit(one) for one in drawn.others(n_refits)])
+    count = min(n_refits, (drawn.arrangements or n_refits + 1) - 1)
+    others = progress.counted(drawn.others(n_refits), "refit", count)
+    refits = np.array([refit(one) for one in others])
     as_much = int((refits >= statistic - _ROUNDING).sum())
     return Null(
         statistic=statistic,

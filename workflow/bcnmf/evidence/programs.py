@@ -17,7 +17,7 @@ CONTRAST = "target against background"
 BY_UNITS, BY_SAMPLES = "left-out units", "left-out samples"
 # The units of one fold chose the topics by which those of another are judged, and the other way
 # round, so the means of folds go together. Where what is chosen is a sum over units, the variance
-# of their mean is twice that of independent units; see docs/how_sure.md.
+# of their mean is twice that of independent units; see docs/how_sure_evidence.md.
 _SHARED_UNITS = 2.0
 
 

@@ -1,6 +1,6 @@
 """What is to be said of a target and a background before any program is looked at.
 
-Thresholds are those of docs/how_sure.md, where what they were measured on stands.
+Thresholds are those of docs/how_sure_evidence.md, where what they were measured on stands.
 """
 
 from __future__ import annotations

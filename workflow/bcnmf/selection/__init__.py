@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bcnmf import progress
 from bcnmf.checks import check_integer, import_extra
 from bcnmf.selection.choice import MIN_SPECIFICITY, Selection, summarise
 from bcnmf.selection.halves import fit_split, matched_cosine
@@ -91,6 +92,6 @@ def select(
             random_state=random_state, units=units, background_units=background_units,
             sample_weight=sample_weight, background_weight=background_weight, **parameters,
         )
-        for split in range(n_splits)
+        for split in progress.counted(range(n_splits), "random split", n_splits)
     ]  # fmt: skip
     return summarise(tables.concat(splits, ignore_index=True), min_specificity)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
 
+from bcnmf import progress
 from bcnmf.batches import checked, named
 from bcnmf.checks import (
     check_integer,
@@ -97,7 +98,7 @@ def fit_split(
         return _fitted(pair, [BCNMF(alpha=alpha, **options) for alpha in alphas])
 
     rows = []
-    for k in n_components:
+    for k in progress.counted(n_components, "number of topics", len(n_components)):
         models = [fitted(pair, k, "start", split, half) for half, pair in enumerate(halves)]
         again = fitted(halves[0], k, "second start", split)
         known = min(min(side.values.shape) for pair in nothing for side in pair) >= k

@@ -119,7 +119,7 @@ def minimise(
     else:
         components = normalise(components)
         if warm_up:
-            components = _first_updates(terms, components, usages)
+            components = _first_updates(terms, components, usages, monitor)
         descent = _Descent(terms, evaluate(terms, components, usages))
         trace.append(descent.point.objective)
     converged = False
@@ -335,7 +335,10 @@ def _cut(gain: float, rise: float) -> float:
 
 
 def _first_updates(
-    terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor]
+    terms: Sequence[Term],
+    components: torch.Tensor,
+    usages: list[torch.Tensor],
+    monitor: Monitor,
 ) -> torch.Tensor:
     """Return components after published updates; those of the usages are in place.
 
@@ -345,6 +348,8 @@ def _first_updates(
     eases = max(1.0, relative_contrast(terms) / _WARM_UP_CONTRAST)
     trace = Trace(_FIRST_TOLERANCE, 1.0)
     for i in range(_FIRST_UPDATES):
+        if monitor.progress is not None:
+            monitor.progress.before(i, _FIRST_UPDATES)
         eased = with_share_of_contrast(terms, eases ** min(0.0, i / _WARM_UP_UPDATES - 1))
         gram = gram_float64(components)
         moments = [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bcnmf.errors import InputError
+from bcnmf.progress import Watch, watched
 
 
 class UncheckedWarning(UserWarning):
@@ -50,7 +51,7 @@ def logged(snakemake: Any) -> Iterator[None]:
     """Send output and warnings of a script to the rule's log.
 
     An `InputError` ends the job with its message alone, on the terminal too; any other error keeps
-    its traceback.
+    its traceback. What takes long says in the log how far it is.
     """
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,8 @@ def logged(snakemake: Any) -> Iterator[None]:
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _shown_by(_Tee(log, terminal), log)
         try:
-            yield
+            with watched(Watch(log, whole=snakemake.rule)):
+                yield
         except InputError as error:
             _Tee(log, terminal).write(f"\nERROR in rule {snakemake.rule}: {error}\n\n")
             sys.exit(1)

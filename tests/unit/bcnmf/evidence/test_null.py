@@ -194,6 +194,17 @@ def test_without_units_halves_of_the_background_are_the_null_and_batches_stay_un
     np.testing.assert_array_equal(alone.refits, null.refits)
 
 
+@pytest.mark.parametrize("by_units", [True, False])
+def test_where_refits_are_few_more_of_them_are_asked_for_and_not_units(by_units):
+    x, y, _ = new_program(n=40, m=40)
+    units = {"units": donors(40, list("abcd")), "background_units": donors(40, list("efgh"))}
+    few = permutation_null(shared(), x, y, n_refits=2, **(units if by_units else {}))
+    assert few.advice().startswith("Too few refits to tell: ")
+    assert few.advice().endswith(
+        "With so few refits p cannot be below 0.33 whatever the data hold: 19 are needed at least."
+    )
+
+
 def test_classes_inside_the_target_take_the_sides():
     x, y, _ = new_program(n=40, m=40)
     units = donors(80, list("abcd"))
