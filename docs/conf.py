@@ -52,7 +52,8 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(BUILD / "executed" / code_digest())
 nb_execution_in_temp = True
 nb_execution_show_tb = True
-nb_execution_timeout = 600
+# Seconds a cell: a guard against hanging.
+nb_execution_timeout = 3600
 nb_merge_streams = True
 
 # What numpydoc writes says types already, with shapes.

@@ -111,7 +111,7 @@ def squeue(folder: Path, words: list[str]) -> None:
         return re.sub(r"%(\w)", lambda found: job[_LETTERS[found[1]]], asked.format)
 
     if not asked.noheader:
-        print(line(_HEADER))
+        print(line(_HEADER).upper())
     for job in _jobs(folder, asked.name):
         if asked.states == "all" or job["State"] in _ALIVE:
             print(line(job))

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "docs" / "_build"
 SHELL = "%%bash -e\n"
 # What the outputs of a page depend on besides its own cells.
-_CODE = ("workflow", "config", "profiles", "docs/_ext", "Snakefile", "requirements.lock")
+_CODE = ("workflow", "config", "profiles", "Snakefile", "requirements.lock")
+_CODE += ("docs/_ext/in_kernel.py", "docs/_ext/slurm.py")
 
 
 def prepare() -> None:

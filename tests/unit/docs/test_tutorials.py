@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt  # noqa: E402
 import slurm  # noqa: E402
 
 HEADER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
+_OPTIONS = re.compile(r"\A(---\n.*?^---\n|(:[^\n]*\n)*)\n?", re.MULTILINE | re.DOTALL)
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.read_text().startswith("---\n")]
 
 
@@ -28,7 +29,7 @@ def blocks(text):
     """Return the kind and the code of each block of code, indented ones too."""
     tokens = MarkdownIt().parse(text.removeprefix(HEADER))
     found = [token for token in tokens if token.type in ("fence", "code_block")]
-    return [(one.info, re.sub(r"^(:.*\n)*\n?", "", one.content)) for one in found]
+    return [(one.info, _OPTIONS.sub("", one.content)) for one in found]
 
 
 def test_every_tutorial_is_a_page_of_cells():
@@ -50,7 +51,9 @@ def test_every_block_of_a_page_is_run(page):
 
 def test_blocks_are_found():
     text = "# x\n\n```bash\nls\n```\n\n    ls\n\n```{code-cell}\n:tags: [a]\n\n%%bash -e\nls\n```\n"
-    assert blocks(text) == [("bash", "ls\n"), ("", "ls\n"), ("{code-cell}", "%%bash -e\nls\n")]
+    text += "\n```{code-cell}\n---\ntags: [a]\n---\n%%bash -e\nls\n```\n"
+    cell = ("{code-cell}", "%%bash -e\nls\n")
+    assert blocks(text) == [("bash", "ls\n"), ("", "ls\n"), cell, cell]
 
 
 def test_commands_are_shown_as_they_are_typed():
@@ -118,7 +121,7 @@ def state_at_the_end(cluster):
 def test_a_job_ends_as_it_would_on_a_cluster(cluster, tmp_path, job, state):
     assert cluster(SEND + job) == "1\n"
     assert state_at_the_end(cluster) == state
-    assert cluster("squeue --format '%i %T'") == "JobID State\n"
+    assert cluster("squeue --format '%i %T'") == "JOBID STATE\n"
     assert cluster("squeue --format '%i|%T' --states=all --noheader --name a") == f"1|{state}\n"
     assert cluster("squeue --format '%i|%T' --states=all --noheader --name b") == ""
     assert (tmp_path / "1.log").read_text() == "in the job\n" * (state == "COMPLETED")
