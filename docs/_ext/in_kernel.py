@@ -6,23 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from IPython.core.magic import register_cell_magic
-
-import slurm
-
 ROOT = Path(__file__).resolve().parents[2]
-HERE = Path.cwd()
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+import slurm  # noqa: E402
+
 PROGRAMS = {"bcnmf": "bcnmf", "bcnmf-pipeline": "bcnmf_pipeline", "snakemake": "snakemake"}
 
 
-def checkout() -> None:
+def checkout(here: Path) -> None:
     """Copy code and settings, and make a .venv of the packages of this Python."""
-    shutil.copy(ROOT / "Snakefile", HERE)
+    shutil.copy(ROOT / "Snakefile", here)
     unneeded = shutil.ignore_patterns("__pycache__")
     for name in ("config", "envs", "profiles", "workflow"):
-        shutil.copytree(ROOT / name, name, ignore=unneeded)
-    programs = HERE / ".venv" / "bin"
+        shutil.copytree(ROOT / name, here / name, ignore=unneeded)
+    programs = here / ".venv" / "bin"
     programs.mkdir(parents=True)
     shutil.copy(Path(sys.prefix, "pyvenv.cfg"), programs.parent)
     (programs.parent / "lib").symlink_to(Path(sys.prefix, "lib"))
@@ -30,12 +27,11 @@ def checkout() -> None:
     for name, module in PROGRAMS.items():
         (programs / name).write_text(f'#!/bin/sh\nexec "{programs}/python" -m {module} "$@"\n')
         (programs / name).chmod(0o755)
-    os.environ["PYTHONPATH"] = str(HERE / "workflow")
+    os.environ["PYTHONPATH"] = str(here / "workflow")
 
 
-@register_cell_magic
 def bash(line: str, cell: str) -> None:
-    """Run commands as IPython's own does, with what they print in its order."""
+    """Run commands as IPython's own %%bash does, but show what they print in its order."""
     done = subprocess.run(
         ["bash", *line.split()],
         input=cell,
@@ -48,6 +44,8 @@ def bash(line: str, cell: str) -> None:
     done.check_returncode()
 
 
-checkout()
-# No page sends jobs to a real cluster.
-slurm.install(HERE / ".slurm")
+if __name__ == "__main__":
+    get_ipython().register_magic_function(bash, "cell")  # noqa: F821
+    checkout(Path.cwd())
+    # No page sends jobs to a real cluster.
+    slurm.install(Path.cwd() / ".slurm")

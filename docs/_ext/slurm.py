@@ -122,9 +122,9 @@ def sacct(folder: Path, words: list[str]) -> None:
     parser = _listing()
     parser.add_argument("-X", action="store_true")
     asked = parser.parse_args(words)
-    columns = [column.split("%-") for column in asked.format.split(",")]
+    columns = [column.split("%") for column in asked.format.split(",")]
     for job in [_HEADER] * (not asked.noheader) + _jobs(folder, asked.name):
-        print(*(job[name].ljust(int(*width) or 10) for name, *width in columns))
+        print(*(job[name].ljust(abs(int(*width)) or 10) for name, *width in columns))
 
 
 def scontrol(folder: Path, words: list[str]) -> None:

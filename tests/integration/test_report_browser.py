@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from axe import browser
+from axe import axe_script, browser
 from bcnmf_pipeline.report.answer import answer_of
 from bcnmf_pipeline.report.evidence import evidence_of
 from bcnmf_pipeline.report.explorer import explorer_json, top_values
@@ -330,6 +330,66 @@ def test_everything_that_acts_is_reached_by_the_keyboard(report):
     assert answer["bare"] == 0
     assert answer["n"] > 20
     assert answer["skip"] == "#main"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_axe_finds_nothing_with_all_sections_open(report, width, dark):
+    answer, _ = seen(
+        report,
+        f"{axe_script()};"
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+        "const dark = matchMedia('(prefers-color-scheme: dark)').matches;"
+        "axe.run().then((found) => tell({dark, passed: found.passes.map((rule) => rule.id),"
+        " wrong: found.violations.flatMap((rule) => rule.nodes.map((node) =>"
+        " `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))}));",
+        width=width,
+        dark=dark,
+    )
+    assert answer["wrong"] == []
+    assert answer["dark"] is dark
+    # It did look: at colours, names, tables and what scrolls.
+    passed = {"color-contrast", "button-name", "scope-attr-valid", "scrollable-region-focusable"}
+    assert passed <= set(answer["passed"])
+
+
+def test_where_the_keyboard_is_can_be_seen(report):
+    answer, _ = seen(
+        report,
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+        "const acts = [...document.querySelectorAll('a[href], button, input, select, canvas,"
+        ' summary, .scroll, .paper[tabindex="0"]\')].filter((a) => a.offsetParent !== null);'
+        "const line = (a) => { a.focus({focusVisible: true}); const look = getComputedStyle(a);"
+        " return document.activeElement === a && look.outlineStyle !== 'none' &&"
+        " parseFloat(look.outlineWidth) >= 2; };"
+        "const papers = acts.filter((a) => a.matches('.paper')).length;"
+        "tell({papers, n: acts.length, unseen: acts.filter((a) => !line(a))"
+        ".map((a) => a.outerHTML.slice(0, 80))});",
+        width=400,
+    )
+    assert answer["unseen"] == []
+    assert answer["n"] > 20
+    # The large picture is wider than a telephone, the others are not.
+    assert answer["papers"] == 1
+
+
+def test_on_paper_it_is_light_and_nothing_scrolls(report):
+    """The rules for print, applied to the screen."""
+    answer, _ = seen(
+        report,
+        "for (const rule of document.styleSheets[0].cssRules)"
+        " if (rule.media && rule.media.mediaText === 'print') rule.media.mediaText = 'all';"
+        "document.documentElement.dataset.theme = 'dark';"
+        "const shown = (name) => [...document.querySelectorAll(name)].some("
+        " (one) => getComputedStyle(one).display !== 'none');"
+        "tell({page: getComputedStyle(document.body).backgroundColor,"
+        " tools: ['nav', '.theme', '.filter', '.explorer'].filter(shown),"
+        " cut: [...document.querySelectorAll('.scroll, .paper')].filter("
+        "   (one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML),"
+        " over: document.documentElement.scrollWidth - innerWidth});",
+        width=700,
+    )
+    assert answer == {"page": "rgb(255, 255, 255)", "tools": [], "cut": [], "over": 0}
 
 
 def test_tables_can_be_had_from_the_file_alone(report):

@@ -1,5 +1,6 @@
 """The pipeline on a real Slurm of one node: `make test-slurm`. Not part of `make test`."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from conftest import ROOT, TINY
 from method_rows import with_method
 
 PROFILE = ROOT / "profiles" / "slurm"
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+import in_kernel  # noqa: E402
+
 SETTINGS = TINY | {
     "studies": ["simulation_beta8"], "methods": ["pca", "nmf", "bcnmf"],
     "replicates": {"default": 1, "simulation": 1},
@@ -87,6 +91,23 @@ def test_a_run_goes_through_slurm_to_its_report(run):
     states = [row["State"] for row in sacct("State")]
     assert states.count("COMPLETED") >= 5
     assert not any(state.startswith("FAILED") for state in states)
+
+
+def test_the_tutorial_runs_as_it_stands(cluster, tmp_path, monkeypatch):
+    """In what a checkout is after `make setup`; the site has stand-ins for Slurm's commands."""
+    monkeypatch.setenv("PYTHONPATH", "")
+    in_kernel.checkout(tmp_path)
+    text = (ROOT / "docs" / "tutorials" / "cluster.md").read_text()
+    cells = re.findall(r"^```{code-cell}\n%%bash -e\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(cells) == text.count("%%bash") >= 5
+    for cell in cells:
+        done = subprocess.run(
+            ["timeout", "600", "bash", "-e"], input=cell, cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        print(done.stdout)
+    assert (tmp_path / "results/mine/fits/mine/0/fits_0.json").exists()
 
 
 def test_a_fit_gets_its_gpu(run):

@@ -13,11 +13,12 @@ DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
 
 pytest.importorskip("sphinx", reason="the packages of the site are not installed")
-import slurm  # noqa: E402
 import tutorials  # noqa: E402
 from docutils import nodes  # noqa: E402
 from docutils.utils import new_document  # noqa: E402
 from markdown_it import MarkdownIt  # noqa: E402
+
+import slurm  # noqa: E402
 
 HEADER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.read_text().startswith("---\n")]
@@ -96,7 +97,7 @@ SEND = (
 
 def state_at_the_end(cluster):
     for _ in range(100):
-        state = cluster("sacct -X --noheader --format State%-1").split()[-1]
+        state = cluster("sacct -X --noheader --format JobID%-4,State").split()[-1]
         if state not in slurm._ALIVE:
             return state
         time.sleep(0.1)
@@ -108,9 +109,12 @@ def state_at_the_end(cluster):
     [
         ("'srun -n1 --cpu-bind=q echo in the job'", "COMPLETED"),
         ("'exit 3'", "FAILED"),
-        (f"'{sys.executable} -c \"x = bytes(range(256)) * 2**20; input()\" < /dev/zero'", "OUT_OF_MEMORY"),
+        (
+            f"'{sys.executable} -c \"x = bytes(2**28).swapcase(); input()\" < /dev/zero'",
+            "OUT_OF_MEMORY",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_job_ends_as_it_would_on_a_cluster(cluster, tmp_path, job, state):
     assert cluster(SEND + job) == "1\n"
     assert state_at_the_end(cluster) == state

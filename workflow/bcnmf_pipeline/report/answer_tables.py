@@ -70,19 +70,23 @@ def shown(topics: Sequence[Topic]) -> Sequence[Topic]:
 
 
 def programs_table(topics: Sequence[Topic], caption: str, with_sets: bool) -> Table:
-    """Return one row per topic: what leads it, what that is known for, where it is used."""
+    """Return one row per topic: what leads it, what that is known for, where it is used.
+
+    Where no stability is known, which the page says, there is no column of it.
+    """
+    with_stability = any(pd.notna(topic.stability) for topic in topics)
     rows = [
         [
             Cell(f"Topic {topic.number}", str(topic.number)),
             Cell(", ".join(topic.leading[:_GENES])),
             *([Cell(topic.sets[0][0] if topic.sets else "–")] if with_sets else []),
             Cell(_places(topic) or "–"),
-            _stability_cell(topic),
+            *([_stability_cell(topic)] if with_stability else []),
         ]
         for topic in shown(topics)
     ]
-    known = ["Known for"] if with_sets else []
-    return Table(caption, ["Program", "Led by", *known, "Used most where", "Stability"], rows)
+    columns = ["Program", "Led by", *(["Known for"] if with_sets else []), "Used most where"]
+    return Table(caption, [*columns, *(["Stability"] if with_stability else [])], rows)
 
 
 def _stability_cell(topic: Topic) -> Cell:

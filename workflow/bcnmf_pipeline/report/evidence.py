@@ -299,7 +299,8 @@ def tests_table(programs: pd.DataFrame, unit: str) -> Table:
     columns = ["Program", *(["Contrast"] if several else []), "Effect"]
     columns += [f"Units ({name})", f"p, {name}", f"q, {name}"] if by_units else []
     columns += ["p, samples", "q, samples", "Test of units"]
-    return Table("Tests of programs, by unit and, beside it, by sample", columns, rows)
+    how = "by unit and, beside it, by sample" if by_units else "by sample"
+    return Table(f"Tests of programs, {how}", columns, rows)
 
 
 def tests_note(programs: pd.DataFrame, unit: str) -> str:

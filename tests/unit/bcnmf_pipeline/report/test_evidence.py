@@ -91,6 +91,7 @@ def test_where_there_is_no_p_value_the_reason_is_said():
     # The answer says that no unit is named.
     assert found.words == []
     assert found.table.columns == ["Program", "Effect", "p, samples", "q, samples", "Test of units"]
+    assert found.table.caption == "Tests of programs, by sample"
     assert all(len(row) == 5 for row in found.table.rows)
     assert "it calls" not in found.note
 

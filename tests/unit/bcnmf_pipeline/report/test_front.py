@@ -36,6 +36,7 @@ def test_few_studies_are_answered_in_full():
     (row,) = texts(part.whole[0].programs)
     assert row == ["Topic 3", "ISG15, MX1", "INTERFERON", "treatment is drug (5.8 times)", "0.91"]
     assert "Stability is the mean cosine" in part.whole[0].note
+    assert part.whole[0].programs.columns[-1] == "Stability"
 
 
 def test_of_many_studies_each_is_a_row_that_leads_to_its_place():
@@ -67,7 +68,7 @@ def test_values_of_each_share_a_table_and_the_figures_of_their_group():
 def test_missing_stability_is_said():
     unknown = Topic(1, "", float("nan"), float("nan"), float("nan"), ["A"], [])
     answer = one("a", topics=[unknown])
-    assert texts(answer.programs) == [["Topic 1", "A", "–", "–", "–"]]
+    assert texts(answer.programs) == [["Topic 1", "A", "–", "–"]]
     assert "is not known, because there was one start" in answer.note
 
 
