@@ -284,7 +284,7 @@ def test_without_the_extra_one_line_names_it(alone, data, tmp_path):
         assert all(command in done.stdout for command in ("fit", "select", "project"))
     for end in ("h5ad", "csv"):
         for command in commands(data, end):
-            done = alone("-m", "bcnmf", *command, cwd=tmp_path)
+            done = alone("-m", "bcnmf", *command, "--quiet", cwd=tmp_path)
             assert done.returncode == 2
             (line,) = done.stderr.splitlines()
             assert re.fullmatch(
