@@ -82,7 +82,7 @@ def diagnosis_of(study: list[Finding], programs: list[Finding]) -> Diagnosis:
     trouble = sorted((one for one in study if one.verdict != "ok"), key=_rank)
     if trouble:
         what = ", ".join(dict.fromkeys(_NAMES[one.code] for one in trouble))
-        said += f"; to be looked at in the study itself: {what}"
+        said += f"; what may be wrong with the study itself: {what}"
     elif spared:
         said += "; the study itself is without fault"
     verdict = trouble[0].verdict if trouble else "ok"
@@ -108,7 +108,7 @@ _NAMES = {
     "explained": "how little is explained",
     "background_size": "few background samples",
     "left_out": "nothing could be left out",
-    "units": "replicates",
+    "units": "no or few replicates",
     "confounded": "batches on one side",
     "library_sizes": "how deep samples were measured",
     "one_sided": "features of one side alone",
