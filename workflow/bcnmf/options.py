@@ -118,7 +118,9 @@ class _Completion(argparse.Action):
         try:
             import shtab
         except ModuleNotFoundError:
-            parser.error("completion needs shtab, which is not installed: pip install shtab")
+            parser.error(
+                "completion needs shtab, which is not installed: pip install 'bcnmf[completion]'"
+            )
         _complete_paths(parser, shtab.FILE)
         print(shtab.complete(parser, values))
         parser.exit()

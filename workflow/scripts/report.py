@@ -9,6 +9,7 @@ from bcnmf_pipeline.record.tables import read_table
 from bcnmf_pipeline.report.contents import (
     all_warnings,
     described_figure,
+    fitted_runs,
     study_details,
     study_with_sizes,
 )
@@ -21,6 +22,7 @@ with logged(snakemake):
     scores, shares = read_table(given.scores), read_table(given.shares)
     records = [json.loads(Path(path).read_text()) for path in given.records]
     pairs = list(zip(params.studies, records, strict=True))
+    runs = fitted_runs(scores, params.studies, tables.parent)
     write_report(
         snakemake.output[0],
         config_name=snakemake.wildcards.config,
@@ -28,7 +30,7 @@ with logged(snakemake):
         scores=scores,
         summary=read_table(given.summary),
         figures=[
-            described_figure(figure, drawings[figure["name"]], scores, captions)
+            described_figure(figure, drawings[figure["name"]], runs, captions)
             for figure in params.figures
         ],
         provenance=json.loads(Path(given.provenance).read_text()),
@@ -64,5 +66,6 @@ with logged(snakemake):
             for name in [study["study"]]
         },
         reproduced=read_table(given.reported),
+        runs=runs,
         methods_text=Path(given.methods).read_text(encoding="utf-8"),
     )

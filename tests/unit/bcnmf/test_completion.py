@@ -89,4 +89,4 @@ def test_without_the_library_it_says_how_to_get_it(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--completion", "bash"])
     assert ended.value.code == 2
-    assert "pip install shtab" in capsys.readouterr().err
+    assert "pip install 'bcnmf[completion]'" in capsys.readouterr().err

@@ -24,11 +24,41 @@ _EVALUATION = (
 )  # fmt: skip
 _ENRICHMENT = ("genes", "ora", "gsea")
 _EVIDENCE = ("programs", "null", "diagnosis")
+_RUN = ["study", "method", "k", "alpha", "seed", "replicate"]
 _NAMED = 3  # Studies that a warning names; of more it says how many.
 
 
+def fitted_runs(
+    scores: pd.DataFrame, studies: Sequence[Mapping[str, str]], folder: Path
+) -> pd.DataFrame:
+    """Return the runs of all studies, of which one without a label has hardly any scores.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        `tables/scores.tsv`.
+    studies : sequence of mapping
+        Rows of the studies sheet.
+    folder : Path
+        Folder of the results.
+
+    Returns
+    -------
+    DataFrame
+        study, method, k, alpha, seed, replicate.
+    """
+    labelled = [study["study"] for study in studies if study["label"]]
+    tables = [scores.loc[scores["study"].isin(labelled), _RUN]]
+    tables += [
+        read_table(folder / "evaluation" / study["study"] / "0" / "topics.tsv")[_RUN]
+        for study in studies
+        if not study["label"]
+    ]
+    return pd.concat(tables).drop_duplicates(ignore_index=True)
+
+
 def described_figure(
-    figure: Mapping[str, Any], drawing: Drawing, scores: pd.DataFrame, captions: Path
+    figure: Mapping[str, Any], drawing: Drawing, runs: pd.DataFrame, captions: Path
 ) -> dict[str, Any]:
     """Return a figure as `page.write_report` takes it.
 
@@ -39,8 +69,8 @@ def described_figure(
         figures of each method that it shows.
     drawing : Drawing
         What figure it is.
-    scores : DataFrame
-        `tables/scores.tsv`.
+    runs : DataFrame
+        What was fitted: `fitted_runs`.
     captions : Path
         Folder of the captions.
     """
@@ -48,18 +78,18 @@ def described_figure(
         **figure,
         "caption_file": captions / f"{drawing.name}.rst",
         "alt": f"{drawing.alt}; study {figure['study']}",
-        "fields": {"title": drawing.title, "chosen": shown_fits(figure, drawing, scores)},
+        "fields": {"title": drawing.title, "chosen": shown_fits(figure, drawing, runs)},
     }
 
 
-def shown_fits(figure: Mapping[str, Any], drawing: Drawing, scores: pd.DataFrame) -> str:
+def shown_fits(figure: Mapping[str, Any], drawing: Drawing, runs: pd.DataFrame) -> str:
     """Return the sentences of a caption that say which fits a figure shows."""
-    rows = scores[scores["study"].isin(figure["studies"])]
+    rows = runs[runs["study"].isin(figure["studies"])]
     labels = figure["labels"]
     if drawing.plot == "drivers":
         return reference_text(rows, list(labels), labels)
-    runs = representative_runs(rows, list(labels))
-    return representative_text(runs, labels, every_run=bool(drawing.series))
+    chosen = representative_runs(rows, list(labels))
+    return representative_text(chosen, labels, every_run=bool(drawing.series))
 
 
 def study_with_sizes(study: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, str]:

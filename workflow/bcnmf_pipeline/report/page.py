@@ -93,6 +93,7 @@ def write_report(
     details: Mapping[str, StudyDetails] | None = None,
     methods_text: str = "",
     reproduced: pd.DataFrame | None = None,
+    runs: pd.DataFrame | None = None,
 ) -> None:
     """Write the report of a run as one self-contained HTML file, and its answers as plain text.
 
@@ -130,6 +131,8 @@ def write_report(
         See `bcnmf_pipeline.report.methods_text`.
     reproduced : DataFrame, optional
         `tables/reported_vs_reproduced.tsv`.
+    runs : DataFrame, optional
+        What was fitted: study, method, k, alpha, seed, replicate. By default what has scores.
 
     Raises
     ------
@@ -141,8 +144,10 @@ def write_report(
     require(summary, SUMMARY_COLUMNS, "summary")
     rows = _study_rows(studies)
     names = [row["study"] for row in rows]
+    fitted = scores if runs is None else runs
     drawn = [embedded_figure(figure, path.parent, config_name) for figure in figures]
     details = details or {}
+    labels = {row["study"]: details[row["study"]].labels for row in rows if row["study"] in details}
     pictures = {figure["study"]: figure for figure in drawn if figure["name"] == "answer"}
     answered = {
         row["study"]: _answered(row, place, details[row["study"]], pictures)
@@ -161,7 +166,7 @@ def write_report(
         {
             "row": row,
             "answer": None if row["study"] in in_front else answered.get(row["study"]),
-            "runs": _runs_text(scores[scores["study"] == row["study"]]),
+            "runs": _runs_text(fitted[fitted["study"] == row["study"]]),
             "table": study_table(summary[summary["study"] == row["study"]]),
             "evidence": details[row["study"]].evidence if row["study"] in details else Evidence(),
             "nulls": [one for one in drawn if (one["name"], one["study"]) == (_NULL, row["study"])],
@@ -177,7 +182,7 @@ def write_report(
         title=title,
         parts=parts,
         front=paragraphs(render_caption(front_file, config=config)) if front_file else [],
-        what_ran=what_ran_table(rows, summary),
+        what_ran=what_ran_table(rows, summary, fitted, labels),
         reproduced=beside,
         definition=DEFINITION,
         warnings=list(warnings),
@@ -269,8 +274,8 @@ def _study_rows(studies: Sequence[Mapping[str, Any]] | pd.DataFrame) -> list[dic
     return rows
 
 
-def _runs_text(scores: pd.DataFrame) -> str:
-    runs = scores[["method", "k", "alpha", "seed", "replicate"]].drop_duplicates()
+def _runs_text(fitted: pd.DataFrame) -> str:
+    runs = fitted[["method", "k", "alpha", "seed", "replicate"]].drop_duplicates()
     return (
         f"{_count(len(runs), 'fit')}: {_count(runs['method'].nunique(), 'method')}, "
         f"{_count(runs['replicate'].nunique(), 'data replicate')}, "

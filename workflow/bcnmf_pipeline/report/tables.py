@@ -64,14 +64,21 @@ class Table:
     rows: list[list[Cell]]
 
 
-def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) -> Table:
+def what_ran_table(
+    studies: Sequence[Mapping[str, str]],
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    labels: Mapping[str, Mapping[str, str]],
+) -> Table:
     """Return one row per study: what data, which methods, how many fits."""
     rows = []
     for study in studies:
         of_study = summary[summary["study"] == study["study"]]
-        methods = list(dict.fromkeys(map(str, of_study["method_label"])))
-        settings = of_study.drop_duplicates(_SETTING)
-        fits = int(settings["n_runs"].sum())
+        scored = dict(zip(of_study["method"], of_study["method_label"], strict=True))
+        names = scored | dict(labels.get(study["study"], {}))
+        fitted = runs[runs["study"] == study["study"]]
+        fits = fitted[["method", "k", "alpha", "seed", "replicate"]].drop_duplicates()
+        methods = [str(names.get(one, one)) for one in fits["method"].unique()]
         samples = int(of_study["n"].max()) if len(of_study) else 0
         rows.append(
             [
@@ -80,8 +87,8 @@ def what_ran_table(studies: Sequence[Mapping[str, str]], summary: pd.DataFrame) 
                 Cell(f"{study['label']}{_unit_text(study)}", study["label"]),
                 number_cell(samples, "d"),
                 Cell(", ".join(methods), str(len(methods))),
-                number_cell(int(of_study["n_replicates"].max()) if len(of_study) else 0, "d"),
-                number_cell(fits, "d"),
+                number_cell(fits["replicate"].nunique(), "d"),
+                number_cell(len(fits), "d"),
             ]
         )
     columns = ["Study", "Data set", "Held-out label", "Samples", "Methods", "Data replicates"]

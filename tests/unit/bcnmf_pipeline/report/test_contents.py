@@ -10,6 +10,7 @@ from bcnmf_pipeline.record.tables import write_table
 from bcnmf_pipeline.report.contents import (
     all_warnings,
     described_figure,
+    fitted_runs,
     study_details,
     study_with_sizes,
 )
@@ -54,6 +55,25 @@ def test_a_series_is_of_its_studies_whatever_its_group_is_called():
     assert found["alt"].endswith("; study mine")
     of_drivers = described("drivers", scores, study="mine", studies=["simulation_beta8"])
     assert of_drivers["fields"]["chosen"].startswith("Unless varied: NMF with K = ")
+
+
+def test_runs_without_scores_are_counted_and_named_where_there_is_no_label(tmp_path):
+    table = tmp_path / "evaluation" / "mine" / "0" / "topics.tsv"
+    table.parent.mkdir(parents=True)
+    rows = [("nmf", "", seed, topic) for seed in (0, 1) for topic in (1, 2)] + [("bcnmf", 1, 0, 1)]
+    table.write_text(
+        "study\treplicate\tmethod\tk\talpha\tseed\ttopic\n"
+        + "".join(f"mine\t0\t{name}\t2\t{alpha}\t{seed}\t{k}\n" for name, alpha, seed, k in rows)
+    )
+    scores = mouse_scores(3)
+    own = scores[scores["method"] == "bcnmf"].head(1).assign(study="mine")
+    studies = [STUDY, STUDY | {"study": "mine", "label": ""}]
+    runs = fitted_runs(pd.concat([scores, own]), studies, tmp_path)
+    assert len(runs[runs["study"] == "mine"]) == 3
+    of_mice = scores[["method", "k", "alpha", "seed", "replicate"]].drop_duplicates()
+    assert len(runs[runs["study"] == "mouse"]) == len(of_mice)
+    found = described("embedding", runs, study="mine", studies=["mine"])
+    assert "NMF with K = 2" in found["fields"]["chosen"]
 
 
 def test_sizes_stand_behind_the_description():
