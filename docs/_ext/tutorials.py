@@ -29,7 +29,8 @@ _CODE += ("docs/_ext/in_kernel.py", "docs/_ext/slurm.py")
 def prepare() -> None:
     """Have kernels of this Python alone, whose files are in docs/_build, none of them at home."""
     home = BUILD / "kernels"
-    for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+    jupyter = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+    for name in (*jupyter, "IPYTHONDIR", "MPLCONFIGDIR"):
         os.environ[name] = str(home)
     os.environ |= {"JUPYTER_PATH": "", "JUPYTER_PREFER_ENV_PATH": "1"}
     settings = home / "profile_default" / "ipython_kernel_config.py"
