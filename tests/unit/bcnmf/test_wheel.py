@@ -86,7 +86,9 @@ def modules(node: ast.AST) -> set[str]:
 def test_what_is_imported_is_declared():
     loaded, late = imports(PACKAGE)
     assert loaded - OF_TORCH == DECLARED
-    assert late - DECLARED - OF_TORCH == EXTRAS["anndata"] | EXTRAS["formats"] | EXTRAS["completion"]
+    assert (
+        late - DECLARED - OF_TORCH == EXTRAS["anndata"] | EXTRAS["formats"] | EXTRAS["completion"]
+    )
 
 
 def test_the_extra_of_the_pipeline_is_what_the_pipeline_imports():
