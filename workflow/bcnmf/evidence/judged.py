@@ -126,8 +126,8 @@ class Judged:
             )
         return Finding(
             "explained", 0, "none", excess, f"{said}, and left-out samples do not confirm it.",
-            "Take it that nothing was found; try a larger alpha, and see that target and "
-            "background are those that you mean.",
+            "Take it that nothing was found; try another alpha, smaller if the fit warned that "
+            "nothing stands out, and see that target and background are those that you mean.",
         )  # fmt: skip
 
     def findings(self) -> list[Finding]:
