@@ -4,6 +4,9 @@
     caption.setAttribute('aria-level', '2');
   for (const [part, name] of [['.sidebar-drawer', 'All pages'], ['.toc-drawer', 'On this page']])
     document.querySelector(part)?.setAttribute('aria-label', name);
+  // Corners of pandas' tables head nothing.
+  for (const corner of document.querySelectorAll('.dataframe thead th:empty'))
+    corner.replaceWith(document.createElement('td'));
   // What scrolls is reached by the tabulator, so that arrows can scroll it.
   const boxes = document.querySelectorAll('pre, .table-wrapper, .math, .output');
   const reach = () => {
