@@ -39,10 +39,10 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
     It is 2 for input that cannot be used and for results that are not where they belong, 130 after
     Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
     """
-    options = parser.parse_args(arguments)
     in_full, warnings.formatwarning = warnings.formatwarning, _in_one_line
-    told = nullcontext() if getattr(options, "verbose", 1) == 0 else watched()
     try:
+        options = parser.parse_args(arguments)
+        told = nullcontext() if getattr(options, "verbose", 1) == 0 else watched()
         with ended_by_sigterm(), told:
             return options.command(options) or 0
     except InputError as error:

@@ -122,7 +122,7 @@ class _Completion(argparse.Action):
                 "completion needs shtab, which is not installed: pip install 'bcnmf[completion]'"
             )
         _complete_paths(parser, shtab.FILE)
-        print(shtab.complete(parser, values))
+        print(shtab.complete(parser, values), flush=True)
         parser.exit()
 
 

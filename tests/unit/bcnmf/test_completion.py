@@ -1,5 +1,6 @@
 """What a shell is told by `--completion`, asked as a shell asks."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_bash_completes_the_pipelines_program(tmp_path):
     (tmp_path / "cells.h5ad").touch()
     words = ("new", "mine", "--data", "ce")
     assert asked(tmp_path, "bcnmf_pipeline", "bcnmf-pipeline", *words) == ["cells.h5ad"]
+
+
+def test_it_ends_quietly_where_nobody_reads_on():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "bcnmf", "--completion", "bash"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
