@@ -20,10 +20,10 @@ TOLD = {
     "label_name": lambda config, drawing, studies: PLANS[config].study(studies[0])["label"],
     "unit": lambda config, drawing, studies: PLANS[config].study(studies[0])["unit"] or "unit",
     "marked": lambda config, drawing, studies: PLANS[config].marked(studies[0]),
-    # The figures of the paper's studies show what the paper scored, and it tells digits by usages.
+    # The figures of the paper's studies show what the paper scored.
     "target_score": lambda config, drawing, studies: (
         is_own(PLANS[config].study(studies[0])["dataset"])
-        or PLANS[config].study(studies[0])["dataset"] == "pbmc68k_reduced"
+        or PLANS[config].study(studies[0])["extra_scores"] == "target_score"
     ),
     "each": lambda config, drawing, studies: {
         study: PLANS[config].study(study)["each"] for study in studies
