@@ -335,10 +335,7 @@ def _cut(gain: float, rise: float) -> float:
 
 
 def _first_updates(
-    terms: Sequence[Term],
-    components: torch.Tensor,
-    usages: list[torch.Tensor],
-    monitor: Monitor,
+    terms: Sequence[Term], components: torch.Tensor, usages: list[torch.Tensor], monitor: Monitor
 ) -> torch.Tensor:
     """Return components after published updates; those of the usages are in place.
 
