@@ -23,9 +23,9 @@ def test_what_takes_long_is_told_in_the_log_alone(job, monkeypatch, capsys):
         with progress.doing("fitting"):
             time.sleep(1.5)
     with open(job.log[0]) as log:
-        begun, *told = log.read().splitlines()
-    assert begun == "begun"
-    assert told[0].startswith("fit, fitting  0:0")
+        lines = log.read().splitlines()
+    assert "begun" in lines
+    assert any(line.startswith("fit, fitting  0:0") for line in lines)
     printed = capsys.readouterr()
     assert printed.out + printed.err == ""
 
